@@ -1,0 +1,91 @@
+"""A BlobProto's numbers to and from numpy, and the two binary files that hold blobs read and written whole."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from generator.caffe.schema import Message
+from generator.errors import ModelError
+from generator.files import write_bytes
+
+__all__ = ["decode", "encode", "read_message", "write_message"]
+
+# protobuf, and so Caffe, reads no message of 2 GiB or more.
+LIMIT = 2**31 - 1
+
+
+def encode(values: NDArray[np.float32], blob: Message) -> None:
+    """Put an array into a BlobProto as little-endian float32, with its shape, as Caffe's `Blob::ToProto` does."""
+    blob.shape.dim.extend(values.shape)
+    blob.data = values.astype("<f4", copy=False).tobytes()
+
+
+def decode(blob: Message, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:
+    """Return a BlobProto's numbers as a new float32 array of `shape`; `where` names the blob in messages.
+
+    Doubles are narrowed. The old four-dimensional shape (num, channels, height, width) matches `shape` with ones before
+    it, as in Caffe's `Blob::ShapeEquals`.
+
+    Raises
+    ------
+    ModelError
+        The blob has another shape, or not as many numbers as its shape says.
+    """
+    legacy = ("num", "channels", "height", "width")
+    if any(blob.HasField(field) for field in legacy):
+        seen = tuple(getattr(blob, field) for field in legacy)
+        right = (1,) * (4 - len(shape)) + shape
+    else:
+        seen, right = tuple(blob.shape.dim), shape
+    if seen != right:
+        raise ModelError(f"{where} has shape {_text(seen)}, not {_text(shape)}")
+    data, kind = (blob.double_data, "<f8") if blob.double_data else (blob.data, "<f4")
+    held, needed = len(data) / np.dtype(kind).itemsize, math.prod(shape)
+    if held != needed:
+        raise ModelError(f"{where} holds {held:g} numbers, not the {needed} of shape {_text(shape)}")
+    return np.frombuffer(data, kind).astype(np.float32).reshape(shape)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    """Return a shape as ``20x8``."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def read_message(path: Path, message: Message, kind: str) -> Message:
+    """Parse the binary file at `path` into `message`; `kind` (caffemodel, solverstate) is for messages.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, is empty, cut short or no such message.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    if not content:
+        raise ModelError(f"{path}: is empty, no {kind}")
+    try:
+        message.ParseFromString(content)
+    except DecodeError as error:
+        raise ModelError(f"{path}: is no {kind}, or is cut short") from error
+    return message
+
+
+def write_message(path: Path, message: Message, size: int, kind: str) -> None:
+    """Write `message`, whose blobs take about `size` bytes, to `path`, whole or not at all.
+
+    Raises
+    ------
+    ModelError
+        The message would be larger than protobuf and Caffe can read (2 GiB).
+    """
+    if size + 2**20 > LIMIT:
+        raise ModelError(
+            f"{path}: a {kind} of {size:,} bytes is more than Caffe can read ({LIMIT:,} bytes); "
+            "take narrower or shorter tables"
+        )
+    write_bytes(path, message.SerializeToString())

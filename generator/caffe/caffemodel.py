@@ -1,0 +1,149 @@
+"""Weights in Caffe's binary format, `.caffemodel`: a NetParameter whose layers carry blobs.
+
+Caffe's `Net::CopyTrainedLayersFrom` goes layer by layer: a layer the file has must have all its blobs, a layer it lacks
+is left alone. Parameters are shared between layers, so drn stores as few layers as hold them all, where Caffe itself
+stores a copy for every use.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.caffe.blobs import decode, encode, read_message, write_message
+from generator.caffe.prototxt import active_layers, learnable
+from generator.caffe.schema import Message, WeightsParameter
+from generator.errors import ModelError
+
+__all__ = ["read_caffemodel", "write_caffemodel"]
+
+PHASES = ("TRAIN", "TEST")
+
+
+def write_caffemodel(
+    path: Path, net: Message, weights: Mapping[str, NDArray[np.float32]], also: Sequence[Message] = ()
+) -> None:
+    """Write the weights of a net, whole or not at all.
+
+    Parameters
+    ----------
+    path : the `.caffemodel` to write
+    net : NetParameter (`read_net`) whose layers carry the weights
+    weights : parameter name (`learnable`) to float32 array in Caffe's shape
+    also : other NetParameters that must find all their weights in the file (deploy.prototxt), under the same names
+
+    Raises
+    ------
+    ModelError
+        `weights` lacks a parameter or has one more; two nets give a layer different parameters; the file would pass
+        2 GiB.
+    """
+    views = [_blobs_by_layer(each, phase) for each in (net, *also) for phase in PHASES]
+    names = {name for view in views for blobs in view.values() for name in blobs}
+    _same_names(path, names, set(weights))
+    layers = _merge(views)
+    chosen = _cover(views, layers, {name: weights[name].nbytes for name in names})
+
+    definitions = {layer.name: layer for each in (*also, net) for layer in each.layer if layer.name in chosen}
+    message = WeightsParameter(name=net.name)
+    for layer_name in chosen:
+        layer = message.layer.add()
+        layer.ParseFromString(definitions[layer_name].SerializeToString())
+        for name in layers[layer_name]:
+            encode(weights[name], layer.blobs.add())
+    write_message(
+        path, message, sum(4 * weights[name].size for layer in chosen for name in layers[layer]), "caffemodel"
+    )
+
+
+def _blobs_by_layer(net: Message, phase: str) -> dict[str, list[str]]:
+    """Return the parameter names of each layer that has any, by layer name, in the order of the net."""
+    found: dict[str, dict[int, str]] = {}
+    for parameter in learnable(net, phase):
+        for layer, index in parameter.places:
+            found.setdefault(layer, {})[index] = parameter.name
+    ordered = (layer.name for layer in active_layers(net, phase) if layer.name in found)
+    return {layer: [found[layer][index] for index in sorted(found[layer])] for layer in ordered}
+
+
+def _same_names(path: Path, needed: set[str], given: set[str]) -> None:
+    """Refuse weights that are not exactly those of the nets."""
+    if missing := sorted(needed - given):
+        raise ModelError(f"{path}: no weights are given for {', '.join(missing)}")
+    if foreign := sorted(given - needed):
+        raise ModelError(f"{path}: the net has no parameter {', '.join(foreign)}; it has {', '.join(sorted(needed))}")
+
+
+def _merge(views: Iterable[dict[str, list[str]]]) -> dict[str, list[str]]:
+    """Return the layers of several nets as one, refusing a layer that differs between them."""
+    layers: dict[str, list[str]] = {}
+    for view in views:
+        for layer, names in view.items():
+            if layers.setdefault(layer, names) != names:
+                raise ModelError(f"layer {layer} has parameters {layers[layer]} in one net and {names} in another")
+    return layers
+
+
+def _cover(
+    views: Sequence[dict[str, list[str]]], layers: Mapping[str, list[str]], size: Mapping[str, int]
+) -> list[str]:
+    """Return layers that hold, in every net, every parameter of that net, none of them to spare."""
+    chosen = dict(layers)
+    # The largest goes first, and of equals the last, so that a table stays where it takes the least room.
+    for layer in reversed(sorted(layers, key=lambda layer: sum(size[name] for name in layers[layer]))):
+        rest = [other for other in chosen if other != layer]
+        if all(_names(view, rest) == _names(view, view) for view in views):
+            del chosen[layer]
+    return list(chosen)
+
+
+def _names(view: Mapping[str, list[str]], layers: Iterable[str]) -> set[str]:
+    """Return the parameters that `layers` hold in one net."""
+    return {name for layer in layers for name in view.get(layer, ())}
+
+
+def read_caffemodel(path: Path, net: Message, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+    """Read the weights of a net, written by drn or by Caffe.
+
+    Layers that the net lacks are passed over, as in Caffe. Of a shared parameter that the file holds several times the
+    last counts.
+
+    Parameters
+    ----------
+    path : the `.caffemodel` to read
+    net : NetParameter (`read_net`) that the weights belong to
+    shapes : parameter name (`learnable`) to its shape in Caffe
+
+    Returns
+    -------
+    dict
+        Parameter name to a new float32 array, in the order of `learnable(net)`.
+
+    Raises
+    ------
+    ModelError
+        The file is no caffemodel or cut short; a layer has another number of blobs, a blob another shape or length; a
+        parameter is in no layer of the file.
+    """
+    message = read_message(path, WeightsParameter(), "caffemodel")
+    layers = _blobs_by_layer(net, "TRAIN")
+    found: dict[str, tuple[Message, str]] = {}
+    for layer in message.layer:
+        names = layers.get(layer.name)
+        if names is None:
+            continue
+        if len(names) != len(layer.blobs):
+            raise ModelError(
+                f"{path}: layer {layer.name} has {len(layer.blobs)} blobs, not {len(names)} ({', '.join(names)})"
+            )
+        for index, (name, blob) in enumerate(zip(names, layer.blobs, strict=True)):
+            found[name] = (blob, f"{path}: layer {layer.name}, blob {index} ({name})")
+    weights = {}
+    for parameter in learnable(net):
+        if parameter.name not in found:
+            places = ", ".join(dict.fromkeys(layer for layer, _ in parameter.places))
+            raise ModelError(f"{path}: holds no {parameter.name}; it would be in layer {places}. Is it of another net?")
+        blob, where = found[parameter.name]
+        weights[parameter.name] = decode(blob, shapes[parameter.name], where)
+    return weights

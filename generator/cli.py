@@ -1,0 +1,74 @@
+"""The ``drn`` command: one group whose subcommands are imported only when they run."""
+
+import importlib
+import sys
+
+import click
+
+from generator import __version__
+from generator.errors import DrnError
+
+__all__ = ["drn", "gen_model", "main"]
+
+# Each subcommand lives in generator/commands/<name>.py as `command`; the line is what `drn --help` says of it.
+COMMANDS = {
+    "generate": "Generate the Caffe and ONNX artefacts of one or more specs (also: gen-model).",
+    "simulate": "Simulate a shop: users with tastes, sessions, purchases.",
+    "sessions": "Turn an event log into training data: sessions, windows, history states, vocabularies.",
+    "train": "Train the net of a spec by Caffe's SGD on onnxruntime.",
+    "evaluate": "Rank all items for every test session: hit rate, MRR, NDCG, beside baselines.",
+    "recommend": "Recommend the top K items for a session.",
+}
+
+
+class _Lazy(click.Group):
+    """A group that knows its subcommands by name and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"generator.commands.{cmd_name}")
+        found: click.Command = module.command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="drn")
+def drn() -> None:
+    """Generate, train and serve deep recurrent session recommenders.
+
+    \b
+    Example:
+      drn simulate -o shop
+      drn sessions shop/events.parquet --spec arch_specs/shop.yaml -o data/shop
+      drn train arch_specs/shop.yaml --data data/shop -o runs/shop
+      drn evaluate runs/shop --data data/shop
+    """
+
+
+def _run(command: click.Command, name: str) -> None:
+    """Run ``command``; what drn has to say goes to stderr, with exit status 2."""
+    try:
+        command.main(prog_name=name, standalone_mode=True)
+    except DrnError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+
+
+def main() -> None:
+    """Entry point of ``drn``."""
+    _run(drn, "drn")
+
+
+def gen_model() -> None:
+    """Entry point of ``gen-model``, the same command as ``drn generate``."""
+    from generator.commands.generate import command
+
+    _run(command, "gen-model")

@@ -1,0 +1,69 @@
+"""What a template may know of a net: the validated spec's values and the sizes derived from them."""
+
+from dataclasses import dataclass
+
+from generator.spec.schema import Init, Multipliers, Spec
+
+__all__ = ["Net", "net_of"]
+
+
+@dataclass(frozen=True)
+class Net:
+    """The sizes and settings of one net. Widths are listed bottom first; 0 means the part is absent."""
+
+    name: str
+    graph_name: str
+    rnn: bool
+    fnn: bool
+    every: bool
+    page_rows: int
+    item_rows: int
+    window: int
+    history: int
+    bought: int
+    rnn_widths: list[int]
+    fnn_widths: list[int]
+    top_k: int
+    batch_size: int
+    init: Init
+    multipliers: Multipliers
+
+    @property
+    def columns(self) -> list[str]:
+        """The unrolled columns, oldest first: ``history`` where there is one, then ``t0`` .. ``t{n-1}``."""
+        return ["history"] * bool(self.history) + [f"t{t}" for t in range(self.window)]
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether any column has one before it, so that recurrent weights exist."""
+        return len(self.columns) > 1
+
+    @property
+    def blobs(self) -> list[tuple[str, int]]:
+        """The input blobs and their sizes behind the batch axis."""
+        sizes = [("page", self.window), ("history_page", self.history), ("history_weight", self.history)]
+        sizes += [("bought", self.bought), ("bought_weight", self.bought)]
+        return [(blob, size) for blob, size in sizes if size]
+
+
+def net_of(spec: Spec) -> Net:
+    """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0."""
+    return Net(
+        name=spec.name,
+        # A name of ONNX text is an identifier of C.
+        graph_name=spec.name.replace("-", "_"),
+        rnn=spec.has_rnn,
+        fnn=spec.has_fnn,
+        every=spec.loss == "every",
+        page_rows=spec.pages + 1,
+        item_rows=spec.items + 1,
+        window=spec.window,
+        history=spec.history,
+        bought=spec.bought,
+        rnn_widths=list(spec.rnn.widths) if spec.rnn and spec.has_rnn else [],
+        fnn_widths=list(spec.fnn.widths) if spec.fnn and spec.has_fnn else [],
+        top_k=spec.top_k,
+        batch_size=spec.solver.batch_size,
+        init=spec.init,
+        multipliers=spec.solver.multipliers,
+    )

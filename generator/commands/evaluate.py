@@ -1,0 +1,124 @@
+"""``drn evaluate``: exported models and baselines on a held-out split."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from generator.console import err, format_option, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from generator.evaluate.evaluate import Report
+    from generator.evaluate.metrics import Interval
+    from generator.evaluate.model import Model
+
+__all__ = ["command"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder written by drn sessions.")
+@click.option("--split", type=click.Choice(["test", "valid"]), default="test", show_default=True, help="Rows to rank.")
+@click.option("--baselines", default="default", show_default=True, help="default, all, none, or names: a,b.")
+@click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Rows scored at a time.")
+@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Of onnxruntime; 0: all cores.")
+@click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="PNG to draw [default: RUN/evaluation.png].")
+@click.option("--no-plot", is_flag=True, help="Draw nothing.")
+@format_option
+def command(
+    runs: tuple[Path, ...],
+    data: Path,
+    split: str,
+    baselines: str,
+    batch_size: int,
+    threads: int,
+    plot_file: Path | None,
+    no_plot: bool,
+    output_format: str,
+) -> None:
+    """Rank all items for every row of a split, by exported models and by baselines.
+
+    RUN is a folder of drn train, or a model in it, or a model.onnx. Hit rate (HR), MRR and NDCG come with 95 %
+    intervals by a bootstrap over sessions.
+
+    \b
+    Example:
+      drn evaluate runs/shop --data data/shop
+      drn evaluate runs/rnn runs/combined --data data/shop --baselines all --format json
+    """
+    from generator.evaluate.baselines import choose
+    from generator.evaluate.evaluate import evaluate
+
+    models = _named(runs, threads)
+    with progress() as bar:
+        task = bar.add_task(f"evaluate {data.name}", total=None)
+        report = evaluate(
+            models,
+            data,
+            choose(baselines),
+            split=split,
+            batch_size=batch_size,
+            step=lambda done, rows: bar.update(task, completed=done, total=rows),
+        )
+    if output_format == "json":
+        print_json(report.as_json())
+    else:
+        _print(report)
+    if not no_plot:
+        _plot(report, plot_file, runs)
+
+
+def _named(runs: tuple[Path, ...], threads: int) -> "dict[str, Model]":
+    """Return the models by name, or by the path given where two share a name or a baseline has it."""
+    from generator.evaluate.baselines import BASELINES
+    from generator.evaluate.model import Model
+
+    models = [(run, Model(run, threads)) for run in dict.fromkeys(runs)]
+    names = [*BASELINES, *(model.name for _, model in models)]
+    return {model.name if names.count(model.name) == 1 else str(run): model for run, model in models}
+
+
+def _print(report: "Report") -> None:
+    from generator.evaluate.metrics import HEADLINES
+
+    print_table(
+        f"{report.data}, {report.split}: {report.rows:,} rows of {report.sessions:,} sessions, {report.items:,} items; "
+        f"{report.unknown:,} rows ask for an item unknown to the training part, a miss for all",
+        ["method", *HEADLINES],
+        [[method.name, *(_cell(method.metrics[name]) for name in HEADLINES)] for method in report.methods],
+    )
+    first = report.methods[0]
+    if first.kind == "model" and len(report.methods) > 1:
+        print_table(
+            f"how far {first.name} is ahead, on the same sessions; * where the 95 % interval excludes 0",
+            ["of", *HEADLINES],
+            [
+                [one.other, *(_cell(one.metrics[name], signed=True) for name in HEADLINES)]
+                for one in report.differences
+                if one.method == first.name
+            ],
+        )
+
+
+def _cell(figure: "Interval", signed: bool = False) -> str:
+    if not signed:
+        return f"{figure.value:.3f} ±{figure.half:.3f}"
+    return f"{figure.value:+.3f} ±{figure.half:.3f}{' ' if figure.low <= 0 <= figure.high else '*'}"
+
+
+def _plot(report: "Report", file: Path | None, runs: tuple[Path, ...]) -> None:
+    """Draw to ``file``; without one to the first run that is a folder, where a failure is a note and no more."""
+    from generator.errors import DrnError
+    from generator.evaluate.plot import plot
+
+    target = file or next((run / "evaluation.png" for run in runs if (run / "models").is_dir()), None)
+    if target is None:
+        return
+    try:
+        plot(report, target)
+    except DrnError as error:
+        if file:
+            raise
+        err.print(f"no plot: {error}")
+    else:
+        err.print(f"plot: {target}")

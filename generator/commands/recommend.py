@@ -1,0 +1,82 @@
+"""``drn recommend``: the top items for a session, or for many by JSON lines."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from generator.console import err, format_option, out, print_table
+
+if TYPE_CHECKING:
+    from generator.evaluate.model import Answer, Model
+
+__all__ = ["command"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--session", help="Pages viewed, oldest first, each with its seconds if known: page:seconds,page,...")
+@click.option("--bought", help="Items bought in earlier sessions, oldest first: item,item,...")
+@click.option("-k", "top", type=click.IntRange(1), help="Items to recommend [default: the model's top_k].")
+@click.option("--threads", type=click.IntRange(0), default=1, show_default=True, help="Of onnxruntime; 0: all cores.")
+@format_option
+def command(
+    run: Path, session: str | None, bought: str | None, top: int | None, threads: int, output_format: str
+) -> None:
+    """Recommend items, with their probabilities, for a session.
+
+    Without --session and --bought, stdin is read: one JSON object a line, answered by one JSON line each with its
+    line number. A line that does not hold is named on stderr and skipped; the exit status is then 1. Pages and items
+    the model does not know are left out and counted.
+
+    \b
+    Example:
+      drn recommend runs/shop --session "p1:12,p2:40" --bought i1,i2 -k 5
+      echo '{"session": [["p1", 12], "p2"], "bought": ["i1"]}' | drn recommend runs/shop
+    """
+    from generator.evaluate.model import Model
+    from generator.evaluate.recommend import answer_record, query_of_text
+
+    if session is None and bought is None:
+        _stream(Model(run, threads), top)
+        return
+    query = query_of_text(session or "", bought or "")
+    (answer,) = Model(run, threads).recommend([query], top)
+    if output_format == "json":
+        click.echo(json.dumps(answer_record(answer)))
+    else:
+        _print(answer, run.name)
+
+
+def _stream(model: "Model", top: int | None) -> None:
+    from generator.errors import DataError
+    from generator.evaluate.recommend import answer_record, query_of_json
+
+    if sys.stdin.isatty():
+        raise click.UsageError("give --session or --bought, or JSON lines on stdin")
+    bad = 0
+    for number, line in enumerate(click.get_text_stream("stdin", encoding="utf-8", errors="replace"), 1):
+        if not line.strip():
+            continue
+        try:
+            query = query_of_json(line)
+        except DataError as error:
+            bad += 1
+            err.print(f"line {number}: {error}", markup=False)
+            continue
+        (answer,) = model.recommend([query], top)
+        click.echo(json.dumps({"line": number, **answer_record(answer)}))
+    if bad:
+        sys.exit(1)
+
+
+def _print(answer: "Answer", name: str) -> None:
+    from generator.evaluate.recommend import bars
+
+    block = "█" if out.encoding.startswith("utf") else "#"
+    print_table(name, ["", "item", "probability", ""], bars(answer, block=block))
+    for count, what in ((answer.unknown_pages, "pages"), (answer.unknown_bought, "purchases")):
+        if count:
+            err.print(f"{count} of the {what} left out: the model does not know them")

@@ -1,0 +1,354 @@
+"""The simulated shop: its options, its catalogue, and walks through its page graph."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.errors import DataError
+
+__all__ = ["ACTIONS", "FIXED", "REACHED", "Action", "Catalogue", "Kind", "Shop", "Walks", "open_shop", "walk"]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LEVELS = 3  # price levels of items and of users
+SHORTEST, LONGEST = 3, 24  # pages of a session
+RELATED = 6  # similar products a product page links to
+CARRIED = 5  # brands a category carries; there are as many brands as categories
+ZIPF = 0.8  # the r-th item of a category draws r**-ZIPF of its interest
+TASTE = 0.15  # Dirichlet parameter of a user's taste over categories
+OFFER = 0.35  # share of sessions whose home page puts forward what goes with an earlier purchase
+PRICE = 1.0  # interest falls by exp(-PRICE) with each price level between user and item
+FIXED = ("home", "search", "cart")  # pages 0, 1 and 2
+
+
+class Kind(IntEnum):
+    """What a user looks at; an OFFER is a product that the home page put forward."""
+
+    HOME = 0
+    SEARCH = 1
+    CATEGORY = 2
+    ITEM = 3
+    CART = 4
+    OFFER = 5
+
+
+class Action(IntEnum):
+    """A link of the page graph: where the next click goes."""
+
+    HOME = 0
+    SEARCH = 1
+    CATEGORY = 2  # from home and search a category by the user's taste, else the present one
+    PICK = 3  # a product of the present category
+    RELATED = 4  # a product similar to the present one
+    BACK = 5  # from a product to the one seen before it, else to the product seen last
+    CART = 6
+
+
+# Chances of the next action: [browsing, comparing][Kind][Action].
+ACTIONS: Floats = np.array(
+    [
+        [
+            [0.00, 0.25, 0.75, 0.00, 0.00, 0.00, 0.00],
+            [0.00, 0.00, 1.00, 0.00, 0.00, 0.00, 0.00],
+            [0.05, 0.05, 0.00, 0.82, 0.00, 0.08, 0.00],
+            [0.10, 0.12, 0.45, 0.00, 0.20, 0.06, 0.07],
+            [0.25, 0.00, 0.45, 0.00, 0.00, 0.30, 0.00],
+            [0.20, 0.20, 0.60, 0.00, 0.00, 0.00, 0.00],
+        ],
+        [
+            [0.00, 0.40, 0.60, 0.00, 0.00, 0.00, 0.00],
+            [0.00, 0.00, 1.00, 0.00, 0.00, 0.00, 0.00],
+            [0.02, 0.03, 0.00, 0.70, 0.00, 0.25, 0.00],
+            [0.02, 0.04, 0.20, 0.00, 0.38, 0.24, 0.12],
+            [0.20, 0.00, 0.40, 0.00, 0.00, 0.40, 0.00],
+            [0.20, 0.20, 0.60, 0.00, 0.00, 0.00, 0.00],
+        ],
+    ]
+)
+_GRAPH: Floats = (ACTIONS.cumsum(2).reshape(-1, len(Action)) + np.arange(2 * len(Kind))[:, None]).ravel()
+_KIND = np.array([Kind.HOME, Kind.SEARCH, Kind.CATEGORY, Kind.ITEM, Kind.ITEM, Kind.ITEM, Kind.CART])  # after an Action
+_FIXED_PAGE = np.array([0, 1, -1, -1, -1, -1, 2])  # page id after an Action
+_ENTRANCES = (Kind.HOME, Kind.SEARCH, Kind.OFFER)
+FROM_HOME = 0.65  # share of sessions that start on the home page, the others on search
+DRIFT = 0.25  # chance, at each product, that the intent turns from browsing to comparing
+
+# Log-odds that a look at a product adds to buying it, by the way it was reached.
+REACHED = {
+    "searched": 1.5,  # the first product after a search
+    "browsed": -0.5,  # the first product after the home page
+    "compared": 0.5,  # from the page of a similar product
+    "returned": 1.5,  # A, another product, then back to A
+    "reopened": -1.0,  # A, a page that is no product, then A again
+    "carted": 1.5,  # the cart follows
+}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Options of a simulation; a DataError tells which of them cannot be.
+
+    Attributes
+    ----------
+    sessions, items, categories, users : int
+        How many; a category holds two items or more.
+    days : int
+        Span of the log in days; at most two sessions a user and day.
+    conversion : float
+        Share of the sessions that end in a purchase, 0.01 to 0.8. A shop sees a few per cent; the default suits a
+        log made to train on.
+    seed : int
+        Seed of everything, 0 or more.
+    """
+
+    sessions: int = 100_000
+    items: int = 500
+    categories: int = 20
+    users: int = 20_000
+    days: int = 30
+    conversion: float = 0.35
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("sessions", "items", "categories", "users", "days"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{name} is {getattr(self, name)}: give 1 or more")
+        if self.seed < 0:
+            raise DataError(f"seed is {self.seed}: give 0 or more")
+        if self.categories < 2:
+            raise DataError("categories is 1: give 2 or more, for what goes with an item is in another category")
+        if self.items < 2 * self.categories:
+            raise DataError(f"{self.items} items in {self.categories} categories: give 2 items a category or more")
+        if self.sessions > 2 * self.users * self.days:
+            raise DataError(
+                f"{self.sessions} sessions of {self.users} users in {self.days} days: "
+                f"give at most {2 * self.users * self.days} sessions (two a user and day), or more users or days"
+            )
+        if not 0.01 <= self.conversion <= 0.8:
+            raise DataError(f"conversion is {self.conversion}: give 0.01 to 0.8")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items and the pages they are on.
+
+    Attributes
+    ----------
+    category, brand, price, complement : int64 (N,)
+        Of each item 0..N-1, a category's items being neighbours: its category, brand, price level, and the item
+        of another category that goes with it.
+    related : int64 (N, RELATED)
+        The items of the same category which its page links to.
+    interest : float64 (LEVELS * N,)
+        For each price level of users and each category (row = level * C + category) the cumulative chances of its
+        items, plus the row.
+    """
+
+    category: Ints
+    brand: Ints
+    price: Ints
+    complement: Ints
+    related: Ints
+    interest: Floats
+
+    @property
+    def first_item(self) -> int:
+        """Page id of item 0; category 0 has page id 3."""
+        return len(FIXED) + int(self.category[-1]) + 1
+
+    @cached_property
+    def pages(self) -> list[str]:
+        """Name of each page id: the fixed pages, the categories, the items."""
+        return [*FIXED, *map("cat-{}".format, range(self.first_item - len(FIXED))), *self.items]
+
+    @cached_property
+    def items(self) -> list[str]:
+        """Name of each item."""
+        return list(map("item-{}".format, range(len(self.category))))
+
+    def pick(self, level: Ints, category: Ints, rng: np.random.Generator) -> Ints:
+        """Return an item (S,) of each ``category`` (S,) as users of price ``level`` (S,) choose."""
+        row = level * (self.category[-1] + 1) + category
+        found = _choose(self.interest, row, rng) - level * len(self.category)
+        last: Ints = np.searchsorted(self.category, category, side="right") - 1
+        return np.minimum(found, last)  # rounding may step over the end of a row
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the items as JSON holds them."""
+        return [
+            {
+                "item": name,
+                "category": f"cat-{self.category[i]}",
+                "brand": int(self.brand[i]),
+                "price": int(self.price[i]),
+                "complement": self.items[self.complement[i]],
+            }
+            for i, name in enumerate(self.items)
+        ]
+
+
+def _choose(cumulative: Floats, row: Ints, rng: np.random.Generator) -> Ints:
+    """Return, for each of the rows ``row`` (S,), a flat index into ``cumulative`` drawn with that row's chances.
+
+    ``cumulative`` holds the rows one after another, each the cumulative chances plus the number of the row, so
+    that one binary search serves them all.
+    """
+    return np.searchsorted(cumulative, row + rng.random(len(row)), side="right").astype(np.int64)
+
+
+def open_shop(options: Shop) -> Catalogue:
+    """Return the catalogue that ``options`` ask for, the same for the same seed, items and categories."""
+    rng = np.random.default_rng([options.seed, 0])
+    items, categories = options.items, options.categories
+    category = np.arange(items) * categories // items
+    start = np.searchsorted(category, np.arange(categories))
+    size = np.bincount(category)
+    popularity = (np.arange(items) - start[category] + 1.0) ** -ZIPF
+    price = rng.integers(0, LEVELS, items)
+    interest = popularity * np.exp(-PRICE * np.abs(price - np.arange(LEVELS)[:, None]))
+    # Step 1 to C-1 categories on, and there to the item of the same rank, so that popular goes with popular.
+    other = (category + rng.integers(1, categories, items)) % categories
+    complement = start[other] + np.minimum(np.arange(items) - start[category], size[other] - 1)
+    # Similar products: a random step to another item of the category.
+    step = 1 + (rng.random((items, RELATED)) * (size[category] - 1)[:, None]).astype(np.int64)
+    rank = np.arange(items) - start[category]
+    related = start[category][:, None] + (rank[:, None] + step) % size[category][:, None]
+    carried = rng.integers(0, max(CARRIED, categories), (categories, CARRIED))
+    return Catalogue(
+        category=category,
+        brand=carried[category, rng.integers(0, CARRIED, items)],
+        price=price,
+        complement=complement,
+        related=related,
+        interest=_cumulative(interest, start, size),
+    )
+
+
+def _cumulative(interest: Floats, start: Ints, size: Ints) -> Floats:
+    """Return (LEVELS, N) weights as the flat rows that ``choose`` reads: a row a level and category."""
+    total = np.add.reduceat(interest, start, axis=1)
+    share = interest / np.repeat(total, size, axis=1)
+    running = np.cumsum(share, axis=1)
+    before = np.repeat((running - share)[:, start], size, axis=1)
+    row = np.arange(LEVELS)[:, None] * len(size) + np.repeat(np.arange(len(size)), size)
+    return np.asarray((row + np.minimum(running - before, 1.0)).ravel())
+
+
+@dataclass
+class Walks:
+    """S sessions of T pages or fewer; -1 where there is no page.
+
+    Attributes
+    ----------
+    page : int64 (S, T)
+        Page ids.
+    appeal : float64 (S, T)
+        Log-odds of a look at a product by how it was reached, and by the cart after it.
+    offer : bool (S,)
+        Whether page 1 is an offer: it has no id until the user's earlier purchases are known.
+    """
+
+    page: Ints
+    appeal: Floats
+    offer: Bools
+
+
+def walk(user: Ints, catalogue: Catalogue, rng: np.random.Generator) -> Walks:
+    """Walk the sessions of ``user`` (S,), numbers 0, 1, ..., through the page graph: step t of all of them at once."""
+    sessions = len(user)
+    length = np.minimum(SHORTEST + rng.negative_binomial(2, 0.25, sessions), LONGEST)
+    longest = np.argsort(-length, kind="stable")  # longest first: those still walking are a prefix
+    walking = sessions - np.searchsorted(np.sort(length), np.arange(LONGEST), side="right")
+
+    walkers = _Walkers(user[longest], catalogue, rng)
+    offer = (walkers.kind == Kind.HOME) & (rng.random(sessions) < OFFER)
+    page, appeal = np.full((LONGEST, sessions), -1), np.zeros((LONGEST, sessions))
+    page[0] = walkers.kind
+    for t, n in enumerate(walking[1:].tolist(), start=1):
+        walkers.keep(n)
+        page[t, :n], appeal[t, :n], carted = walkers.step()
+        appeal[t - 1, :n] += carted
+        if t == 1:  # no session is shorter: the offers take the place of the first click
+            page[t, offer] = -1
+            walkers.kind[offer], walkers.entry[offer] = Kind.OFFER, -1
+    place = np.argsort(longest)
+    return Walks(page.T[place], appeal.T[place], offer[place])
+
+
+class _Walkers:
+    """W users on their walk: arrays (W,) of where each of them is and what it remembers."""
+
+    def __init__(self, user: Ints, catalogue: Catalogue, rng: np.random.Generator) -> None:
+        users, categories = int(user.max()) + 1, int(catalogue.category[-1]) + 1
+        taste = rng.dirichlet(np.full(categories, TASTE), users).cumsum(1)
+        self.catalogue, self.rng = catalogue, rng
+        self.taste = (taste + np.arange(users)[:, None]).ravel()
+        self.user = user
+        self.level = rng.integers(0, LEVELS, users)[user]
+        self.kind = np.where(rng.random(len(user)) < FROM_HOME, Kind.HOME, Kind.SEARCH).astype(np.int64)
+        self.entry = self.kind.copy()  # home or search, until the first product after it
+        self.category = np.zeros(len(user), np.int64)
+        self.item = np.full(len(user), -1)
+        self.before = np.full(len(user), -1)  # the product before self.item, another one
+        self.comparing = np.zeros(len(user), np.int64)
+
+    def keep(self, n: int) -> None:
+        """Go on with the first ``n`` users."""
+        for name in ("user", "level", "kind", "entry", "category", "item", "before", "comparing"):
+            setattr(self, name, getattr(self, name)[:n])
+
+    def step(self) -> tuple[Ints, Floats, Floats]:
+        """Click once: return the new pages (W,), their appeal (W,), and what to add to that of the pages before."""
+        action = _choose(_GRAPH, self.comparing * len(Kind) + self.kind, self.rng) % len(Action)
+        to = np.where(self.kind == Kind.ITEM, self.before, self.item)
+        lost = (action == Action.BACK) & (to < 0)
+        action[lost] = np.where(self.kind[lost] == Kind.ITEM, Action.RELATED, Action.PICK)
+        appeal = self._appeal(action)
+        carted = REACHED["carted"] * (action == Action.CART)
+
+        self._open_category(np.flatnonzero((action == Action.CATEGORY) & np.isin(self.kind, _ENTRANCES)))
+        found = self._find(action, to)
+        product = found >= 0
+        self.before = np.where(product & (found != self.item), self.item, self.before)
+        self.item = np.where(product, found, self.item)
+        self.category = np.where(product, self.catalogue.category[found], self.category)
+        self.comparing |= product & (self.rng.random(len(product)) < DRIFT)
+        self.kind = _KIND[action]
+        self.entry = np.where(product, -1, np.where(action <= Action.SEARCH, action, self.entry))
+        page = np.select(
+            [product, action == Action.CATEGORY],
+            [self.catalogue.first_item + found, len(FIXED) + self.category],
+            _FIXED_PAGE[action],
+        )
+        return page, appeal, carted
+
+    def _appeal(self, action: Ints) -> Floats:
+        """Return the log-odds of the product that ``action`` leads to, by the way there."""
+        pick, back, at_item = action == Action.PICK, action == Action.BACK, self.kind == Kind.ITEM
+        ways = {
+            "searched": pick & (self.entry == Kind.SEARCH),
+            "browsed": pick & (self.entry == Kind.HOME),
+            "compared": action == Action.RELATED,
+            "returned": back & at_item,
+            "reopened": back & ~at_item,
+        }
+        return np.select(list(ways.values()), [REACHED[way] for way in ways], 0.0)
+
+    def _open_category(self, who: Ints) -> None:
+        """Let the users ``who`` choose a category by their taste."""
+        categories = int(self.catalogue.category[-1]) + 1
+        chosen = _choose(self.taste, self.user[who], self.rng) - self.user[who] * categories
+        self.category[who] = np.minimum(chosen, categories - 1)
+
+    def _find(self, action: Ints, to: Ints) -> Ints:
+        """Return the product each ``action`` leads to, -1 where it is none."""
+        found = np.where(action == Action.BACK, to, -1)
+        pick = np.flatnonzero(action == Action.PICK)
+        found[pick] = self.catalogue.pick(self.level[pick], self.category[pick], self.rng)
+        similar = np.flatnonzero(action == Action.RELATED)
+        found[similar] = self.catalogue.related[self.item[similar], self.rng.integers(0, RELATED, len(similar))]
+        return found

@@ -1,0 +1,156 @@
+"""Log files opened as tables of text: CSV, TSV, JSON lines and Parquet, each also gzipped."""
+
+import gzip
+import json
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from generator.errors import DataError
+
+__all__ = ["Source", "collect", "head", "opened", "records", "table", "text"]
+
+LINES = 100_000  # JSON lines turned into a table at a time
+MALFORMED = "_malformed"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A log file as a lazy table.
+
+    ``name`` is what messages call it; ``columns`` are as published; ``frame`` has them and ``row`` (uint32, counted from
+    1 as the file's lines are, the header included).
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    frame: pl.LazyFrame
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """Yield ``path``, or a temporary unpacked copy of it if its name ends in .gz.
+
+    Raises
+    ------
+    DataError
+        The file is absent, empty, not gzip or cut short; nothing stays behind.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix != ".gz":
+        _refuse_empty(path, path)
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="drn-") as folder:
+        plain = Path(folder) / path.stem
+        try:
+            with gzip.open(path) as packed, plain.open("wb") as stream:
+                shutil.copyfileobj(packed, stream, 1 << 20)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path}: cannot unpack: {error}") from error
+        _refuse_empty(plain, path)
+        yield plain
+
+
+def _refuse_empty(plain: Path, path: Path) -> None:
+    if not plain.stat().st_size:
+        raise DataError(f"{path}: the file is empty")
+
+
+def head(plain: Path, path: Path) -> str:
+    """Return the first line of a text file; DataError if it is not text."""
+    with plain.open("rb") as stream:
+        line = stream.readline(1 << 20)
+    try:
+        if b"\0" in line:
+            raise ValueError("it holds a zero byte")
+        return line.decode("utf-8-sig").rstrip("\r\n")
+    except ValueError as error:
+        raise DataError(f"{path}: not a text file: the first line does not decode as UTF-8: {error}") from error
+
+
+def text(plain: Path, path: Path, separator: str, names: list[str], *, header: bool, quote: str | None) -> Source:
+    """Return a CSV file as a table of strings; short lines are filled with nulls, blank lines are left out."""
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: the header names a column twice: {', '.join(names)}")
+    frame = pl.scan_csv(
+        plain,
+        has_header=header,
+        separator=separator,
+        quote_char=quote,
+        schema=dict.fromkeys(names, pl.String()),
+        truncate_ragged_lines=True,
+        row_index_name="row",
+        row_index_offset=2 if header else 1,
+    )
+    blank = pl.all_horizontal(pl.col(name).is_null() for name in names)
+    return Source(str(path), tuple(names), frame.filter(~blank))
+
+
+def records(plain: Path, path: Path, folder: Path) -> Source:
+    """Return a JSON-lines file as a table of strings, by way of Parquet files in ``folder``.
+
+    A line that is no JSON object has a value in the column ``_malformed`` and null elsewhere.
+    """
+    parts: list[pl.LazyFrame] = []
+    names: dict[str, None] = {}
+    with plain.open("rb") as stream:
+        start = 1
+        while lines := list(islice(stream, LINES)):
+            found = [_record(line) for line in lines]
+            for record in found:
+                names.update(dict.fromkeys(record))
+            columns = {name: [record.get(name) for record in found] for name in names}
+            part = folder / f"{start}.parquet"
+            pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String())).with_row_index("row", start).write_parquet(part)
+            parts.append(pl.scan_parquet(part))
+            start += len(lines)
+    return Source(str(path), tuple(name for name in names if name != MALFORMED), pl.concat(parts, how="diagonal"))
+
+
+def _record(line: bytes) -> dict[str, str | None]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        return {MALFORMED: line[:80].decode("utf-8", "replace").rstrip()}
+    return {name: _plain(field) for name, field in value.items()}
+
+
+def _plain(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+def table(plain: Path, path: Path) -> Source:
+    """Return a Parquet file as a table of its own types."""
+    try:
+        frame = pl.scan_parquet(plain, row_index_name="row", row_index_offset=1)
+        columns = tuple(name for name in frame.collect_schema().names() if name != "row")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet: {_first(error)}") from error
+    return Source(str(path), columns, frame)
+
+
+def collect(frame: pl.LazyFrame, name: str) -> pl.DataFrame:
+    """Run a query over the file ``name`` in the streaming engine; DataError where the file does not hold."""
+    try:
+        return frame.collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{name}: cannot be read: {_first(error)}") from error
+
+
+def _first(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

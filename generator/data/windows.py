@@ -1,0 +1,350 @@
+"""Ragged sessions to the blobs of the net: window, history state, earlier purchases, labels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.errors import DataError
+from generator.files import replacing
+from generator.spec.schema import Spec
+
+__all__ = ["Rows", "Sessions", "blobs", "ragged_index", "read_sessions", "rewindow", "rows_of", "window_of", "write_split"]
+
+Ints = NDArray[np.int64]
+Blobs = dict[str, NDArray[Any]]
+
+CELLS = 2**20  # cells of the widest blobs built at a time: what bounds the memory of a write
+
+
+def ragged_index(starts: Ints, lengths: Ints) -> Ints:
+    """Return the concatenation of ``arange(starts[i], starts[i] + lengths[i])``, int64 (sum of lengths,)."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
+
+
+def _offsets(lengths: Ints) -> Ints:
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """S sessions over E page views, in ragged arrays.
+
+    Attributes
+    ----------
+    offset, page, dwell
+        int64 (S+1,), int32 (E,), float32 (E,): session i holds views offset[i]..offset[i+1]-1, oldest first; a page
+        that is no id of the vocabulary is 0; the dwell time is in seconds, at least 1.
+    bought_offset, bought
+        int64 (S+1,), int32: the items bought before the session started, oldest first.
+    start, user
+        float64 (S,) unix seconds (NaN where the log has no times), int32 (S,) (-1: unknown).
+    label
+        int32 (S,): the item bought in the session, 0 when it is out of vocabulary; None when the next page is the label.
+    training
+        Whether these are sessions to train on; it changes the rows of `next` under the loss at every state.
+    """
+
+    offset: Ints
+    page: NDArray[np.int32]
+    dwell: NDArray[np.float32]
+    bought_offset: Ints
+    bought: NDArray[np.int32]
+    start: NDArray[np.float64]
+    user: NDArray[np.int32]
+    label: NDArray[np.int32] | None = None
+    training: bool = False
+
+    def __len__(self) -> int:
+        return len(self.offset) - 1
+
+    def take(self, chosen: Ints, *, training: bool = False) -> "Sessions":
+        """Return the sessions at the indices ``chosen``, in that order."""
+        lengths, purchases = np.diff(self.offset)[chosen], np.diff(self.bought_offset)[chosen]
+        views = ragged_index(self.offset[chosen], lengths)
+        return Sessions(
+            offset=_offsets(lengths),
+            page=self.page[views],
+            dwell=self.dwell[views],
+            bought_offset=_offsets(purchases),
+            bought=self.bought[ragged_index(self.bought_offset[chosen], purchases)],
+            start=self.start[chosen],
+            user=self.user[chosen],
+            label=None if self.label is None else self.label[chosen],
+            training=training,
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """R rows over the known states (page > 0) of the sessions.
+
+    ``session`` int32 (R,); ``first`` and ``stop`` int64 (R,): the row has seen the known states first..stop-1;
+    ``label`` int32 (R,), 0 out of vocabulary; ``fresh`` int64 (R,): states, from the newest back, that bear a label
+    when each state has its own.
+    """
+
+    session: NDArray[np.int32]
+    first: Ints
+    stop: Ints
+    label: NDArray[np.int32]
+    fresh: Ints
+
+    def __len__(self) -> int:
+        return len(self.session)
+
+    @property
+    def position(self) -> NDArray[np.int32]:
+        """States seen so far, x, int32 (R,)."""
+        return (self.stop - self.first).astype(np.int32)
+
+    def __getitem__(self, part: slice) -> "Rows":
+        return Rows(self.session[part], self.first[part], self.stop[part], self.label[part], self.fresh[part])
+
+
+def rows_of(sessions: Sessions, window: int, loss: str) -> Rows:
+    """Return the rows of ``sessions``: which states each has seen and what its label is.
+
+    A purchase gives one row a session; `next` one row a page after the session's first. Sessions to train on under
+    loss `every` give one row per ``window`` labels instead, so that each label is trained once; the last of them
+    looks back over a full window, with labels on the states not labelled yet.
+    """
+    states = np.concatenate(([0], np.cumsum(sessions.page > 0)))
+    first, last = states[sessions.offset[:-1]], states[sessions.offset[1:]]
+    if sessions.label is not None:
+        every = np.arange(len(sessions), dtype=np.int32)
+        return Rows(every, first, last, sessions.label, np.ones(len(sessions), np.int64))
+    if sessions.training and loss == "every":
+        known = sessions.page[sessions.page > 0]
+        labels = np.maximum(last - first - 1, 0)
+        rows = -(-labels // window)
+        session = np.repeat(np.arange(len(sessions)), rows)
+        seen = (ragged_index(np.zeros_like(rows), rows) + 1) * window
+        stop = first[session] + np.minimum(seen, labels[session])
+        fresh = np.minimum(window, labels[session] - seen + window)
+        return Rows(session.astype(np.int32), first[session], stop, known[stop], fresh)
+    lengths = np.maximum(np.diff(sessions.offset) - 1, 0)
+    session = np.repeat(np.arange(len(sessions)), lengths)
+    view = ragged_index(sessions.offset[:-1] + 1, lengths)
+    return Rows(
+        session.astype(np.int32), first[session], states[view], sessions.page[view], np.ones(len(session), np.int64)
+    )
+
+
+def _right_aligned(values: NDArray[Any], first: Ints, stop: Ints, width: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the newest ``width`` of values[first:stop] for each row, right-aligned, and where there is one."""
+    index = stop[:, None] + np.arange(-width, 0)
+    present = index >= first[:, None]
+    if not len(values):
+        return np.zeros(present.shape, values.dtype), present
+    return np.where(present, values[np.where(present, index, 0)], 0), present
+
+
+def aging(dwell: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the aging factors of collapsed states (Wu et al., section on the history state), float32 (R, H).
+
+    ``dwell`` is (R, H) in seconds, right-aligned, 0 where there is no state: eps_i = dwell_i / sum of dwell_i..dwell_H.
+    """
+    since = np.cumsum(dwell[:, ::-1], axis=1)[:, ::-1]
+    return np.divide(dwell, since, out=np.zeros_like(dwell), where=dwell > 0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The sizes of the blobs: what of the spec the windows depend on."""
+
+    window: int
+    history: int
+    bought: int
+    every: bool
+
+
+def _inputs(sessions: Sessions, known: NDArray[np.int32], dwell: NDArray[np.float32], rows: Rows, shape: _Shape) -> Blobs:
+    found: Blobs = {}
+    if shape.window:
+        found["page"], _ = _right_aligned(known, rows.first, rows.stop, shape.window)
+    if shape.history:
+        fallen = rows.stop - shape.window
+        found["history_page"], _ = _right_aligned(known, rows.first, fallen, shape.history)
+        seconds, _ = _right_aligned(dwell, rows.first, fallen, shape.history)
+        found["history_weight"] = aging(seconds.astype(np.float64))
+    if shape.bought:
+        begin, end = sessions.bought_offset[rows.session], sessions.bought_offset[rows.session + 1]
+        found["bought"], held = _right_aligned(sessions.bought, begin, end, shape.bought)
+        found["bought_weight"] = held.astype(np.float32)
+    return found
+
+
+def _labels(sessions: Sessions, rows: Rows, page: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the labels of every state, int32 (R, n); 0 where a state is absent or bears none."""
+    labels = np.zeros_like(page)
+    if sessions.label is not None:
+        labels[:] = np.where(page > 0, rows.label[:, None], 0)
+    else:
+        fresh = np.arange(page.shape[1], 1, -1) <= rows.fresh[:, None]
+        labels[:, :-1] = np.where(fresh & (page[:, :-1] > 0), page[:, 1:], 0)
+    labels[:, -1] = rows.label
+    return labels
+
+
+def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
+    """Yield the blobs of ``rows`` in chunks of bounded size, in order.
+
+    Each is a dict of ``page`` int32 (r, n), ``history_page`` int32 (r, H), ``history_weight`` float32 (r, H), ``bought``
+    int32 (r, K), ``bought_weight`` float32 (r, K), ``label`` int32 (r,) or (r, n); a blob of width 0 is absent.
+    """
+    shape = _Shape(spec.window, spec.history, spec.bought, spec.loss == "every")
+    states = sessions.page > 0
+    known, dwell = sessions.page[states], sessions.dwell[states]
+    step = max(1, CELLS // (shape.window + shape.history + shape.bought))
+    for begin in range(0, len(rows), step):
+        part = rows[begin : begin + step]
+        found = _inputs(sessions, known, dwell, part, shape)
+        found["label"] = _labels(sessions, part, found["page"]) if shape.every else part.label
+        yield found
+
+
+def window_of(
+    pages: Sequence[int], dwells: Sequence[float], bought: Sequence[int], window: int, history: int, bought_size: int
+) -> Blobs:
+    """Return the input blobs of one session, batch size 1, as its row in a split file would hold them.
+
+    Parameters
+    ----------
+    pages
+        Ids of the pages visited so far, oldest first; 0 (a page the net does not know) is passed over.
+    dwells
+        Seconds on each of them, floored at 1.
+    bought
+        Ids of the items bought in earlier sessions, oldest first; 0 is passed over.
+    window, history, bought_size
+        n, H and K; a blob of width 0 is absent.
+    """
+    if len(pages) != len(dwells):
+        raise DataError(f"{len(pages)} pages but {len(dwells)} dwell times: give one for each page")
+    items = np.asarray([item for item in bought if item], np.int32)
+    session = Sessions(
+        offset=np.asarray([0, len(pages)]),
+        page=np.asarray(pages, np.int32).reshape(-1),
+        dwell=np.maximum(np.asarray(dwells, np.float32).reshape(-1), 1),
+        bought_offset=np.asarray([0, len(items)]),
+        bought=items,
+        start=np.full(1, np.nan),
+        user=np.full(1, -1, np.int32),
+        label=np.zeros(1, np.int32),
+    )
+    states = session.page > 0
+    shape = _Shape(window, history, bought_size, every=False)
+    return _inputs(session, session.page[states], session.dwell[states], rows_of(session, window, "last"), shape)
+
+
+def _create(group: h5py.Group, name: str, rows: int, example: NDArray[Any]) -> h5py.Dataset:
+    """Create a dataset of ``rows`` rows like those of ``example``, in chunks of about 256 KiB."""
+    width = int(np.prod(example.shape[1:]))
+    chunk = min(rows, max(1, 2**16 // max(width, 1)))
+    return group.create_dataset(
+        name, shape=(rows, *example.shape[1:]), dtype=example.dtype, chunks=(max(chunk, 1), *example.shape[1:]) if rows else None
+    )
+
+
+def _check(sessions: Sessions, spec: Spec, path: Path) -> None:
+    target = "next" if sessions.label is None else "purchase"
+    if target != spec.data.target:
+        raise DataError(f"{path.name}: the sessions were made for target {target}, but the spec says {spec.data.target}")
+    labels = sessions.page if sessions.label is None else sessions.label
+    for field, limit, ids in (
+        ("pages", spec.pages, sessions.page),
+        ("items", spec.items, labels),
+        ("items", spec.items, sessions.bought),
+    ):
+        highest = int(ids.max(initial=0))
+        if highest > limit:
+            raise DataError(f"{path.name}: the sessions hold id {highest} but the spec allows {field}: {limit}")
+
+
+def write_split(path: Path, sessions: Sessions, spec: Spec) -> int:
+    """Write ``sessions`` and their rows to the HDF5 file ``path``, whole or not at all; return the number of rows.
+
+    At the root lie the blobs for Caffe's HDF5Data layer, in ``rows`` the int32 (R,) ``session`` and ``position`` and
+    the uint8 (R,) ``unknown`` (1: the true label is out of vocabulary), in ``sessions`` the ragged sessions themselves.
+    Rows are built and written in chunks, so that memory does not grow with their number.
+
+    Raises
+    ------
+    DataError
+        No session gives a row, the sessions do not fit the spec, or the file cannot be written.
+    """
+    _check(sessions, spec, path)
+    rows = rows_of(sessions, spec.window, spec.loss)
+    if not len(rows):
+        raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
+    try:
+        with replacing(path) as beside, h5py.File(beside, "w") as file:
+            _write_rows(file, sessions, rows, spec)
+            _write_sessions(file, sessions)
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+        raise DataError(f"cannot write {path.name}: {error}") from error
+    return len(rows)
+
+
+def _write_rows(file: h5py.File, sessions: Sessions, rows: Rows, spec: Spec) -> None:
+    index = {
+        "session": rows.session,
+        "position": rows.position,
+        "unknown": (rows.label == 0).astype(np.uint8),
+    }
+    for name, values in index.items():
+        _create(file.require_group("rows"), name, len(rows), values)[:] = values
+    done = 0
+    for part in blobs(sessions, rows, spec):
+        count = len(part["label"])
+        for name, values in part.items():
+            dataset = file[name] if name in file else _create(file, name, len(rows), values)
+            dataset[done : done + count] = values
+        done += count
+
+
+def _write_sessions(file: h5py.File, sessions: Sessions) -> None:
+    group = file.create_group("sessions")
+    group.attrs["training"] = sessions.training
+    for name in ("offset", "page", "dwell", "bought_offset", "bought", "start", "user", "label"):
+        values = getattr(sessions, name)
+        if values is not None:
+            _create(group, name, len(values), values)[...] = values
+
+
+def read_sessions(path: Path) -> Sessions:
+    """Read the ragged sessions of a split file; DataError names the file and what is missing or out of step."""
+    try:
+        with h5py.File(path, "r") as file:
+            if "sessions" not in file:
+                raise DataError(f"{path} has no group sessions: is it a file of drn sessions?")
+            group = file["sessions"]
+            names = ("offset", "page", "dwell", "bought_offset", "bought", "start", "user")
+            missing = [name for name in names if name not in group]
+            if missing:
+                raise DataError(f"{path} has no dataset sessions/{missing[0]}: is it a file of drn sessions?")
+            found = {name: group[name][()] for name in (*names, *(["label"] if "label" in group else []))}
+            found["training"] = bool(group.attrs.get("training", False))
+    except (OSError, RuntimeError, KeyError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    sessions = Sessions(**found)
+    for offset, values in (("offset", "page"), ("offset", "dwell"), ("bought_offset", "bought")):
+        bounds, length = getattr(sessions, offset), len(getattr(sessions, values))
+        if not len(bounds) or bounds[0] != 0 or bounds[-1] != length or (np.diff(bounds) < 0).any():
+            raise DataError(f"{path}: sessions/{offset} does not divide the {length} values of sessions/{values}")
+    return sessions
+
+
+def rewindow(source: Path, target: Path, spec: Spec) -> int:
+    """Rebuild the rows of the split file ``source`` for another ``spec`` into ``target``; return their number.
+
+    Window, history, purchases kept and loss may differ; target and vocabularies stay as they are.
+    """
+    return write_split(target, read_sessions(source), spec)

@@ -1,0 +1,30 @@
+"""The exceptions of drn, all under one root.
+
+DrnError                what drn says to its user in words; exit status 2
+├── SpecError           a spec file that does not hold; carries every finding at once
+├── DataError           an event log, HDF5 file, vocabulary or request that does not hold
+├── ModelError          a prototxt, caffemodel, solverstate or ONNX file that does not hold
+└── TrainingError       a training run that cannot go on (NaN loss, no snapshot to resume)
+"""
+
+__all__ = ["DataError", "DrnError", "ModelError", "SpecError", "TrainingError"]
+
+
+class DrnError(Exception):
+    """A mistake the user can mend: says what was seen, where, and what would be right."""
+
+
+class SpecError(DrnError):
+    """A spec that does not hold."""
+
+
+class DataError(DrnError):
+    """Data that does not hold."""
+
+
+class ModelError(DrnError):
+    """A model file that does not hold."""
+
+
+class TrainingError(DrnError):
+    """A training run that cannot go on."""

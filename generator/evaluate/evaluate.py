@@ -1,0 +1,142 @@
+"""One pass over a split: every model and every baseline ranks all items for every row."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.errors import DataError
+from generator.evaluate.baselines import Baseline
+from generator.evaluate.metrics import METRICS, Interval, Tally, ranks
+from generator.evaluate.model import Model
+from generator.evaluate.rows import Batch, Part
+
+__all__ = ["Difference", "Method", "Report", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What one method reached."""
+
+    name: str
+    kind: str  # model or baseline
+    metrics: Mapping[str, Interval]  # by METRICS
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one method is ahead of another, on the same rows and the same resampled sessions."""
+
+    method: str
+    other: str
+    metrics: Mapping[str, Interval]  # by METRICS
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of an evaluation."""
+
+    data: str  # name of the data folder
+    split: str
+    items: int
+    rows: int
+    sessions: int
+    unknown: int  # rows whose true item is out of the vocabulary: a miss for every method
+    methods: tuple[Method, ...]
+    differences: tuple[Difference, ...]  # of every method and every one after it
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report in plain dicts, lists and numbers."""
+        return asdict(self)
+
+
+def evaluate(
+    models: Mapping[str, Model],
+    data: Path,
+    baselines: Sequence[Baseline] = (),
+    *,
+    split: str = "test",
+    batch_size: int = 512,
+    replicates: int = 1000,
+    seed: int = 0,
+    step: Callable[[int, int], None] = lambda done, rows: None,
+) -> Report:
+    """Rank all items for every row of a split by every method, in one pass and constant memory.
+
+    Parameters
+    ----------
+    models : exported models by the name to report; their vocabularies must be those of ``data``
+    data : folder written by `drn sessions`
+    baselines : fitted here on the training part
+    split : ``test`` or ``valid``
+    batch_size : rows scored at a time
+    replicates, seed : of the bootstrap, see `Tally`
+    step : called after each batch with the rows done and their total
+
+    Raises
+    ------
+    DataError : there is nothing to evaluate, or a model is of other data.
+    ModelError : a model gives NaN or fails.
+    """
+    methods = [*models, *(baseline.name for baseline in baselines)]
+    if not methods:
+        raise DataError("there is nothing to evaluate: give a run, or baselines other than none")
+    if twice := sorted({name for name in methods if methods.count(name) > 1}):
+        raise DataError(f"two methods are named {twice[0]}: give each its own name")
+    if baselines:
+        with Part(data, "train") as train:
+            for baseline in baselines:
+                baseline.fit(train)
+    tally = Tally(methods, replicates, seed)
+    unknown = 0
+    with Part(data, split) as part:
+        if len(part) == 0:
+            raise DataError(f"{part.path}: it has no row to evaluate")
+        for model in models.values():
+            _same_vocabularies(model, part)
+        for batch in part.batches(batch_size):
+            found = {name: _rank(model, batch) for name, model in models.items()}
+            found |= {baseline.name: ranks(baseline.scores(batch), batch.label) for baseline in baselines}
+            tally.add(found, batch.session)
+            unknown += int(np.count_nonzero(batch.label == 0))
+            step(tally.rows, len(part))
+        items = len(part.items)
+    return Report(
+        data=data.resolve().name,
+        split=split,
+        items=items,
+        rows=tally.rows,
+        sessions=tally.sessions,
+        unknown=unknown,
+        methods=tuple(
+            Method(
+                name,
+                "model" if name in models else "baseline",
+                {metric: tally.estimate(name, metric) for metric in METRICS},
+            )
+            for name in methods
+        ),
+        differences=tuple(
+            Difference(one, two, {metric: tally.difference(one, two, metric) for metric in METRICS})
+            for index, one in enumerate(methods)
+            for two in methods[index + 1 :]
+        ),
+    )
+
+
+def _same_vocabularies(model: Model, part: Part) -> None:
+    for kind, ours, theirs in (("pages", model.pages, part.pages), ("items", model.items, part.items)):
+        if ours.labels != theirs.labels:
+            raise DataError(
+                f"{model.file.parent / kind}.txt and {part.path.parent / kind}.txt differ, so the model's ids are not "
+                "the data's: evaluate on the data folder the model was trained on"
+            )
+
+
+def _rank(model: Model, batch: Batch) -> NDArray[np.float64]:
+    """Return the ranks of a batch's labels; items of the graph beyond the vocabulary take no part."""
+    scores = model.scores(batch.inputs(model.sizes))
+    return ranks(scores[:, : batch.items + 1], batch.label)

@@ -1,0 +1,238 @@
+"""Rows of a split in batches, each with everything its session had shown by then, not the window alone."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.data.blobs import Split
+from generator.data.vocabulary import Vocabulary
+from generator.data.windows import Rows, Sessions, blobs, ragged_index
+from generator.errors import DataError
+from generator.spec.schema import Fnn, Rnn, Spec
+
+__all__ = ["Batch", "Part"]
+
+CHUNK = 65536  # rows of labels read at a time
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows to be ranked.
+
+    Attributes
+    ----------
+    items : N
+    blobs : the net's inputs as the file holds them, (B, size) each
+    label : int64 (B,), 1..N, or 0 when the true item is out of the vocabulary
+    session : int64 (B,), the session of each row; rows of one session are contiguous
+    seen : one session for each row, cut after the row's last state; pages out of the vocabulary are left out
+    item : int64 (E,), for each view of ``seen`` the item of the page's original id, 0 where no such item is sold
+    """
+
+    items: int
+    blobs: Mapping[str, NDArray[Any]]
+    label: Ints
+    session: Ints
+    seen: Sessions
+    item: Ints
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @cached_property
+    def row(self) -> Ints:
+        """The row of each view of ``seen``, int64 (E,), ascending."""
+        return np.repeat(np.arange(len(self)), np.diff(self.seen.offset))
+
+    def inputs(self, sizes: Mapping[str, int]) -> Mapping[str, NDArray[Any]]:
+        """Return the net's inputs with these many columns, int32 ids and float32 weights.
+
+        Where the file's windows are of another size they are cut anew from the sessions.
+
+        Parameters
+        ----------
+        sizes : columns by blob, as `Model.sizes`
+        """
+        if all(name in self.blobs and self.blobs[name].shape[1] == size for name, size in sizes.items()):
+            return self.blobs
+        rows = Rows(
+            session=np.arange(len(self), dtype=np.int32),
+            first=self.seen.offset[:-1],
+            stop=self.seen.offset[1:],
+            label=self.label.astype(np.int32),
+            fresh=np.ones(len(self), np.int64),
+        )
+        parts = list(blobs(self.seen, rows, _spec(sizes, self.items)))
+        return {name: np.concatenate([part[name] for part in parts]) for name in sizes}
+
+
+def _spec(sizes: Mapping[str, int], items: int) -> Spec:
+    """Return a spec whose inputs have these sizes; all else in it is of no matter here."""
+    rnn, fnn = "page" in sizes, "bought" in sizes
+    return Spec(
+        name="windows",
+        net="combined" if rnn and fnn else "rnn" if rnn else "fnn",
+        pages=1,
+        items=items,
+        top_k=1,
+        rnn=Rnn(window=sizes["page"], history=sizes.get("history_page", 0), widths=[1]) if rnn else None,
+        fnn=Fnn(bought=sizes["bought"], widths=[1]) if fnn else None,
+    )
+
+
+class Part:
+    """One split of a data folder, read in slices; a context manager.
+
+    Parameters
+    ----------
+    folder : what `drn sessions` wrote
+    split : ``train``, ``valid`` or ``test``
+
+    Attributes
+    ----------
+    pages, items : Vocabulary
+
+    Raises
+    ------
+    DataError : a file is missing or is no such file.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.path = folder / f"{split}.h5"
+        if not self.path.is_file():
+            raise DataError(
+                f"{self.path}: there is no such file; write it by: drn sessions LOG --spec SPEC -o {folder}"
+            )
+        self.pages = Vocabulary.read(folder / "pages.txt")
+        self.items = Vocabulary.read(folder / "items.txt")
+        self._item_of_page = np.concatenate([[0], self.items.ids(self.pages.labels)]).astype(np.int64)
+        self._rows = Split(self.path)
+        self._file = h5py.File(self.path, "r")
+        for name in ("offset", "page", "dwell", "bought_offset", "bought", "start", "user"):
+            if f"sessions/{name}" not in self._file:
+                self.close()
+                raise DataError(f"{self.path} has no dataset sessions/{name}: is it a file of drn sessions?")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._rows.close()
+        self._file.close()
+
+    def __enter__(self) -> "Part":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Return the number of rows, R."""
+        return self._rows.rows
+
+    def labels(self) -> Iterator[Ints]:
+        """Yield the labels, int64 1..N, in chunks: one a purchase session, or every page viewed next."""
+        source = self._file["sessions/label"] if "sessions/label" in self._file else self._file["label"]
+        for start in range(0, source.shape[0], CHUNK):
+            label = source[start : start + CHUNK].reshape(-1).astype(np.int64)
+            yield label[label > 0]
+
+    def sessions(self, start: int = 0, stop: int | None = None) -> Sessions:
+        """Return the sessions start..stop-1 whole (all of them by default), pages out of the vocabulary left out.
+
+        Raises
+        ------
+        DataError : the offsets do not fit the views.
+        """
+        stop = len(self._file["sessions/offset"]) - 1 if stop is None else stop
+        group = self._file["sessions"]
+        offset, bought_offset = (
+            self._offsets("offset", "page", start, stop),
+            self._offsets("bought_offset", "bought", start, stop),
+        )
+        views, purchases = slice(offset[0], offset[-1]), slice(bought_offset[0], bought_offset[-1])
+        page = group["page"][views]
+        states = np.concatenate([[0], np.cumsum(page > 0)])
+        return Sessions(
+            offset=states[offset - offset[0]],
+            page=page[page > 0],
+            dwell=group["dwell"][views][page > 0],
+            bought_offset=bought_offset - bought_offset[0],
+            bought=group["bought"][purchases],
+            start=group["start"][start:stop],
+            user=group["user"][start:stop],
+            label=group["label"][start:stop] if "label" in group else None,
+        )
+
+    def _offsets(self, name: str, values: str, start: int, stop: int) -> Ints:
+        group = self._file["sessions"]
+        offset: Ints = group[name][start : stop + 1].astype(np.int64)
+        if (
+            len(offset) != stop - start + 1
+            or offset[0] < 0
+            or (np.diff(offset) < 0).any()
+            or offset[-1] > len(group[values])
+        ):
+            raise DataError(
+                f"{self.path}: sessions/{name} does not divide the {len(group[values])} values of sessions/{values} "
+                f"into the sessions {start}..{stop - 1}; write the file again by drn sessions"
+            )
+        return offset
+
+    def items_of(self, page: NDArray[np.integer[Any]]) -> Ints:
+        """Return the item of the same original id for each page id, int64, 0 where no such item is sold."""
+        return self._item_of_page[page]
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield all rows in order, ``size`` at a time, in memory that does not grow with the file.
+
+        Raises
+        ------
+        DataError : a row has seen more states than its session holds.
+        """
+        index = self._rows.load(["rows/session", "rows/position", "rows/unknown"])
+        for start in range(0, len(self), size):
+            chosen = slice(start, start + size)
+            session = index["rows/session"][chosen].astype(np.int64)
+            found = self._rows.read(start, start + size)
+            label = found.pop("label").astype(np.int64)
+            label = label if label.ndim == 1 else label[:, -1]
+            seen = self._seen(session, index["rows/position"][chosen].astype(np.int64))
+            yield Batch(
+                items=len(self.items),
+                blobs=found,
+                label=np.where(index["rows/unknown"][chosen] != 0, 0, label),
+                session=session,
+                seen=seen,
+                item=self.items_of(seen.page),
+            )
+
+    def _seen(self, session: Ints, position: Ints) -> Sessions:
+        """Return one session for each row: ``session`` cut after ``position`` states."""
+        first = int(session.min())
+        whole = self.sessions(first, int(session.max()) + 1)
+        views, purchases = np.diff(whole.offset)[session - first], np.diff(whole.bought_offset)[session - first]
+        if (position > views).any():
+            row = int((position > views).argmax())
+            raise DataError(
+                f"{self.path}: a row of session {session[row]} has seen {position[row]} states, but the session holds "
+                f"{views[row]}; write the file again by drn sessions"
+            )
+        view = ragged_index(whole.offset[session - first], position)
+        return Sessions(
+            offset=np.concatenate([[0], np.cumsum(position)]),
+            page=whole.page[view],
+            dwell=whole.dwell[view],
+            bought_offset=np.concatenate([[0], np.cumsum(purchases)]),
+            bought=whole.bought[ragged_index(whole.bought_offset[session - first], purchases)],
+            start=whole.start[session - first],
+            user=whole.user[session - first],
+        )

@@ -1,0 +1,58 @@
+"""Files that are whole or absent: write beside, then rename."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["replacing", "resource", "write_bytes", "write_text"]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; on success it replaces ``path``, on failure it goes.
+
+    The bytes are flushed to disk before the rename, so that a kill or a power cut leaves either the
+    old file or the new one, never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        _settle(beside)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _settle(path: Path) -> None:
+    """Give ``path`` the mode a plain open() would, and flush it to disk."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the file at ``path`` by ``content``, whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace the file at ``path`` by ``content`` in UTF-8 with ``\\n`` line ends."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def resource(name: str) -> Path:
+    """Return the folder ``name`` (``templates``, ``arch_specs``) of the checkout or of the installed wheel."""
+    package = Path(__file__).resolve().parent
+    for root in (package, package.parent):
+        if (root / name).is_dir():
+            return root / name
+    raise FileNotFoundError(f"drn is installed without its {name} folder")

@@ -1,0 +1,1 @@
+"""The generated ONNX graphs: parse, initialise, differentiate."""

@@ -1,0 +1,115 @@
+"""Initial weights after Caffe's fillers, and graphs with the weights inside."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, numpy_helper
+
+from generator.errors import ModelError
+from generator.files import replacing
+
+__all__ = ["Filled", "embed_weights", "fill", "save"]
+
+Array = NDArray[np.float32]
+
+# A protobuf message holds at most 2 GiB; past this the weights lie in a file beside the model.
+LARGEST = 2**31 - 2**20
+
+
+class Filler(Protocol):
+    """The fields of Caffe's FillerParameter."""
+
+    type: str
+    value: float
+    mean: float
+    std: float
+    min: float
+    max: float
+
+
+class Filled(Protocol):
+    """A parameter that knows how it starts."""
+
+    @property
+    def name(self) -> str:
+        """The parameter's name."""
+
+    @property
+    def filler(self) -> Filler:
+        """How it starts."""
+
+
+def fill(parameters: Iterable[Filled], shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Array]:
+    """Return initial float32 weights by name.
+
+    Each parameter draws from a generator of its own, seeded by (seed, position), so that one parameter's shape does
+    not change another's start. The distributions are Caffe's (filler.hpp): xavier is uniform within sqrt(3 / fan_in),
+    msra normal with deviation sqrt(2 / fan_in); fan_in of a table or an InnerProduct is its second size.
+    """
+    return {
+        parameter.name: _draw(parameter.filler, shapes[parameter.name], np.random.default_rng([seed, position]))
+        for position, parameter in enumerate(parameters)
+    }
+
+
+def _draw(filler: Filler, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    fan_in = math.prod(shape[1:])
+    if filler.type == "constant":
+        return np.full(shape, filler.value, np.float32)
+    if filler.type == "gaussian":
+        return _normal(rng, shape, filler.mean, filler.std)
+    if filler.type == "uniform":
+        return rng.uniform(filler.min, filler.max, shape).astype(np.float32)
+    if filler.type == "xavier":
+        edge = math.sqrt(3 / fan_in)
+        return rng.uniform(-edge, edge, shape).astype(np.float32)
+    if filler.type == "msra":
+        return _normal(rng, shape, 0.0, math.sqrt(2 / fan_in))
+    raise ModelError(f"filler {filler.type!r} is unknown; known: constant, gaussian, uniform, xavier, msra")
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], mean: float, std: float) -> Array:
+    values = rng.standard_normal(shape, np.float32)
+    values *= np.float32(std)
+    values += np.float32(mean)
+    return values
+
+
+def embed_weights(model: ModelProto, weights: Mapping[str, Array]) -> ModelProto:
+    """Return ``model`` with ``weights`` as initialisers in place of graph inputs.
+
+    Raises
+    ------
+    ModelError
+        A weight has another shape than the graph declares, or is missing.
+    """
+    result = ModelProto()
+    result.CopyFrom(model)
+    del result.graph.input[:]
+    for info in model.graph.input:
+        shape = tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
+        if info.name not in weights:
+            if all(dim.HasField("dim_value") for dim in info.type.tensor_type.shape.dim):
+                raise ModelError(f"{model.graph.name}: no weights for parameter {info.name} {shape}")
+            result.graph.input.append(info)
+            continue
+        array = weights[info.name]
+        if array.shape != shape:
+            raise ModelError(f"{model.graph.name}: weights of {info.name} have shape {array.shape}, not {shape}")
+        result.graph.initializer.append(numpy_helper.from_array(array, info.name))
+    return result
+
+
+def save(model: ModelProto, path: Path) -> None:
+    """Write ``model`` at ``path``, whole or not at all; past 2 GiB the weights go to ``<path>.data`` beside it."""
+    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    with replacing(path) as beside:
+        if size < LARGEST:
+            beside.write_bytes(model.SerializeToString(deterministic=True))
+        else:
+            onnx.save_model(model, beside, save_as_external_data=True, location=f"{path.name}.data")

@@ -1,0 +1,38 @@
+"""Reading ONNX text."""
+
+from onnx import ModelProto, checker, parser
+
+from generator.errors import ModelError
+
+__all__ = ["BLOBS", "parameter_shapes", "parse"]
+
+# Graph inputs that are data; every other graph input is a parameter.
+BLOBS = ("page", "history_page", "history_weight", "bought", "bought_weight", "label")
+
+
+def parse(text: str, name: str) -> ModelProto:
+    """Parse and check ONNX text.
+
+    Raises
+    ------
+    ModelError
+        With the file ``name`` and, for a syntax error, the parser's line and column.
+    """
+    try:
+        model = parser.parse_model(text)
+        checker.check_model(model)
+    except parser.ParseError as error:
+        message = error.args[0]
+        raise ModelError(f"{name}: {message.decode() if isinstance(message, bytes) else message}") from error
+    except checker.ValidationError as error:
+        raise ModelError(f"{name}: {error}") from error
+    return model
+
+
+def parameter_shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters of a generated graph, in the graph's order."""
+    return {
+        info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
+        for info in model.graph.input
+        if info.name not in BLOBS
+    }

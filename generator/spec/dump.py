@@ -1,0 +1,50 @@
+"""A spec written out: as canonical YAML, as a hash, and the JSON Schema of all specs."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from generator.spec.schema import Spec
+
+__all__ = ["dump_spec", "json_schema", "spec_hash"]
+
+
+def dump_spec(spec: "Spec") -> str:
+    """Return ``spec`` as canonical YAML: keys in the order of the schema, defaults left out.
+
+    `parse_spec` reads it back to an equal spec.
+    """
+    import yaml
+
+    plain = spec.model_dump(exclude_defaults=True)
+    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+
+
+def spec_hash(spec: "Spec") -> str:
+    """Return the SHA-256 (64 hex digits) of ``spec`` as canonical JSON, defaults filled in.
+
+    It depends on the values alone, not on layout, key order, comments or whether a default was written out.
+    """
+    import hashlib
+    import json
+
+    canonical = json.dumps(spec.model_dump(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a spec, for editors.
+
+    It holds all bounds of single fields; the rules between fields are checked by `load_spec` alone.
+    """
+    from pydantic.json_schema import GenerateJsonSchema
+
+    from generator.spec.schema import Spec
+
+    class Untitled(GenerateJsonSchema):
+        """Leaves out the titles, which repeat the keys."""
+
+        def field_title_should_be_set(self, _schema: Any) -> bool:
+            return False
+
+    schema = Spec.model_json_schema(schema_generator=Untitled)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "drn spec"}

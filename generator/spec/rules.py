@@ -1,0 +1,92 @@
+"""The rules between fields of a spec, each checked as soon as the fields it reads are known."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+__all__ = ["broken_rules"]
+
+
+def _one_width_a_layer(layers: int | None, widths: list[int]) -> str | None:
+    if layers is None or layers == len(widths):
+        return None
+    return f"{layers} given, but widths lists {len(widths)}: give one width for each layer"
+
+
+def _net_needs_rnn(net: str, rnn: object) -> str | None:
+    return f"{net} needs a section rnn" if net != "fnn" and rnn is None else None
+
+
+def _net_needs_fnn(net: str, fnn: object) -> str | None:
+    return f"{net} needs a section fnn" if net != "rnn" and fnn is None else None
+
+
+def _loss_needs_states(loss: str, net: str) -> str | None:
+    return "every needs states, and net fnn has none: use last" if loss == "every" and net == "fnn" else None
+
+
+def _enough_items(top_k: int, items: int) -> str | None:
+    return f"{top_k} is more than there are items ({items}): at most {items}" if top_k > items else None
+
+
+def _ordered_range(low: float, high: float, kind: str) -> str | None:
+    return f"{low} is above max ({high}): at most max" if kind == "uniform" and low > high else None
+
+
+def _multistep_has_steps(policy: str, steps: list[int]) -> str | None:
+    return "multistep needs stepvalue, the iterations to step at" if policy == "multistep" and not steps else None
+
+
+def _steps_increase(steps: list[Any]) -> str | None:
+    if any(type(step) is not int for step in steps):  # reported as a field error
+        return None
+    falls = [later for earlier, later in pairwise(steps) if later <= earlier]
+    return f"{falls[0]} is not above the step before it: each must be larger than the last" if falls else None
+
+
+def _factor_not_negative(gamma: float, policy: str) -> str | None:
+    if gamma >= 0 or policy == "sigmoid":
+        return None
+    return f"{gamma} is below 0: at least 0 (only lr_policy sigmoid takes a negative one)"
+
+
+def _adagrad_without_momentum(momentum: float, kind: str) -> str | None:
+    if kind != "AdaGrad" or momentum == 0:
+        return None
+    return f"{momentum} with type AdaGrad, which has no momentum (Caffe refuses it): set momentum: 0"
+
+
+# The fields a rule reads; a finding is reported at the first of them.
+_RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
+    (("rnn.layers", "rnn.widths"), _one_width_a_layer),
+    (("fnn.layers", "fnn.widths"), _one_width_a_layer),
+    (("net", "rnn"), _net_needs_rnn),
+    (("net", "fnn"), _net_needs_fnn),
+    (("loss", "net"), _loss_needs_states),
+    (("top_k", "items"), _enough_items),
+    (("init.table.min", "init.table.max", "init.table.type"), _ordered_range),
+    (("init.weight.min", "init.weight.max", "init.weight.type"), _ordered_range),
+    (("init.bias.min", "init.bias.max", "init.bias.type"), _ordered_range),
+    (("solver.lr_policy", "solver.stepvalue"), _multistep_has_steps),
+    (("solver.stepvalue",), _steps_increase),
+    (("solver.gamma", "solver.lr_policy"), _factor_not_negative),
+    (("solver.momentum", "solver.type"), _adagrad_without_momentum),
+)
+
+
+def broken_rules(field: Callable[[str], object]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the fields read, the reported one first, and the message of every rule that does not hold.
+
+    Parameters
+    ----------
+    field
+        Returns the value at a dotted path such as ``rnn.layers``; raises LookupError where it is not known, and the
+        rule is then left undecided.
+    """
+    for paths, check in _RULES:
+        try:
+            message = check(*map(field, paths))
+        except LookupError:
+            continue
+        if message:
+            yield paths, message

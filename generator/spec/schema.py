@@ -1,0 +1,223 @@
+"""The architecture spec: every hyperparameter a user may set, with its bounds."""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from generator.spec.rules import broken_rules
+
+__all__ = [
+    "Data",
+    "Filler",
+    "Fnn",
+    "Init",
+    "Multiplier",
+    "Multipliers",
+    "Rnn",
+    "Solver",
+    "Spec",
+    "Undecayed",
+    "field_of",
+]
+
+_INT32 = 2**31 - 1  # Caffe's counters are int32.
+_FLOAT32 = 3.4e38  # Caffe's and ONNX's numbers are float32.
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+# Caffe keeps ids in float blobs: whole numbers are exact up to 2**24.
+Vocabulary = Annotated[int, Field(ge=1, le=2**24 - 1)]
+Count = Annotated[int, Field(ge=1, le=_INT32)]
+Number = Annotated[float, Field(ge=-_FLOAT32, le=_FLOAT32)]
+NotNegative = Annotated[float, Field(ge=0, le=_FLOAT32)]
+Positive = Annotated[float, Field(gt=0, le=_FLOAT32)]
+
+
+class _Section(BaseModel):
+    """A part of the spec: immutable, strict about types, closed to unknown keys.
+
+    Building is deferred, and defaults are constructed unvalidated, so that only ``Spec`` is compiled, on its first
+    use: a quarter of the time of compiling every section by itself.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
+
+
+class Rnn(_Section):
+    """The recurrent net over the last pages of the session."""
+
+    window: int = Field(ge=1, le=256, description="States kept, n: the last page visits of the session.")
+    widths: list[Width] = Field(min_length=1, max_length=32, description="Width of each hidden layer, bottom first.")
+    layers: int | None = Field(None, ge=1, le=32, description="Number of hidden layers, L; checked against widths.")
+    history: int = Field(
+        0, ge=0, le=4096, description="Older states collapsed into the history state, H; 0 switches it off."
+    )
+
+
+class Fnn(_Section):
+    """The feed-forward net over the user's earlier purchases."""
+
+    bought: int = Field(ge=1, le=4096, description="Earlier purchases kept, K, the newest.")
+    widths: list[Width] = Field(min_length=1, max_length=32, description="Width of each hidden layer, bottom first.")
+    layers: int | None = Field(None, ge=1, le=32, description="Number of hidden layers; checked against widths.")
+
+
+class Filler(_Section):
+    """How a parameter starts: one of Caffe's fillers."""
+
+    type: Literal["constant", "gaussian", "uniform", "xavier", "msra"] = Field(description="Caffe's filler type.")
+    value: Number = Field(0.0, description="constant: the value.")
+    mean: Number = Field(0.0, description="gaussian: the mean.")
+    std: NotNegative = Field(0.01, description="gaussian: the standard deviation.")
+    min: Number = Field(-0.1, description="uniform: the lower end.")
+    max: Number = Field(0.1, description="uniform: the upper end.")
+
+
+class Init(_Section):
+    """Fillers by kind of parameter."""
+
+    table: Filler = Field(Filler.model_construct(type="gaussian", std=0.1), description="Embedding tables.")
+    weight: Filler = Field(Filler.model_construct(type="xavier"), description="Weights of hidden and output layers.")
+    bias: Filler = Field(Filler.model_construct(type="constant"), description="Biases.")
+
+
+class Multiplier(_Section):
+    """Factors on the solver's learning rate and weight decay."""
+
+    lr: NotNegative = Field(1.0, description="Factor on base_lr (Caffe's lr_mult).")
+    decay: NotNegative = Field(1.0, description="Factor on weight_decay (Caffe's decay_mult).")
+
+
+class Undecayed(Multiplier):
+    """Factors on the solver's learning rate and weight decay, where decay is off unless asked for."""
+
+    decay: NotNegative = Field(0.0, description="Factor on weight_decay (Caffe's decay_mult).")
+
+
+class Multipliers(_Section):
+    """Multipliers by kind of parameter."""
+
+    table: Undecayed = Field(
+        Undecayed.model_construct(), description="Embedding tables; decay other than 0 makes updates dense."
+    )
+    weight: Multiplier = Field(Multiplier.model_construct(), description="Weights of hidden and output layers.")
+    bias: Undecayed = Field(Undecayed.model_construct(), description="Biases.")
+
+
+class Solver(_Section):
+    """Training: Caffe's solver parameters under Caffe's names."""
+
+    type: Literal["SGD", "Nesterov", "AdaGrad", "Adam"] = Field("SGD", description="Update rule.")
+    batch_size: int = Field(64, ge=1, le=65536, description="Sessions in a batch, B.")
+    base_lr: Positive = Field(0.1, description="Learning rate at the start.")
+    lr_policy: Literal["fixed", "step", "exp", "inv", "poly", "sigmoid", "multistep"] = Field(
+        "fixed", description="How the learning rate falls."
+    )
+    gamma: Number = Field(
+        0.1, description="step, exp, inv, multistep: the factor; sigmoid: the slope, below 0 to fall."
+    )
+    power: Number = Field(1.0, description="inv, poly: the exponent.")
+    stepsize: Count = Field(1000, description="step, sigmoid: iterations.")
+    stepvalue: list[Count] = Field(
+        [], max_length=1000, description="multistep: the iterations at which the rate falls, increasing."
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; Adam's beta1; 0 with AdaGrad.")
+    momentum2: float = Field(0.999, ge=0, lt=1, description="Adam's beta2.")
+    delta: Positive = Field(1e-8, description="AdaGrad, Adam: the stabiliser under the fraction.")
+    weight_decay: NotNegative = Field(0.0, description="L2 weight decay.")
+    clip_gradients: Positive | None = Field(None, description="Bound on the L2 norm of all gradients together.")
+    iter_size: int = Field(1, ge=1, le=4096, description="Batches accumulated for one update.")
+    max_iter: Count = Field(1000, description="Iterations to train.")
+    display: Count = Field(100, description="Iterations between lines of metrics.")
+    snapshot: Count = Field(1000, description="Iterations between snapshots.")
+    test_iter: Count = Field(10, description="Batches of a test pass.")
+    test_interval: Count = Field(500, description="Iterations between test passes.")
+    random_seed: int = Field(1, ge=0, le=_INT32, description="Seed of the initial weights and the batches.")
+    multipliers: Multipliers = Field(
+        Multipliers.model_construct(), description="Caffe's lr_mult and decay_mult by kind of parameter."
+    )
+
+
+class Data(_Section):
+    """What the pages and the labels are, for `drn sessions`."""
+
+    target: Literal["purchase", "next"] = Field("purchase", description="Label: the item bought, or the next page.")
+    page: Literal["item", "category"] = Field("item", description="What identifies a page of the log.")
+    item: Literal["item", "category"] = Field("item", description="What identifies a purchase.")
+
+
+class Spec(_Section):
+    """One architecture spec: the whole of what `gen-model` needs."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_-]{0,63}$", description="Name of the model and of its folder: a-z, 0-9, - and _."
+    )
+    net: Literal["fnn", "rnn", "combined"] = Field(description="Which net: long-term, short-term, or both added.")
+    pages: Vocabulary = Field(description="Pages, M: ids 1..M, 0 means none.")
+    items: Vocabulary = Field(description="Items, N: ids 1..N, 0 means none.")
+    rnn: Rnn | None = Field(None, description="The recurrent net; needed by rnn and combined.")
+    fnn: Fnn | None = Field(None, description="The feed-forward net; needed by fnn and combined.")
+    loss: Literal["last", "every"] = Field("last", description="Softmax loss at the last state or at every state.")
+    top_k: int = Field(20, ge=1, le=1000, description="Items the served model answers with.")
+    init: Init = Field(Init.model_construct(), description="How the parameters start.")
+    solver: Solver = Field(Solver.model_construct(), description="How the net is trained.")
+    data: Data = Field(Data.model_construct(), description="What the data hold.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> "Spec":
+        findings = [f"{paths[0]}: {message}" for paths, message in broken_rules(lambda path: field_of(self, path))]
+        if findings:
+            raise ValueError("\n".join(findings))
+        return self
+
+    @property
+    def has_rnn(self) -> bool:
+        """Whether the net reads the session."""
+        return self.net != "fnn"
+
+    @property
+    def has_fnn(self) -> bool:
+        """Whether the net reads the purchases."""
+        return self.net != "rnn"
+
+    @property
+    def window(self) -> int:
+        """States kept, n; 0 without a recurrent net."""
+        return self.rnn.window if self.rnn and self.has_rnn else 0
+
+    @property
+    def history(self) -> int:
+        """States of the history, H; 0 without a history state."""
+        return self.rnn.history if self.rnn and self.has_rnn else 0
+
+    @property
+    def bought(self) -> int:
+        """Purchases kept, K; 0 without a feed-forward net."""
+        return self.fnn.bought if self.fnn and self.has_fnn else 0
+
+
+def field_of(spec: Spec | dict[str, Any], path: str) -> object:
+    """Return the value at a dotted path of a spec, or of the plain mapping it is made from, defaults filled in.
+
+    Raises
+    ------
+    LookupError
+        A section on the way is absent.
+    """
+    value: Any = spec
+    section: Any = Spec
+    for step in path.split("."):
+        if isinstance(value, BaseModel):
+            value = getattr(value, step)
+        elif isinstance(value, dict):
+            field = section.model_fields[step]
+            value = value.get(step, field.default)
+            section = next(
+                (kind for kind in (field.annotation, *get_args(field.annotation)) if _is_section(kind)), None
+            )
+        else:
+            raise LookupError(path)
+    return value
+
+
+def _is_section(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, _Section)

@@ -1,0 +1,162 @@
+"""Batches of a split: which rows, in which order, as the arrays the graph wants."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from generator.errors import DataError
+from generator.spec.schema import Spec
+
+__all__ = ["READERS", "Batch", "Batches", "Order", "load_split"]
+
+Order = Literal["shuffle", "file"]
+
+# The blobs whose ids are rows of an embedding table.
+READERS = {"page_embedding": ("page", "history_page"), "bought_embedding": ("bought",)}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch: its blobs (ids int64, weights float32), and by table the distinct ids they hold."""
+
+    blobs: dict[str, npt.NDArray[Any]]
+    ids: dict[str, npt.NDArray[np.int64]]
+
+
+class Batches:
+    """The rows of a split, cut into batches without end.
+
+    Batch k is rows k·B .. k·B+B-1 of the row sequence that repeats the split over and over, so the batch that ends
+    an epoch is completed from the next one, as Caffe's HDF5Data layer does. In order ``file`` every epoch is the
+    file's; in order ``shuffle`` epoch e is a permutation that depends on (seed, e) alone.
+
+    Parameters
+    ----------
+    arrays
+        The blobs by name, each (R, ...): ids int32, weights float32.
+    batch_size
+        B.
+    order
+        ``shuffle`` or ``file``.
+    seed
+        Of the permutations, 0 or more.
+    tables
+        The embedding tables whose ids each batch lists.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        batch_size: int,
+        *,
+        order: Order = "shuffle",
+        seed: int = 0,
+        tables: Sequence[str] = (),
+    ) -> None:
+        self._arrays, self._size, self._tables = arrays, batch_size, tables
+        self.rows = len(next(iter(arrays.values())))
+
+        @lru_cache(maxsize=2)  # the two epochs a batch can lie across
+        def permutation(epoch: int) -> npt.NDArray[np.int64]:
+            return np.random.default_rng([seed, epoch]).permutation(self.rows)
+
+        self._permutation = permutation if order == "shuffle" else None
+
+    def at(self, number: int) -> Batch:
+        """Return batch ``number``, counted from 0 at the start of training."""
+        epochs, places = np.divmod(np.arange(number * self._size, (number + 1) * self._size), self.rows)
+        if self._permutation is not None:
+            for epoch in np.unique(epochs):
+                here = epochs == epoch
+                places[here] = self._permutation(int(epoch))[places[here]]
+        return self._take(places)
+
+    def once(self, limit: int) -> list[Batch]:
+        """Return the split in file order, each row once: at most ``limit`` batches, the last one perhaps short."""
+        ends = range(0, min(self.rows, limit * self._size), self._size)
+        return [self._take(np.arange(start, min(start + self._size, self.rows))) for start in ends]
+
+    def _take(self, rows: npt.NDArray[np.int64]) -> Batch:
+        taken = {name: array[rows] for name, array in self._arrays.items()}
+        blobs = {
+            name: array if array.dtype == np.float32 else array.astype(np.int64) for name, array in taken.items()
+        }
+        ids = {
+            table: np.unique(np.concatenate([blobs[name].reshape(-1) for name in READERS[table] if name in blobs]))
+            for table in self._tables
+        }
+        return Batch(blobs, ids)
+
+
+def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
+    """Read the blobs the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
+
+    Parameters
+    ----------
+    path
+        ``train.h5``, ``valid.h5`` or ``test.h5`` as `drn sessions` writes them.
+    spec
+        The spec; says which blobs, how wide, and the largest id of each.
+
+    Returns
+    -------
+    dict
+        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H),
+        bought_weight (R, K) as float32; those of size 0 are absent.
+
+    Raises
+    ------
+    DataError
+        If the file or a blob is absent, or a shape or an id does not fit the spec.
+    """
+    label = (spec.window,) if spec.loss == "every" else ()
+    wanted: dict[str, tuple[tuple[int, ...], int | None, str]] = {
+        "page": ((spec.window,), spec.pages, "rnn.window"),
+        "history_page": ((spec.history,), spec.pages, "rnn.history"),
+        "history_weight": ((spec.history,), None, "rnn.history"),
+        "bought": ((spec.bought,), spec.items, "fnn.bought"),
+        "bought_weight": ((spec.bought,), None, "fnn.bought"),
+        "label": (label, spec.items, "loss"),
+    }
+    try:
+        with h5py.File(path, "r") as file:
+            arrays = {
+                name: _blob(file, path, name, shape, largest, key)
+                for name, (shape, largest, key) in wanted.items()
+                if 0 not in shape
+            }
+    except OSError as error:
+        raise DataError(f"{path}: no readable HDF5 file ({error}); write it with `drn sessions ... -o DIR`") from error
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) != 1 or not counts["label"]:
+        raise DataError(f"{path}: blobs need the same number of rows, at least 1; seen {counts}")
+    return arrays
+
+
+def _blob(
+    file: h5py.File, path: Path, name: str, shape: tuple[int, ...], largest: int | None, key: str
+) -> npt.NDArray[Any]:
+    mend = "run `drn sessions ... --spec SPEC` again with this spec"
+    if name not in file:
+        raise DataError(f"{path}: blob {name} is absent, but the spec's net reads it ({key}): {mend}")
+    dataset = file[name]
+    if dataset.shape[1:] != shape:
+        seen, want = (str(("rows", *dims)).replace("'", "") for dims in (dataset.shape[1:], shape))
+        raise DataError(f"{path}: blob {name} has shape {seen}; the spec's {key} wants {want}: {mend}")
+    array: npt.NDArray[Any] = dataset[()].astype(np.float32 if largest is None else np.int32, copy=False)
+    if largest is not None and array.size and (array.min() < 0 or array.max() > largest):
+        field = "pages" if name in ("page", "history_page") else "items"
+        raise DataError(
+            f"{path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {field}: {largest}, "
+            f"so ids are 0..{largest}: raise {field} in the spec, or {mend}"
+        )
+    if largest is None and not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise DataError(f"{path}: blob {name} holds a number that is not finite, first in row {row}: {mend}")
+    return array

@@ -1,0 +1,71 @@
+"""Generated graphs in onnxruntime: parameters bound in place, gradients into arrays of ours."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from generator.errors import ModelError
+from generator.train.solver import Array
+
+__all__ = ["Graph"]
+
+
+class Graph:
+    """A generated graph whose parameters are the caller's arrays, read where they lie at every run.
+
+    Parameters
+    ----------
+    path
+        ``gradient.onnx``, ``loss.onnx`` or ``model.onnx`` with parameters as inputs.
+    weights
+        The parameters by name; changing them in place changes the next run.
+    threads
+        Intra-op threads; 0: one for each core.
+
+    Attributes
+    ----------
+    inputs
+        Shape of each input by name; an axis of any length is its name, a str.
+    outputs
+        Names of the outputs.
+
+    Raises
+    ------
+    ModelError
+        If onnxruntime cannot read the file.
+    """
+
+    def __init__(self, path: Path, weights: Mapping[str, Array], threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no public base
+            raise ModelError(f"{path}: onnxruntime cannot run it: {error}") from error
+        self.inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
+        self.outputs = [value.name for value in self._session.get_outputs()]
+        self._binding = self._session.io_binding()
+        self._kept: list[Array] = []  # onnxruntime holds a bare pointer to these
+        for name in self.inputs.keys() & weights.keys():
+            self._binding.bind_cpu_input(name, weights[name])
+        self._blobs = [name for name in self.inputs if name not in weights]
+        for name in self.outputs:
+            self._binding.bind_output(name, "cpu")
+
+    def write_to(self, output: str, array: Array) -> None:
+        """Have every run write ``output`` into ``array``, contiguous and of its shape."""
+        self._binding.bind_output(output, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        self._kept.append(array)
+
+    def run(self, blobs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Run on a batch; return the outputs by name. ``blobs`` may hold more than the graph reads."""
+        for name in self._blobs:
+            self._binding.bind_cpu_input(name, blobs[name])
+        self._session.run_with_iobinding(self._binding)
+        values = self._binding.get_outputs()
+        return {name: value.numpy() for name, value in zip(self.outputs, values, strict=True)}

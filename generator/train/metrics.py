@@ -1,0 +1,45 @@
+"""metrics.jsonl: one JSON line an iteration reported, none twice."""
+
+import json
+from pathlib import Path
+
+from generator.files import write_text
+
+__all__ = ["Metrics"]
+
+
+class Metrics:
+    """A file of JSON lines, each with its ``iteration``, in ascending order.
+
+    Parameters
+    ----------
+    path
+        The file; made on the first line.
+    iteration
+        Where training goes on: lines after it, and a line torn by a kill, are cut.
+
+    Attributes
+    ----------
+    seconds
+        Seconds trained up to the last line kept.
+    """
+
+    def __init__(self, path: Path, iteration: int = 0) -> None:
+        self._path = path
+        self.seconds = 0.0
+        if not path.exists():
+            return
+        kept = [record for record in self.read(path) if record["iteration"] <= iteration]
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+        self.seconds = kept[-1]["seconds"] if kept else 0.0
+
+    def write(self, record: dict[str, float]) -> None:
+        """Append one line."""
+        with self._path.open("a", encoding="utf-8", newline="\n") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> list[dict[str, float]]:
+        """Return the records of a metrics file; a last line without its end is left out."""
+        *lines, _torn = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines]
