@@ -91,7 +91,7 @@ def _cover(
     """Return layers that hold, in every net, every parameter of that net, none of them to spare."""
     chosen = dict(layers)
     # The largest goes first, and of equals the last, so that a table stays where it takes the least room.
-    for layer in reversed(sorted(layers, key=lambda layer: sum(size[name] for name in layers[layer]))):
+    for layer in sorted(layers, key=lambda layer: sum(size[name] for name in layers[layer]))[::-1]:
         rest = [other for other in chosen if other != layer]
         if all(_names(view, rest) == _names(view, view) for view in views):
             del chosen[layer]

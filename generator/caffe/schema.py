@@ -30,8 +30,8 @@ def _enum(line: str, into: Any) -> None:
         enum.value.add(name=name, number=int(number))
 
 
-def _field(line: str, message: Any) -> None:
-    """Add the field of a one-line declaration to a message descriptor."""
+def _field(line: str, message: Any, enums: set[str]) -> None:
+    """Add the field of a one-line declaration to a message descriptor; `enums` are the names of all enums."""
     match = _FIELD.fullmatch(line)
     if match is None:
         raise AssertionError(f"not a field of a .proto: {line}")
@@ -41,7 +41,8 @@ def _field(line: str, message: Any) -> None:
     if kind in _SCALARS:
         field.type = types.Type.Value(f"TYPE_{kind.upper()}")
     else:
-        field.type_name = kind  # the pool finds out whether it is a message or an enum, and in which scope
+        field.type = types.TYPE_ENUM if kind in enums else types.TYPE_MESSAGE
+        field.type_name = kind  # the pool finds its scope
     if option == "packed":
         field.options.packed = True
     elif option == "default":
@@ -51,6 +52,7 @@ def _field(line: str, message: Any) -> None:
 def _describe(text: str) -> bytes:
     """Return the serialised FileDescriptorProto (proto2, package caffe) of a ``.proto`` text."""
     file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package="caffe", syntax="proto2")
+    enums = set(re.findall(r"enum (\w+)", text))
     scope: Any = file
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("message "):
@@ -60,7 +62,7 @@ def _describe(text: str) -> bytes:
         elif line == "}":
             scope = file
         else:
-            _field(line, scope)
+            _field(line, scope, enums)
     return file.SerializeToString()
 
 

@@ -66,8 +66,10 @@ def read_solverstate(path: Path, shapes: Sequence[tuple[int, ...]]) -> State:
         length.
     """
     message = read_message(path, SolverState(), "solverstate")
-    if not message.HasField("iter"):
-        raise ModelError(f"{path}: is no solverstate: it names no iteration")
+    if not message.HasField("iter") or not message.HasField(
+        "current_step"
+    ):  # the first and the last field Caffe writes
+        raise ModelError(f"{path}: is no solverstate, or is cut short: it lacks its iteration or its step")
     if len(message.history) != len(shapes):
         raise ModelError(
             f"{path}: holds {len(message.history)} history blobs, not {len(shapes)}. "

@@ -74,9 +74,7 @@ def _binaries(spec: Spec, texts: Mapping[str, str], init: int | None) -> dict[st
         model = models["model.onnxtxt"]
         weights = fill(learnable(parse_net(train_val, "train_val.prototxt")), parameter_shapes(model), init)
         models["model.onnxtxt"] = embed_weights(model, weights)
-    return {
-        name.removesuffix("txt"): model.SerializeToString(deterministic=True) for name, model in models.items()
-    }
+    return {name.removesuffix("txt"): model.SerializeToString(deterministic=True) for name, model in models.items()}
 
 
 def write(files: Mapping[str, bytes], folder: Path) -> None:
@@ -89,7 +87,7 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
 
 def diff(texts: Mapping[str, str], folder: Path) -> str:
     """Return the unified diff from what ``folder`` holds to ``texts``; empty where they agree."""
-    parts = []
+    parts: list[str] = []
     for name, text in sorted(texts.items()):
         path = folder / name
         there = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

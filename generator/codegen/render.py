@@ -37,7 +37,7 @@ def _environment(folder: Path) -> SandboxedEnvironment:
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - the output is prototxt, ONNX text and DOT, not HTML
+        autoescape=False,
         keep_trailing_newline=True,
     )
     environment.filters["prototxt_number"] = prototxt_number

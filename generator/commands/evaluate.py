@@ -26,6 +26,7 @@ __all__ = ["command"]
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
 @format_option
 def command(
+    *,
     runs: tuple[Path, ...],
     data: Path,
     split: str,
@@ -79,21 +80,23 @@ def _named(runs: tuple[Path, ...], threads: int) -> "dict[str, Model]":
 
 
 def _print(report: "Report") -> None:
+    from rich.markup import escape
+
     from generator.evaluate.metrics import HEADLINES
 
     print_table(
-        f"{report.data}, {report.split}: {report.rows:,} rows of {report.sessions:,} sessions, {report.items:,} items; "
-        f"{report.unknown:,} rows ask for an item unknown to the training part, a miss for all",
+        f"{escape(report.data)}, {report.split}: {report.rows:,} rows of {report.sessions:,} sessions, "
+        f"{report.items:,} items; {report.unknown:,} rows ask for an item unknown to the training part, a miss for all",
         ["method", *HEADLINES],
-        [[method.name, *(_cell(method.metrics[name]) for name in HEADLINES)] for method in report.methods],
+        [[escape(method.name), *(_cell(method.metrics[name]) for name in HEADLINES)] for method in report.methods],
     )
     first = report.methods[0]
     if first.kind == "model" and len(report.methods) > 1:
         print_table(
-            f"how far {first.name} is ahead, on the same sessions; * where the 95 % interval excludes 0",
+            f"how far {escape(first.name)} is ahead, on the same sessions; * where the 95 % interval excludes 0",
             ["of", *HEADLINES],
             [
-                [one.other, *(_cell(one.metrics[name], signed=True) for name in HEADLINES)]
+                [escape(one.other), *(_cell(one.metrics[name], signed=True) for name in HEADLINES)]
                 for one in report.differences
                 if one.method == first.name
             ],
@@ -119,6 +122,6 @@ def _plot(report: "Report", file: Path | None, runs: tuple[Path, ...]) -> None:
     except DrnError as error:
         if file:
             raise
-        err.print(f"no plot: {error}")
+        err.print(f"no plot: {error}", markup=False)
     else:
-        err.print(f"plot: {target}")
+        err.print(f"plot: {target}", markup=False)

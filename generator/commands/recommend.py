@@ -23,7 +23,7 @@ __all__ = ["command"]
 @click.option("--threads", type=click.IntRange(0), default=1, show_default=True, help="Of onnxruntime; 0: all cores.")
 @format_option
 def command(
-    run: Path, session: str | None, bought: str | None, top: int | None, threads: int, output_format: str
+    *, run: Path, session: str | None, bought: str | None, top: int | None, threads: int, output_format: str
 ) -> None:
     """Recommend items, with their probabilities, for a session.
 
@@ -57,7 +57,7 @@ def _stream(model: "Model", top: int | None) -> None:
     if sys.stdin.isatty():
         raise click.UsageError("give --session or --bought, or JSON lines on stdin")
     bad = 0
-    for number, line in enumerate(click.get_text_stream("stdin", encoding="utf-8", errors="replace"), 1):
+    for number, line in enumerate(sys.stdin.buffer, 1):
         if not line.strip():
             continue
         try:
@@ -73,10 +73,13 @@ def _stream(model: "Model", top: int | None) -> None:
 
 
 def _print(answer: "Answer", name: str) -> None:
+    from rich.markup import escape
+
     from generator.evaluate.recommend import bars
 
     block = "█" if out.encoding.startswith("utf") else "#"
-    print_table(name, ["", "item", "probability", ""], bars(answer, block=block))
+    rows = [[escape(cell) for cell in row] for row in bars(answer, block=block)]
+    print_table(escape(name), ["", "item", "probability", ""], rows)
     for count, what in ((answer.unknown_pages, "pages"), (answer.unknown_bought, "purchases")):
         if count:
             err.print(f"{count} of the {what} left out: the model does not know them")

@@ -87,7 +87,7 @@ class Split:
         return {name: self._get(name, unique)[inverse] for name in self.blobs}
 
     def load(self, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
-        """Return whole datasets by name: the blobs, or ``names``, which may also be those of ``rows`` (rows/session)."""
+        """Return whole datasets by name: the blobs, or ``names``, which may be those of ``rows`` too (rows/session)."""
         return {name: self._get(name, ()) for name in (self.blobs if names is None else names)}
 
     def close(self) -> None:

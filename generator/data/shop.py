@@ -14,6 +14,7 @@ __all__ = ["ACTIONS", "FIXED", "REACHED", "Action", "Catalogue", "Kind", "Shop",
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 LEVELS = 3  # price levels of items and of users
 SHORTEST, LONGEST = 3, 24  # pages of a session

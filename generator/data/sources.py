@@ -26,8 +26,8 @@ MALFORMED = "_malformed"
 class Source:
     """A log file as a lazy table.
 
-    ``name`` is what messages call it; ``columns`` are as published; ``frame`` has them and ``row`` (uint32, counted from
-    1 as the file's lines are, the header included).
+    ``name`` is what messages call it; ``columns`` are as published; ``frame`` has them and ``row`` (uint32, counted
+    from 1 as the file's lines are, the header included).
     """
 
     name: str
@@ -111,7 +111,9 @@ def records(plain: Path, path: Path, folder: Path) -> Source:
                 names.update(dict.fromkeys(record))
             columns = {name: [record.get(name) for record in found] for name in names}
             part = folder / f"{start}.parquet"
-            pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String())).with_row_index("row", start).write_parquet(part)
+            pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String())).with_row_index("row", start).write_parquet(
+                part
+            )
             parts.append(pl.scan_parquet(part))
             start += len(lines)
     return Source(str(path), tuple(name for name in names if name != MALFORMED), pl.concat(parts, how="diagonal"))

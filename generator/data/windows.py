@@ -13,7 +13,17 @@ from generator.errors import DataError
 from generator.files import replacing
 from generator.spec.schema import Spec
 
-__all__ = ["Rows", "Sessions", "blobs", "ragged_index", "read_sessions", "rewindow", "rows_of", "window_of", "write_split"]
+__all__ = [
+    "Rows",
+    "Sessions",
+    "blobs",
+    "ragged_index",
+    "read_sessions",
+    "rewindow",
+    "rows_of",
+    "window_of",
+    "write_split",
+]
 
 Ints = NDArray[np.int64]
 Blobs = dict[str, NDArray[Any]]
@@ -46,7 +56,7 @@ class Sessions:
     start, user
         float64 (S,) unix seconds (NaN where the log has no times), int32 (S,) (-1: unknown).
     label
-        int32 (S,): the item bought in the session, 0 when it is out of vocabulary; None when the next page is the label.
+        int32 (S,): the item bought in the session, 0 if out of vocabulary; None where the next page is the label.
     training
         Whether these are sessions to train on; it changes the rows of `next` under the loss at every state.
     """
@@ -165,7 +175,9 @@ class _Shape:
     every: bool
 
 
-def _inputs(sessions: Sessions, known: NDArray[np.int32], dwell: NDArray[np.float32], rows: Rows, shape: _Shape) -> Blobs:
+def _inputs(
+    sessions: Sessions, known: NDArray[np.int32], dwell: NDArray[np.float32], rows: Rows, shape: _Shape
+) -> Blobs:
     found: Blobs = {}
     if shape.window:
         found["page"], _ = _right_aligned(known, rows.first, rows.stop, shape.window)
@@ -196,8 +208,9 @@ def _labels(sessions: Sessions, rows: Rows, page: NDArray[np.int32]) -> NDArray[
 def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
     """Yield the blobs of ``rows`` in chunks of bounded size, in order.
 
-    Each is a dict of ``page`` int32 (r, n), ``history_page`` int32 (r, H), ``history_weight`` float32 (r, H), ``bought``
-    int32 (r, K), ``bought_weight`` float32 (r, K), ``label`` int32 (r,) or (r, n); a blob of width 0 is absent.
+    Each is a dict of ``page`` int32 (r, n), ``history_page`` int32 (r, H), ``history_weight`` float32 (r, H),
+    ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``label`` int32 (r,) or (r, n); a blob of width 0 is
+    absent.
     """
     shape = _Shape(spec.window, spec.history, spec.bought, spec.loss == "every")
     states = sessions.page > 0
@@ -249,14 +262,19 @@ def _create(group: h5py.Group, name: str, rows: int, example: NDArray[Any]) -> h
     width = int(np.prod(example.shape[1:]))
     chunk = min(rows, max(1, 2**16 // max(width, 1)))
     return group.create_dataset(
-        name, shape=(rows, *example.shape[1:]), dtype=example.dtype, chunks=(max(chunk, 1), *example.shape[1:]) if rows else None
+        name,
+        shape=(rows, *example.shape[1:]),
+        dtype=example.dtype,
+        chunks=(max(chunk, 1), *example.shape[1:]) if rows else None,
     )
 
 
 def _check(sessions: Sessions, spec: Spec, path: Path) -> None:
     target = "next" if sessions.label is None else "purchase"
     if target != spec.data.target:
-        raise DataError(f"{path.name}: the sessions were made for target {target}, but the spec says {spec.data.target}")
+        raise DataError(
+            f"{path.name}: the sessions were made for target {target}, but the spec says {spec.data.target}"
+        )
     labels = sessions.page if sessions.label is None else sessions.label
     for field, limit, ids in (
         ("pages", spec.pages, sessions.page),

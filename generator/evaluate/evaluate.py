@@ -62,7 +62,7 @@ def evaluate(
     batch_size: int = 512,
     replicates: int = 1000,
     seed: int = 0,
-    step: Callable[[int, int], None] = lambda done, rows: None,
+    step: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Rank all items for every row of a split by every method, in one pass and constant memory.
 
@@ -102,7 +102,8 @@ def evaluate(
             found |= {baseline.name: ranks(baseline.scores(batch), batch.label) for baseline in baselines}
             tally.add(found, batch.session)
             unknown += int(np.count_nonzero(batch.label == 0))
-            step(tally.rows, len(part))
+            if step:
+                step(tally.rows, len(part))
         items = len(part.items)
     return Report(
         data=data.resolve().name,

@@ -9,6 +9,8 @@ from generator.evaluate.model import Answer, Query
 
 __all__ = ["answer_record", "bars", "query_of_json", "query_of_text"]
 
+LONGEST = 1e12  # seconds; beyond any session, and sums of it stay finite in float32
+
 
 def query_of_text(session: str = "", bought: str = "") -> Query:
     """Return the query of ``page[:seconds],...`` and ``item,...``, oldest first.
@@ -30,7 +32,7 @@ def query_of_text(session: str = "", bought: str = "") -> Query:
     return Query(pages, [_identifier(item.strip(), "bought") for item in bought.split(",")] if bought else [])
 
 
-def query_of_json(line: str) -> Query:
+def query_of_json(line: str | bytes) -> Query:
     """Return the query of one JSON object.
 
     ``{"session": [["p1", 12], "p2"], "bought": ["i1"]}``: a page is an id, or a pair of an id and its seconds;
@@ -42,35 +44,39 @@ def query_of_json(line: str) -> Query:
     """
     try:
         found = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"this is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"this is no JSON in UTF-8: {error}") from error
     if not isinstance(found, dict) or not found or not found.keys() <= {"session", "bought"}:
-        raise DataError(f'expected {{"session": [...], "bought": [...]}}, not {line.strip()[:80]}')
+        raise DataError(f'expected {{"session": [...], "bought": [...]}}, not {_short(found)}')
     for key, value in found.items():
         if not isinstance(value, list):
-            raise DataError(f"{key} is a list of ids, not {json.dumps(value)[:80]}")
+            raise DataError(f"{key} is a list of ids, not {_short(value)}")
     return Query(
         [_page(value, f"session[{index}]") for index, value in enumerate(found.get("session", []))],
         [_identifier(value, f"bought[{index}]") for index, value in enumerate(found.get("bought", []))],
     )
 
 
+def _short(value: Any) -> str:
+    return json.dumps(value)[:80]
+
+
 def _page(value: Any, where: str) -> tuple[str, float]:
     if not isinstance(value, list):
         return _identifier(value, where), 1.0
     if len(value) != 2:
-        raise DataError(f'{where} is an id, or a pair ["page", seconds], not {json.dumps(value)[:80]}')
+        raise DataError(f'{where} is an id, or a pair ["page", seconds], not {_short(value)}')
     return _identifier(value[0], where), _seconds(value[1], where)
 
 
 def _identifier(value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-        raise DataError(f"{where}: an id is a string or a whole number, and not empty, not {json.dumps(value)[:80]}")
+        raise DataError(f"{where}: an id is a string or a whole number, and not empty, not {_short(value)}")
     return str(value)
 
 
 def _seconds(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST:
         raise DataError(f'{where}: the dwell time is a number of seconds, at least 0, such as p1:12 or ["p1", 12]')
     return float(value)
 

@@ -189,7 +189,8 @@ class Part:
 
     def items_of(self, page: NDArray[np.integer[Any]]) -> Ints:
         """Return the item of the same original id for each page id, int64, 0 where no such item is sold."""
-        return self._item_of_page[page]
+        items: Ints = self._item_of_page[page]
+        return items
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield all rows in order, ``size`` at a time, in memory that does not grow with the file.
@@ -198,18 +199,18 @@ class Part:
         ------
         DataError : a row has seen more states than its session holds.
         """
-        index = self._rows.load(["rows/session", "rows/position", "rows/unknown"])
+        index = self._file["rows"]
         for start in range(0, len(self), size):
             chosen = slice(start, start + size)
-            session = index["rows/session"][chosen].astype(np.int64)
+            session = index["session"][chosen].astype(np.int64)
             found = self._rows.read(start, start + size)
             label = found.pop("label").astype(np.int64)
             label = label if label.ndim == 1 else label[:, -1]
-            seen = self._seen(session, index["rows/position"][chosen].astype(np.int64))
+            seen = self._seen(session, index["position"][chosen].astype(np.int64))
             yield Batch(
                 items=len(self.items),
                 blobs=found,
-                label=np.where(index["rows/unknown"][chosen] != 0, 0, label),
+                label=np.where(index["unknown"][chosen] != 0, 0, label),
                 session=session,
                 seen=seen,
                 item=self.items_of(seen.page),

@@ -55,7 +55,7 @@ class Builder:
         return parts[0] if len(parts) == 1 else self.one("Concat", parts, wish, axis=axis)
 
     def publish(self, wishes: Mapping[str, str]) -> None:
-        """Give each wish (key) as a name to the tensor (value) that an appended node makes; copy what has a name to keep."""
+        """Name the tensors (values) by the wishes (keys): rename what was appended, copy what has a name to keep."""
         renamed: dict[str, str] = {}
         for wish, name in wishes.items():
             if name in renamed or name not in self._free:

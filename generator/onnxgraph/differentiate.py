@@ -57,10 +57,8 @@ class _Differentiation:
     def shape(self, name: str) -> list[int | str | None]:
         if name in self._constants:
             return list(self._constants[name])
-        sizes: list[int | str | None] = []
-        for dim in self._infos[name].type.tensor_type.shape.dim:
-            sizes.append(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None)
-        return sizes
+        dims = self._infos[name].type.tensor_type.shape.dim
+        return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims]
 
     def dtype(self, name: str) -> np.dtype[Any]:
         return helper.tensor_dtype_to_np_dtype(self.info(name).type.tensor_type.elem_type)

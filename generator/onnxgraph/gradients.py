@@ -206,7 +206,7 @@ def _softmax(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> No
 
 @rule("SoftmaxCrossEntropyLoss")
 def _cross_entropy(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
-    """z's gradient is (softmax(z) - onehot(label)) * the row's own gradient, 0 where the label is ignored."""
+    """Z's gradient is (softmax(z) - onehot(label)) * the row's own gradient, 0 where the label is ignored."""
     row, build = row_loss(node, tape), tape.build
     minus = build.one("Neg", [row.counted], f"{row.counted}_minus")
     error = build.one("ScatterElements", [row.probability, row.place, minus], "error", axis=1, reduction="add")

@@ -3,17 +3,17 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
+from generator.caffe.prototxt import Filler, Parameter
 from generator.errors import ModelError
 from generator.files import replacing
 
-__all__ = ["Filled", "embed_weights", "fill", "save"]
+__all__ = ["embed_weights", "fill", "save"]
 
 Array = NDArray[np.float32]
 
@@ -21,30 +21,7 @@ Array = NDArray[np.float32]
 LARGEST = 2**31 - 2**20
 
 
-class Filler(Protocol):
-    """The fields of Caffe's FillerParameter."""
-
-    type: str
-    value: float
-    mean: float
-    std: float
-    min: float
-    max: float
-
-
-class Filled(Protocol):
-    """A parameter that knows how it starts."""
-
-    @property
-    def name(self) -> str:
-        """The parameter's name."""
-
-    @property
-    def filler(self) -> Filler:
-        """How it starts."""
-
-
-def fill(parameters: Iterable[Filled], shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Array]:
+def fill(parameters: Iterable[Parameter], shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Array]:
     """Return initial float32 weights by name.
 
     Each parameter draws from a generator of its own, seeded by (seed, position), so that one parameter's shape does

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from generator.errors import SpecError
-from generator.spec.source import MAX_BYTES, Document, Finding, Path, Place, dotted, failure, place_in, read
+from generator.spec.findings import Finding, Path, Place, dotted, failure
+from generator.spec.source import MAX_BYTES, Document, place_in, read
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -90,7 +91,7 @@ def _override(document: Document, override: str, place: Place) -> None:
     try:
         given = read(text, "value")
     except SpecError as error:
-        document.findings.append(Finding(place, "", str(error)))
+        document.findings.append(Finding(place, "", str(error).partition(": ")[2]))
         return
     if given.findings:
         document.findings += [finding._replace(place=place) for finding in given.findings]
@@ -118,9 +119,8 @@ def _checked(document: Document) -> "Spec":
         spec = Spec.model_validate(document.value)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        raise failure(
-            [*document.findings, *_field_findings(document, found), *_rule_findings(document, found)]
-        ) from None
+        document.findings += _field_findings(document, found)
+        document.findings += _rule_findings(document, found)
     if document.findings:
         raise failure(document.findings)
     return spec

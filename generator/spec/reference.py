@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from generator.spec.dump import json_schema
-from generator.spec.source import dotted
+from generator.spec.findings import dotted
 from generator.spec.words import allowed, resolved, sections
 
 __all__ = ["reference"]

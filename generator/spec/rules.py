@@ -50,12 +50,6 @@ def _factor_not_negative(gamma: float, policy: str) -> str | None:
     return f"{gamma} is below 0: at least 0 (only lr_policy sigmoid takes a negative one)"
 
 
-def _adagrad_without_momentum(momentum: float, kind: str) -> str | None:
-    if kind != "AdaGrad" or momentum == 0:
-        return None
-    return f"{momentum} with type AdaGrad, which has no momentum (Caffe refuses it): set momentum: 0"
-
-
 # The fields a rule reads; a finding is reported at the first of them.
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("rnn.layers", "rnn.widths"), _one_width_a_layer),
@@ -70,7 +64,6 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("solver.lr_policy", "solver.stepvalue"), _multistep_has_steps),
     (("solver.stepvalue",), _steps_increase),
     (("solver.gamma", "solver.lr_policy"), _factor_not_negative),
-    (("solver.momentum", "solver.type"), _adagrad_without_momentum),
 )
 
 

@@ -120,7 +120,7 @@ class Solver(_Section):
     stepvalue: list[Count] = Field(
         [], max_length=1000, description="multistep: the iterations at which the rate falls, increasing."
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; Adam's beta1; 0 with AdaGrad.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; Adam's beta1; AdaGrad has none.")
     momentum2: float = Field(0.999, ge=0, lt=1, description="Adam's beta2.")
     delta: Positive = Field(1e-8, description="AdaGrad, Adam: the stabiliser under the fraction.")
     weight_decay: NotNegative = Field(0.0, description="L2 weight decay.")
@@ -211,13 +211,13 @@ def field_of(spec: Spec | dict[str, Any], path: str) -> object:
         elif isinstance(value, dict):
             field = section.model_fields[step]
             value = value.get(step, field.default)
-            section = next(
-                (kind for kind in (field.annotation, *get_args(field.annotation)) if _is_section(kind)), None
-            )
+            section = _section(field.annotation)
         else:
             raise LookupError(path)
     return value
 
 
-def _is_section(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, _Section)
+def _section(annotation: Any) -> Any:
+    """Return the model in an annotation such as ``Rnn | None``; None for a field that is no section."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, _Section)), None)

@@ -2,40 +2,26 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from generator.errors import SpecError
+from generator.spec.findings import Finding, Path, Place, dotted, failure
 
-__all__ = [
-    "MAX_BYTES",
-    "MAX_DEPTH",
-    "Document",
-    "Finding",
-    "Path",
-    "Place",
-    "clipped",
-    "dotted",
-    "failure",
-    "place_in",
-    "plain_scalar",
-    "read",
-]
-
-Path = tuple[str | int, ...]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "place_in", "plain_scalar", "read"]
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 16
-_MOST_FINDINGS = 100
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_TAB_INDENT = re.compile(r"^ *(\t)[ \t]*[^\s#]", re.MULTILINE)
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_HEX = re.compile(r"0x[0-9a-fA-F]{1,16}")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+# Patterns are compiled on first use: most are needed by broken specs alone.
+_BREAK = "\r\n|[\n\r\x85\u2028\u2029]"
+_UNPRINTABLE = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+_TAB_INDENT = r"(?m)^ *(\t)[ \t]*[^\s#]"
+_INT = r"[-+]?(0|[1-9][0-9]*)"
+_HEX = r"0x[0-9a-fA-F]{1,16}"
+_FLOAT = r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -46,21 +32,8 @@ _WORDS = {
 }
 # A value that was refused: what should stand there is not known.
 _REFUSED: Any = object()
-
-
-class Place(NamedTuple):
-    """Where something was written: ``order`` sorts places, ``text`` is shown, as ``spec.yaml:3:9``."""
-
-    order: tuple[int, int, int]
-    text: str
-
-
-class Finding(NamedTuple):
-    """One thing wrong with a spec; ``path`` is empty where no field is to blame."""
-
-    place: Place
-    path: str
-    message: str
+# Stands for a key that is no word.
+_NO_KEY = "?"
 
 
 @dataclass
@@ -102,18 +75,6 @@ class Document:
         self.refused.discard(path)
 
 
-def failure(findings: list[Finding]) -> SpecError:
-    """Return the SpecError that lists ``findings`` by position, one a line, the first hundred of them."""
-    lines = [
-        ": ".join(part for part in (place.text, path, message) if part)
-        for place, path, message in sorted(findings)[:_MOST_FINDINGS]
-    ]
-    lines = ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines]
-    if len(findings) > _MOST_FINDINGS:
-        lines.append(f"... and {len(findings) - _MOST_FINDINGS:,} more")
-    return SpecError("\n".join(lines))
-
-
 def plain_scalar(text: str) -> Any:
     """Return the value of an unquoted YAML scalar, by YAML 1.2.
 
@@ -122,11 +83,11 @@ def plain_scalar(text: str) -> Any:
     """
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
+    if re.fullmatch(_INT, text):
         return int(text[:100])  # longer ones are above every bound anyway, and Python refuses to read 4300 digits
-    if _HEX.fullmatch(text):
+    if re.fullmatch(_HEX, text):
         return int(text, 16)
-    if _FLOAT.fullmatch(text):
+    if re.fullmatch(_FLOAT, text):
         return float(text)
     return text
 
@@ -145,17 +106,14 @@ def read(text: str, filename: str) -> Document:
     if size > MAX_BYTES:
         raise SpecError(f"{filename}: {size:,} bytes; a spec has at most {MAX_BYTES:,}")
     text = text.removeprefix("\ufeff")
-    if match := _UNPRINTABLE.search(text):
-        message = f"character U+{ord(match[0]):04X} is not allowed in YAML"
-        raise failure([Finding(place_in(text, match.start(), filename), "", message)])
-    if match := _TAB_INDENT.search(text):
+    if "\t" in text and (match := re.search(_TAB_INDENT, text)):
         raise failure([Finding(place_in(text, match.start(1), filename), "", "a tab: indent with spaces")])
     return _Reader(text, filename).document()
 
 
 def place_in(text: str, offset: int, filename: str) -> Place:
     """Return the place of the character of ``text`` at ``offset``."""
-    breaks = [match.end() for match in _BREAK.finditer(text, 0, offset)]
+    breaks = [match.end() for match in re.finditer(_BREAK, text[:offset])]
     return _place(filename, len(breaks), offset - (breaks[-1] if breaks else 0))
 
 
@@ -176,10 +134,10 @@ class _Reader:
     def document(self) -> Document:
         """Read the whole text."""
         document = self._document
-        document.places[()] = _place(self._filename, 0, 0)
         try:
             next(self._events)  # the start of the stream
             if isinstance(next(self._events), yaml.StreamEndEvent):
+                document.places[()] = _place(self._filename, 0, 0)
                 return document
             value = self._node(next(self._events), ())
             document.value = None if value is _REFUSED else value
@@ -187,22 +145,31 @@ class _Reader:
             further = next(self._events)
             if not isinstance(further, yaml.StreamEndEvent):
                 self._refuse(further, (), "a second document: there may be only one")
-        except yaml.YAMLError as error:
+        except (yaml.reader.ReaderError, UnicodeEncodeError):
+            match = re.search(_UNPRINTABLE, self._text)
+            at, seen = (match.start(), ord(match[0])) if match else (0, 0)
+            place = place_in(self._text, at, self._filename)
+            raise failure([Finding(place, "", f"character U+{seen:04X} is not allowed in YAML")]) from None
+        except yaml.MarkedYAMLError as error:
             raise failure([self._syntax(error)]) from None
         return document
 
-    def _syntax(self, error: yaml.YAMLError) -> Finding:
+    def _syntax(self, error: yaml.MarkedYAMLError) -> Finding:
         """Say what the parser said."""
-        if not isinstance(error, yaml.MarkedYAMLError):
-            return Finding(_place(self._filename, 0, 0), "", f"not YAML: {error}")
         mark: Any = error.problem_mark or error.context_mark
-        line = _BREAK.split(self._text)[mark.line : mark.line + 1]
-        if line and line[0][mark.column : mark.column + 1] == "\t":
-            return Finding(self._at(mark), "", "a tab: separate with spaces")
-        context = f", {error.context}" if error.context else ""
-        started: Any = error.context_mark
-        since = f" that starts at line {started.line + 1}" if context and started and started.line < mark.line else ""
-        return Finding(self._at(mark), "", f"not YAML: {error.problem}{context}{since}")
+        line = [*re.split(_BREAK, self._text), ""][mark.line]
+        seen, problem = line[mark.column : mark.column + 1], str(error.problem)
+        if seen == "\t":
+            message = "a tab: separate with spaces"
+        elif "cannot start any token" in problem:
+            message = f"{seen} cannot start a value: put the text in quotes"
+        elif problem.startswith("mapping values"):
+            message = "a key where none can be: mind the indentation, and quote text that holds ': '"
+        else:
+            started: Any = error.context_mark
+            since = f" that starts at line {started.line + 1}" if started and started.line < mark.line else ""
+            message = f"not YAML: {problem}" + (f", {error.context}{since}" if error.context else "")
+        return Finding(self._at(mark), "", message)
 
     def _at(self, mark: Any) -> Place:
         return _place(self._filename, mark.line, mark.column)
@@ -244,11 +211,11 @@ class _Reader:
         document = self._document
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._key(event, path)
+            here = (*path, key)
             value_event = next(self._events)
-            here = (*path, "?" if key is None else key)
-            if key is None or here in document.keys:
-                if key is not None:
-                    self._refuse(event, here, f"given twice, first at line {document.keys[here].order[1] + 1}")
+            if problem := self._key_problem(here):
+                self._refuse(event, here, problem)
+            if problem or key == _NO_KEY:
                 self._skip(value_event, here)
                 continue
             document.keys[here] = self._at(event.start_mark)
@@ -261,18 +228,23 @@ class _Reader:
                 values[key] = value
         return values
 
-    def _key(self, event: Any, path: Path) -> str | None:
-        """Return the text of a key; None, with a finding, where it is no plain text."""
+    def _key(self, event: Any, path: Path) -> str:
+        """Return the text of a key; _NO_KEY, with a finding, where it has none."""
         if not isinstance(event, yaml.ScalarEvent):
-            self._refuse(event, path, "only a word can be a key")
-            self._skip(event, (*path, "?"))
-            return None
+            if not isinstance(event, yaml.AliasEvent):
+                self._refuse(event, path, "only a word can be a key")
+            self._skip(event, (*path, _NO_KEY))
+            return _NO_KEY
         if event.anchor is not None or event.tag is not None:
             self._skip(event, (*path, event.value))
-        if event.value == "<<":
-            self._refuse(event, path, "merge key << is refused: write the values out")
-            return None
         return str(event.value)
+
+    def _key_problem(self, path: Path) -> str:
+        """Say why the key that ``path`` ends in cannot stand there; nothing where it can."""
+        if path[-1] == "<<":
+            return "merge key is refused: write the values out"
+        first = self._document.keys.get(path)
+        return f"given twice, first at line {first.order[1] + 1}" if first else ""
 
     def _skip(self, event: Any, path: Path) -> None:
         """Read past the value that starts with ``event``, for its findings alone."""
@@ -284,17 +256,4 @@ class _Reader:
 
 def _is_empty(event: Any) -> bool:
     """Say whether the event is a value that was left out, as in ``rnn:``."""
-    return isinstance(event, yaml.ScalarEvent) and event.start_mark.index == event.end_mark.index
-
-
-def dotted(path: Path) -> str:
-    """Return a path as it is written in a finding, ``rnn.widths[0]``."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{clipped(step)}"
-    return text.removeprefix(".")
-
-
-def clipped(text: str, limit: int = 40) -> str:
-    """Return ``text``, or as much of it as a line of output bears."""
-    return text if len(text) <= limit else f"{text[:limit]}..."
+    return isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value == ""

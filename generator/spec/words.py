@@ -1,17 +1,35 @@
 """What is wrong with a field, and what is allowed there, in words; both follow the JSON Schema of the spec."""
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from generator.spec.source import Path, clipped, dotted, plain_scalar
+from generator.spec.findings import Path, clipped, dotted
+from generator.spec.source import plain_scalar
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 __all__ = ["allowed", "field_error", "resolved", "sections"]
 
-_NAME = "a name: a-z first, then a-z, 0-9, - and _, at most 64 characters"
+_NAME = "a name (a-z first, then a-z, 0-9, - and _, at most 64 characters)"
+_BEYOND = {
+    "greater_than_equal": ("small: at least", "ge"),
+    "greater_than": ("small: more than", "gt"),
+    "less_than_equal": ("large: at most", "le"),
+    "less_than": ("large: less than", "lt"),
+}
+_WORDS = {
+    "minimum": "of at least",
+    "exclusiveMinimum": "above",
+    "maximum": "of at most",
+    "exclusiveMaximum": "below",
+}
+_KINDS: dict[type, str] = {bool: "a truth value", str: "text", int: "a whole number", float: "a decimal number"}
+_CONTAINERS: dict[type, str] = {list: "a list", dict: "a section"}
+_NUMERIC = re.compile("[-+0-9._, eE]+")
+_ENDLESS = 2**31 - 1  # a bound beyond which none is worth a word: int32, float32
 
 
 def resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +58,8 @@ def allowed(schema: dict[str, Any], node: dict[str, Any]) -> str:
     if "enum" in node:
         return f"one of {', '.join(node['enum'])}"
     if "properties" in node:
-        return f"a section ({', '.join(node['properties'])})"
+        keys = list(node["properties"])
+        return f"a section ({', '.join(keys[:6])}{', ...' if len(keys) > 6 else ''})"
     if node["type"] == "array":
         low, high = node.get("minItems", 0), node["maxItems"]
         return f"a list of {low} to {high}, each {allowed(schema, node['items'])}"
@@ -50,21 +69,11 @@ def allowed(schema: dict[str, Any], node: dict[str, Any]) -> str:
 
 
 def _bounds(node: dict[str, Any]) -> str:
-    """Say between which bounds a number lies; those of float32 go without saying."""
-    low, above = node.get("minimum"), node.get("exclusiveMinimum")
-    high, below = node.get("maximum"), node.get("exclusiveMaximum")
-    if low is not None and high is not None and -1e30 < low and high < 1e30:
-        return f"from {low} to {high}"
-    words = []
-    if low is not None and low > -1e30:
-        words.append(f"of at least {low:g}")
-    if above is not None:
-        words.append(f"above {above:g}")
-    if high is not None and high < 1e30:
-        words.append(f"of at most {high:g}")
-    if below is not None:
-        words.append(f"below {below:g}")
-    return " and ".join(words)
+    """Say between which bounds a number lies."""
+    bounds = {key: node[key] for key in _WORDS if key in node and abs(node[key]) < _ENDLESS}
+    if bounds.keys() == {"minimum", "maximum"}:
+        return f"from {bounds['minimum']} to {bounds['maximum']}"
+    return " and ".join(f"{_WORDS[key]} {bound:g}" for key, bound in bounds.items())
 
 
 def _node_at(schema: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -85,32 +94,29 @@ def field_error(error: "ErrorDetails", schema: dict[str, Any]) -> str:
     schema
         The JSON Schema of the spec.
     """
-    path, value, kind, bound = error["loc"], error["input"], error["type"], error.get("ctx", {})
+    path, value, kind = error["loc"], error["input"], error["type"]
     if kind == "extra_forbidden":
         return _unknown_key(schema, path)
+    if kind in _BEYOND:
+        words, bound = _BEYOND[kind]
+        return f"{_shown(value)} is too {words} {_number(error['ctx'][bound])}"
     node = _node_at(schema, path)
     wanted = allowed(schema, node)
-    match kind:
-        case "missing":
-            return f"missing: {wanted}"
-        case "greater_than_equal":
-            return f"{_shown(value)} is too small: at least {bound['ge']:g}"
-        case "greater_than":
-            return f"{_shown(value)} is too small: more than {bound['gt']:g}"
-        case "less_than_equal":
-            return f"{_shown(value)} is too large: at most {_number(bound['le'])}"
-        case "less_than":
-            return f"{_shown(value)} is too large: less than {bound['lt']:g}"
-        case "finite_number":
-            return f"{_shown(value)} is not finite: {wanted} is wanted"
-        case "too_short":
-            return f"an empty list: at least {bound['min_length']} is wanted"
-        case "too_long":
-            return f"a list of {len(value)}: at most {bound['max_length']}"
-        case "literal_error" if isinstance(value, str):
-            return f"{_shown(value)} is unknown: {wanted}{_nearest(value, node['enum'])}"
-        case "string_pattern_mismatch":
-            return f"{_shown(value)} is not {wanted}"
+    if kind == "missing":
+        return f"missing: {wanted}"
+    if kind in ("too_short", "too_long"):
+        return f"a list of {len(value)} is too {kind[4:]}: {wanted} is wanted"
+    return _mismatch(value, kind, node, wanted)
+
+
+def _mismatch(value: object, kind: str, node: dict[str, Any], wanted: str) -> str:
+    """Say that a value is of the wrong type or form."""
+    if kind == "string_pattern_mismatch":
+        return f"{_shown(value)} is not {wanted}"
+    if kind == "literal_error" and isinstance(value, str):
+        return f"{_shown(value)} is unknown: {wanted}{_nearest(value, node['enum'])}"
+    if kind == "finite_number":
+        return f"{_shown(value)} is not finite: {wanted} is wanted"
     return f"{_kind(value)}: {wanted} is wanted{_hint(value, node)}"
 
 
@@ -138,38 +144,41 @@ def _number(value: float) -> str:
 
 
 def _shown(value: object) -> str:
-    """Write a scalar, cut to fit a line."""
-    return f"'{clipped(value)}'" if isinstance(value, str) else clipped(str(value))
+    """Write a scalar as in YAML, cut to fit a line."""
+    return f"'{clipped(value)}'" if isinstance(value, str) else clipped(str(value).lower())
 
 
 def _kind(value: object) -> str:
     """Write a value with its type."""
-    match value:
-        case None:
-            return "nothing is given"
-        case bool():
-            return f"{str(value).lower()} is a truth value"
-        case str():
-            return f"{_shown(value)} is text"
-        case int():
-            return f"{_shown(value)} is a whole number"
-        case float():
-            return f"{_shown(value)} is a decimal number"
-        case list():
-            return "a list is given"
-    return "a section is given"
+    if value is None:
+        return "nothing is given"
+    return (
+        f"{_shown(value)} is {_KINDS[type(value)]}" if type(value) in _KINDS else f"{_CONTAINERS[type(value)]} is given"
+    )
 
 
 def _hint(value: object, node: dict[str, Any]) -> str:
-    """Say how the number that was probably meant is written."""
-    kind = node.get("type")
-    if kind not in ("integer", "number"):
+    """Say what was probably meant: no section, a list, a number."""
+    if node["type"] == "object":
+        return "; or leave the key out" if value is None else ""
+    text = str(value).strip()
+    if len(text) > 40 or not _NUMERIC.fullmatch(text):
         return ""
-    if isinstance(value, float) and value.is_integer():
-        return f"; write {int(value)}"
-    if not isinstance(value, str) or len(value) > 40:
-        return ""
-    if isinstance(plain_scalar(value), int | float):
-        return "; take the quotes off"
-    meant = value.strip().replace("_", "").replace(",", "").lstrip("0+")
-    return f"; write {meant}" if meant and isinstance(plain_scalar(meant), int | float) else ""
+    if node["type"] == "array":
+        return f"; write [{text}]"
+    meant = _number_meant(value, text) if node["type"] in ("integer", "number") else ""
+    return f"; {meant}" if meant else ""
+
+
+def _number_meant(value: object, text: str) -> str:
+    """Say how to write the number that ``value``, written as ``text``, looks like."""
+    if isinstance(value, float):
+        return f"write {int(value)}" if value.is_integer() else ""
+    if _is_number(text):
+        return "take the quotes off"
+    plain = re.sub("[_,]", "", text).lstrip("0+")
+    return f"write {plain}" if _is_number(plain) else ""
+
+
+def _is_number(text: str) -> bool:
+    return type(plain_scalar(text)) in (int, float)

@@ -6,10 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
+from generator.data.blobs import Split
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
@@ -84,9 +84,7 @@ class Batches:
 
     def _take(self, rows: npt.NDArray[np.int64]) -> Batch:
         taken = {name: array[rows] for name, array in self._arrays.items()}
-        blobs = {
-            name: array if array.dtype == np.float32 else array.astype(np.int64) for name, array in taken.items()
-        }
+        blobs = {name: array if array.dtype == np.float32 else array.astype(np.int64) for name, array in taken.items()}
         ids = {
             table: np.unique(np.concatenate([blobs[name].reshape(-1) for name in READERS[table] if name in blobs]))
             for table in self._tables
@@ -124,39 +122,32 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
         "bought_weight": ((spec.bought,), None, "fnn.bought"),
         "label": (label, spec.items, "loss"),
     }
-    try:
-        with h5py.File(path, "r") as file:
-            arrays = {
-                name: _blob(file, path, name, shape, largest, key)
-                for name, (shape, largest, key) in wanted.items()
-                if 0 not in shape
-            }
-    except OSError as error:
-        raise DataError(f"{path}: no readable HDF5 file ({error}); write it with `drn sessions ... -o DIR`") from error
-    counts = {name: len(array) for name, array in arrays.items()}
-    if len(set(counts.values())) != 1 or not counts["label"]:
-        raise DataError(f"{path}: blobs need the same number of rows, at least 1; seen {counts}")
-    return arrays
+    with Split(path) as split:
+        if not split.rows:
+            raise DataError(f"{path}: holds no rows to train or test with")
+        return {
+            name: _blob(split, name, shape, largest, key)
+            for name, (shape, largest, key) in wanted.items()
+            if 0 not in shape
+        }
 
 
-def _blob(
-    file: h5py.File, path: Path, name: str, shape: tuple[int, ...], largest: int | None, key: str
-) -> npt.NDArray[Any]:
+def _blob(split: Split, name: str, shape: tuple[int, ...], largest: int | None, key: str) -> npt.NDArray[Any]:
+    """Read one blob and check it against the spec; ids have a ``largest``, weights have none."""
     mend = "run `drn sessions ... --spec SPEC` again with this spec"
-    if name not in file:
-        raise DataError(f"{path}: blob {name} is absent, but the spec's net reads it ({key}): {mend}")
-    dataset = file[name]
-    if dataset.shape[1:] != shape:
-        seen, want = (str(("rows", *dims)).replace("'", "") for dims in (dataset.shape[1:], shape))
-        raise DataError(f"{path}: blob {name} has shape {seen}; the spec's {key} wants {want}: {mend}")
-    array: npt.NDArray[Any] = dataset[()].astype(np.float32 if largest is None else np.int32, copy=False)
-    if largest is not None and array.size and (array.min() < 0 or array.max() > largest):
+    if name not in split.blobs:
+        raise DataError(f"{split.path}: blob {name} is absent, but the spec's net reads it ({key}): {mend}")
+    if split.shape(name)[1:] != shape:
+        seen, want = (", ".join(["rows", *map(str, dims)]) for dims in (split.shape(name)[1:], shape))
+        raise DataError(f"{split.path}: blob {name} has shape ({seen}); the spec's {key} wants ({want}): {mend}")
+    array: npt.NDArray[Any] = split.load([name])[name].astype(np.float32 if largest is None else np.int32, copy=False)
+    if largest is not None and (array.min() < 0 or array.max() > largest):
         field = "pages" if name in ("page", "history_page") else "items"
         raise DataError(
-            f"{path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {field}: {largest}, "
+            f"{split.path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {field}: {largest}, "
             f"so ids are 0..{largest}: raise {field} in the spec, or {mend}"
         )
     if largest is None and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise DataError(f"{path}: blob {name} holds a number that is not finite, first in row {row}: {mend}")
+        raise DataError(f"{split.path}: blob {name} holds a number that is not finite, first in row {row}: {mend}")
     return array

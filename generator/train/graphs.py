@@ -1,7 +1,6 @@
 """Generated graphs in onnxruntime: parameters bound in place, gradients into arrays of ours."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ class Graph:
 
     Parameters
     ----------
-    path
-        ``gradient.onnx``, ``loss.onnx`` or ``model.onnx`` with parameters as inputs.
+    content
+        A serialised ONNX model with parameters as inputs: gradient, loss or inference.
     weights
         The parameters by name; changing them in place changes the next run.
     threads
@@ -36,36 +35,39 @@ class Graph:
     Raises
     ------
     ModelError
-        If onnxruntime cannot read the file.
+        If onnxruntime cannot run the model.
     """
 
-    def __init__(self, path: Path, weights: Mapping[str, Array], threads: int = 0) -> None:
+    def __init__(self, content: bytes, weights: Mapping[str, Array], threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no public base
-            raise ModelError(f"{path}: onnxruntime cannot run it: {error}") from error
+            raise ModelError(f"onnxruntime cannot run the generated graph: {error}") from error
         self.inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
         self.outputs = [value.name for value in self._session.get_outputs()]
         self._binding = self._session.io_binding()
-        self._kept: list[Array] = []  # onnxruntime holds a bare pointer to these
         for name in self.inputs.keys() & weights.keys():
             self._binding.bind_cpu_input(name, weights[name])
         self._blobs = [name for name in self.inputs if name not in weights]
-        for name in self.outputs:
-            self._binding.bind_output(name, "cpu")
+        self._written: dict[str, Array] = {}
 
     def write_to(self, output: str, array: Array) -> None:
         """Have every run write ``output`` into ``array``, contiguous and of its shape."""
-        self._binding.bind_output(output, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        self._kept.append(array)
+        self._written[output] = array
 
     def run(self, blobs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Run on a batch; return the outputs by name. ``blobs`` may hold more than the graph reads."""
         for name in self._blobs:
             self._binding.bind_cpu_input(name, blobs[name])
+        for name in self.outputs:
+            # Bound anew each time: the output of a run would else be the buffer of the next, of another length.
+            if (array := self._written.get(name)) is None:
+                self._binding.bind_output(name, "cpu")
+            else:
+                self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         self._session.run_with_iobinding(self._binding)
-        values = self._binding.get_outputs()
-        return {name: value.numpy() for name, value in zip(self.outputs, values, strict=True)}
+        values = zip(self.outputs, self._binding.get_outputs(), strict=True)
+        return {name: self._written[name] if name in self._written else value.numpy() for name, value in values}

@@ -1,14 +1,14 @@
 """The parameters of a net and the step that moves them: forward, backward, Caffe's update."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from generator.caffe.prototxt import learnable
 from generator.caffe.schema import Message
+from generator.caffe.solverstate import State
 from generator.errors import ModelError, TrainingError
 from generator.train.batches import READERS, Batch
 from generator.train.graphs import Graph
@@ -25,20 +25,20 @@ class Learner:
     Parameters
     ----------
     gradient
-        Path of ``gradient.onnx``.
+        ``gradient.onnx``, serialised.
     net, solver
         Caffe's NetParameter and SolverParameter.
     weights
         Float32 arrays by name, in the shapes and the order of ``learnable(net)``; updated in place.
-    history
-        As in a solverstate: one array a parameter, for Adam as many again. None: zeros.
-    iteration, current_step
-        Where training stands, as in a solverstate.
+    state
+        Where training stands, and the history: one array a parameter, for Adam as many again. None: at the start.
     threads
         Intra-op threads of onnxruntime; 0: one for each core.
 
     Attributes
     ----------
+    history, iteration, current_step
+        Where training stands, as in a solverstate.
     rate
         Learning rate of the last update.
     tables
@@ -54,20 +54,20 @@ class Learner:
 
     def __init__(
         self,
-        gradient: Path,
+        gradient: bytes,
         net: Message,
         solver: Message,
         weights: Mapping[str, Array],
-        history: Sequence[Array] | None = None,
-        iteration: int = 0,
-        current_step: int = 0,
+        *,
+        state: State | None = None,
         threads: int = 0,
     ) -> None:
         rule = Rule(solver)
         self.weights = weights
-        self.history = list(history) if history is not None else zero_history(rule, weights)
-        self.iteration, self.current_step = iteration, current_step
-        self.rate, _ = learning_rate(solver, iteration, current_step)
+        state = state or State(0, "", [np.zeros_like(w) for _ in range(rule.histories) for w in weights.values()], 0)
+        self.history = state.history
+        self.iteration, self.current_step = state.iteration, state.current_step
+        self.rate, _ = learning_rate(solver, self.iteration, self.current_step)
         self.tables: dict[str, Table] = {}
         self._dense: dict[str, Dense] = {}
         self._solver = solver
@@ -78,11 +78,13 @@ class Learner:
             multipliers = Multipliers(parameter.lr_mult, solver.weight_decay * parameter.decay_mult)
             written, rows = (f"{name}_grad" in self._graph.outputs, f"{name}_grad_rows" in self._graph.outputs)
             if not written and not rows:
-                raise ModelError(f"{gradient}: has no output {name}_grad, the gradient of parameter {name}")
+                raise ModelError(f"the gradient graph has no output {name}_grad, the gradient of parameter {name}")
             if rows and not written and name in READERS and Table.fits(rule, multipliers):
-                self.tables[name] = Table(weights[name], mine, rule, multipliers, iteration, solver.iter_size)
+                self.tables[name] = Table(
+                    weights[name], mine, rule, multipliers, iteration=self.iteration, iter_size=solver.iter_size
+                )
                 continue
-            dense = Dense(weights[name], mine, rule, multipliers, solver.iter_size, written=written)
+            dense = Dense(weights[name], mine, rule, multipliers, iter_size=solver.iter_size, written=written)
             self._dense[name] = dense
             if written:
                 self._graph.write_to(f"{name}_grad", dense.gradient)
@@ -100,7 +102,7 @@ class Learner:
         self.rate, current_step = learning_rate(self._solver, self.iteration, self.current_step)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
-        parameters = [*self._dense.values(), *self.tables.values()]
+        parameters: list[Dense | Table] = [*self._dense.values(), *self.tables.values()]
         scale = 1.0
         if self._solver.clip_gradients >= 0:
             squares = sum(parameter.squares() for parameter in parameters)
@@ -142,8 +144,3 @@ class Learner:
             f"iteration {self.iteration}: {what} at learning rate {self.rate:g}. Most likely the rate is too high: "
             f"lower solver.base_lr or {mend}. No weights were written since the last snapshot"
         )
-
-
-def zero_history(rule: Rule, weights: Mapping[str, Array]) -> list[Array]:
-    """Return the history of a run that begins: zeros, all parameters in order, and that as often as the rule has."""
-    return [np.zeros_like(weight) for _ in range(rule.histories) for weight in weights.values()]

@@ -1,6 +1,7 @@
 """metrics.jsonl: one JSON line an iteration reported, none twice."""
 
 import json
+import math
 from pathlib import Path
 
 from generator.files import write_text
@@ -20,18 +21,19 @@ class Metrics:
 
     Attributes
     ----------
-    seconds
-        Seconds trained up to the last line kept.
+    seconds, loss
+        Of the last line kept; 0 and NaN without one.
     """
 
     def __init__(self, path: Path, iteration: int = 0) -> None:
         self._path = path
-        self.seconds = 0.0
+        self.seconds, self.loss = 0.0, math.nan
         if not path.exists():
             return
         kept = [record for record in self.read(path) if record["iteration"] <= iteration]
         write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
-        self.seconds = kept[-1]["seconds"] if kept else 0.0
+        if kept:
+            self.seconds, self.loss = kept[-1]["seconds"], kept[-1]["loss"]
 
     def write(self, record: dict[str, float]) -> None:
         """Append one line."""

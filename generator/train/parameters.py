@@ -49,8 +49,8 @@ class Dense:
         histories: Sequence[Array],
         rule: Rule,
         multipliers: Multipliers,
-        iter_size: int = 1,
         *,
+        iter_size: int = 1,
         written: bool = True,
     ) -> None:
         self.weight, self.histories = weight, histories

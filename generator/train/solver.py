@@ -135,7 +135,7 @@ class _Numbers:
 
 
 def _sgd(n: _Numbers, w: Array, g: Array, h: Sequence[Array], s: Array) -> None:  # noqa: ARG001 - one signature
-    """v = m v + lr g; w -= v."""
+    """SGD: v = m v + lr g; w -= v."""
     v = h[0]
     v *= n.momentum
     g *= n.rate
@@ -144,7 +144,7 @@ def _sgd(n: _Numbers, w: Array, g: Array, h: Sequence[Array], s: Array) -> None:
 
 
 def _nesterov(n: _Numbers, w: Array, g: Array, h: Sequence[Array], s: Array) -> None:
-    """v' = m v + lr g; w -= (1 + m) v' - m v."""
+    """Nesterov: v' = m v + lr g; w -= (1 + m) v' - m v."""
     v = h[0]
     np.multiply(v, n.momentum, out=s)
     g *= n.rate
@@ -155,7 +155,7 @@ def _nesterov(n: _Numbers, w: Array, g: Array, h: Sequence[Array], s: Array) -> 
 
 
 def _adagrad(n: _Numbers, w: Array, g: Array, h: Sequence[Array], s: Array) -> None:
-    """v += g²; w -= lr g / (sqrt(v) + delta)."""
+    """AdaGrad: v += g²; w -= lr g / (sqrt(v) + delta)."""
     v = h[0]
     np.multiply(g, g, out=s)
     v += s
@@ -167,7 +167,7 @@ def _adagrad(n: _Numbers, w: Array, g: Array, h: Sequence[Array], s: Array) -> N
 
 
 def _adam(n: _Numbers, w: Array, g: Array, h: Sequence[Array], s: Array) -> None:
-    """m = b1 m + (1-b1) g; v = b2 v + (1-b2) g²; w -= lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + delta)."""
+    """Adam: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g²; w -= lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + delta)."""
     m, v = h
     m *= n.momentum
     np.multiply(g, 1.0 - n.momentum, out=s)
@@ -189,9 +189,9 @@ _UPDATES: dict[str, Callable[[_Numbers, Array, Array, Sequence[Array], Array], N
     "AdaGrad": _adagrad,
     "Adam": _adam,
 }
-# How far a weight falls in a step without gradient, in units of m v, v before the step: SGD by m v;
-# Nesterov by (1 + m) m v - m v = m² v.
-_GLIDE: dict[str, Callable[[float], float]] = {"SGD": lambda momentum: 1.0, "Nesterov": lambda momentum: momentum}
+# The power of m in how far a weight falls in a step without gradient: SGD's falls by m v,
+# Nesterov's by (1 + m) m v - m v = m² v.
+_GLIDE = {"SGD": 1, "Nesterov": 2}
 
 
 class Rule:
@@ -229,7 +229,7 @@ class Rule:
         self.glides = solver.type in _GLIDE
         self._fall = 0.0
         if self.glides:
-            self._fall = _GLIDE[solver.type](self._momentum) * self._momentum / (1.0 - self._momentum)
+            self._fall = self._momentum ** _GLIDE[solver.type] / (1.0 - self._momentum)
 
     def apply(
         self,
@@ -265,10 +265,10 @@ class Rule:
         for w, g, *h in _blocks(weight, gradient, *histories):
             scratch = self._scratch[: w.size]
             if scale != 1.0:
-                g *= scale
+                np.multiply(g, scale, out=g)
             if decay:
                 np.multiply(w, decay, out=scratch)
-                g += scratch
+                np.add(g, scratch, out=g)
             self._update(numbers, w, g, h, scratch)
 
     def glide(self, weight: Array, history: Array, steps: npt.NDArray[np.int64]) -> None:

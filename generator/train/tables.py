@@ -41,6 +41,7 @@ class Table:
         histories: Sequence[Array],
         rule: Rule,
         multipliers: Multipliers,
+        *,
         iteration: int = 0,
         iter_size: int = 1,
     ) -> None:

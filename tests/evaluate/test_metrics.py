@@ -127,7 +127,7 @@ def test_differences_are_paired():
     same = tally.difference("a", "same", "HR@10")
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
     worse = tally.difference("a", "worse", "HR@5")
-    assert worse.value == pytest.approx(((rank <= 5).mean() - (rank + 1 <= 5).mean()))
+    assert worse.value == pytest.approx((rank <= 5).mean() - (rank + 1 <= 5).mean())
     assert 0 < worse.low < worse.value < worse.high
     # Unpaired, the two intervals overlap.
     assert tally.estimate("a", "MRR@20").half > tally.difference("a", "worse", "HR@5").half

@@ -30,7 +30,8 @@ layer { name: "scale" type: "Scale" bottom: "x1" top: "s1" param { } param { nam
   scale_param { bias_term: true bias_filler { value: 0.25 } } }
 layer { name: "recurrent1" type: "InnerProduct" bottom: "s1" top: "r1" param { name: "recurrent" }
   inner_product_param { num_output: 3 bias_term: false weight_filler { type: "xavier" variance_norm: AVERAGE } } }
-layer { name: "bias1" type: "Bias" bottom: "r1" top: "b1" param { name: "shared_bias" } bias_param { filler { value: 0.125 } } }
+layer { name: "bias1" type: "Bias" bottom: "r1" top: "b1" param { name: "shared_bias" }
+  bias_param { filler { value: 0.125 } } }
 layer { name: "recurrent2" type: "InnerProduct" bottom: "x2" top: "r2" param { name: "recurrent" }
   param { name: "shared_bias" } inner_product_param { num_output: 3 } }
 layer { name: "sum" type: "Eltwise" bottom: "b1" bottom: "r2" top: "h" }
@@ -105,7 +106,7 @@ def probability(w: dict[str, NDArray[np.float32]], page: NDArray[np.int32]) -> N
     h = np.maximum(first + x2 @ w["recurrent"].T + w["shared_bias"], 0)
     z = (h @ w["hidden[0]"].T + w["hidden[1]"]) @ w["page_embedding"].T + w["output_bias"]
     e = np.exp(z - z.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+    return np.asarray(e / e.sum(1, keepdims=True), np.float32)
 
 
 def write_folder(folder: Path, solver_type: str = "SGD", decay: float = 0.01) -> Path:

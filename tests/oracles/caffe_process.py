@@ -45,7 +45,8 @@ class Trained:
 class Caffe:
     """A client of real Caffe 1.0.
 
-    Files a prototxt names (HDF5 lists, the solver's `net`) are found relative to `folder`, by default the folder of the prototxt.
+    Files a prototxt names (HDF5 lists, the solver's `net`) are found relative to `folder`, by default the folder of the
+    prototxt.
 
     >>> with Caffe(Path("/path/to/python3.9")) as caffe:
     ...     caffe.loads(deploy).blobs["probability"]
@@ -54,7 +55,7 @@ class Caffe:
     """
 
     def __init__(self, python: Path, timeout: float = 120) -> None:
-        """Remember the Python that has Caffe; the process starts at the first request. `timeout` in seconds is for each."""
+        """Remember the Python that has Caffe; the process starts at the first request. `timeout`: seconds for each."""
         self._python = python
         self._timeout = timeout
         self._process: subprocess.Popen[str] | None = None
@@ -78,7 +79,7 @@ class Caffe:
     def loads(
         self, prototxt: Path, weights: Path | None = None, phase: str = "TEST", folder: Path | None = None
     ) -> Shapes:
-        """Build a net, copy `weights` (a caffemodel) into it, and return its shapes. Raises CaffeError where Caffe refuses."""
+        """Build a net, copy `weights` (a caffemodel) into it, return its shapes; CaffeError where Caffe refuses."""
         answer = self._ask(folder or prototxt.parent, "loads", prototxt=prototxt, weights=weights, phase=phase)
         blobs = {name: tuple(shape) for name, shape in answer["blobs"].items()}
         return Shapes(blobs, {_place(name): tuple(shape) for name, shape in answer["parameters"].items()})
@@ -162,7 +163,8 @@ class Caffe:
         backward: bool,
     ) -> tuple[dict[str, Array], dict[Place, Array]]:
         inputs, results = self._file("inputs.npz"), self._file("results.npz")
-        np.savez(inputs, **{name: np.asarray(values, np.float32) for name, values in (blobs or {}).items()})
+        given: dict[str, Any] = {name: np.asarray(values, np.float32) for name, values in (blobs or {}).items()}
+        np.savez(inputs, **given)
         self._ask(
             folder or prototxt.parent,
             "run",

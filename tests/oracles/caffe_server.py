@@ -1,13 +1,14 @@
 """Runs pycaffe for `caffe_process`: one JSON request a line on stdin, one JSON answer a line on stdout.
 
-Runs under the Python that has Caffe (3.7 to 3.9), so it keeps to that syntax. Arrays pass through .npz files. Caffe aborts the
-process on a bad net; the client sees that and starts another.
+Runs under the Python that has Caffe (3.7 to 3.9), so it keeps to that syntax. Arrays pass through .npz files. Caffe
+aborts the process on a bad net; the client sees that and starts another.
 """
 
 import json
 import os
 import sys
 import traceback
+from pathlib import Path
 
 # Caffe and its C++ libraries may print: only answers go to the real stdout.
 ANSWERS = os.fdopen(os.dup(1), "w")
@@ -31,7 +32,7 @@ def open_net(request):
 def parameters(net, of="data"):
     """Blobs of layers by "layer/index"; shared ones appear under every layer."""
     return {
-        "%s/%d" % (layer, index): getattr(blob, of).copy()
+        f"{layer}/{index}": getattr(blob, of).copy()
         for layer, blobs in net.params.items()
         for index, blob in enumerate(blobs)
     }
@@ -66,14 +67,12 @@ def run(request):
 def train(request):
     """Train by the solver's own rules for some iterations, snapshotting only at the end, under the client's prefix."""
     param = caffe_pb2.SolverParameter()
-    with open(request["solver"]) as stream:
-        text_format.Merge(stream.read(), param)
+    text_format.Merge(Path(request["solver"]).read_text(), param)
     param.snapshot = 0
     param.snapshot_prefix = request["prefix"]
-    copy = request["prefix"] + ".solver.prototxt"
-    with open(copy, "w") as stream:
-        stream.write(text_format.MessageToString(param))
-    solver = caffe.get_solver(copy)
+    copy = Path(request["prefix"] + ".solver.prototxt")
+    copy.write_text(text_format.MessageToString(param))
+    solver = caffe.get_solver(str(copy))
     if request["weights"]:
         solver.net.copy_from(request["weights"])
     if request["state"]:

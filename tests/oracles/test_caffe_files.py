@@ -19,17 +19,15 @@ pytestmark = pytest.mark.oracle
 DESCRIBE = """
 import json
 from caffe.proto import caffe_pb2
-from google.protobuf import descriptor_pb2
-file = descriptor_pb2.FileDescriptorProto()
-caffe_pb2.DESCRIPTOR.CopyToProto(file)
+def field(f):
+    target = f.message_type or f.enum_type
+    return [f.number, f.label, f.type, target.full_name if target else "", f.has_default_value, str(f.default_value)]
 print(json.dumps({
-    message.name: {
-        "enums": {e.name: {v.name: v.number for v in e.value} for e in message.enum_type},
-        "fields": {
-            f.name: [f.number, f.label, f.type, f.type_name, f.default_value, f.options.packed] for f in message.field
-        },
+    name: {
+        "fields": {f.name: field(f) for f in message.fields},
+        "enums": {e.name: {v.name: v.number for v in e.values} for e in message.enum_types},
     }
-    for message in file.message_type
+    for name, message in caffe_pb2.DESCRIPTOR.message_types_by_name.items()
 }))
 """
 
@@ -39,43 +37,18 @@ def folder(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "small")
 
 
-def ours(message_class) -> dict[str, dict[str, dict[str, list[object]]]]:
-    """What our descriptors say, in the shape of DESCRIBE."""
-    from google.protobuf import descriptor_pb2
-
-    file = descriptor_pb2.FileDescriptorProto()
-    message_class.DESCRIPTOR.file.CopyToProto(file)
-    pool = message_class.DESCRIPTOR.file.pool
-    found = {}
-    for message in file.message_type:
-        known = pool.FindMessageTypeByName(f"caffe.{message.name}").fields_by_name
-        target = {
-            name: (field.message_type or field.enum_type).full_name if (field.message_type or field.enum_type) else ""
-            for name, field in known.items()
-        }
-        found[message.name] = {
-            "enums": {e.name: {v.name: v.number for v in e.value} for e in message.enum_type},
-            "fields": {
-                f.name: [
-                    f.number,
-                    f.label,
-                    known[f.name].type,
-                    "." * bool(target[f.name]) + target[f.name],
-                    f.default_value,
-                    f.options.packed,
-                ]
-                for f in message.field
-            },
-        }
-    return found
-
-
 def test_the_schema_is_a_part_of_caffes(caffe: Caffe) -> None:
     real = json.loads(caffe.script(DESCRIBE))
-    for name, message in ours(NetParameter).items():
-        assert message["enums"].items() <= real[name]["enums"].items(), name
-        for field, said in message["fields"].items():
-            assert said == real[name]["fields"][field], f"{name}.{field}"
+    for name, message in NetParameter.DESCRIPTOR.file.message_types_by_name.items():
+        for enum in message.enum_types:
+            assert {v.name: v.number for v in enum.values} == real[name]["enums"][enum.name], enum.full_name
+        for field in message.fields:
+            target = field.message_type or field.enum_type
+            number, label, kind, type_name, has_default, default = real[name]["fields"][field.name]
+            assert (field.number, field.is_repeated, field.type) == (number, label == 3, kind), field.full_name
+            assert (target.full_name if target else "") == type_name, field.full_name
+            assert field.has_default_value == has_default, field.full_name
+            assert str(field.default_value) == default, field.full_name
 
 
 def test_the_solver_schema_is_all_of_caffes(caffe: Caffe) -> None:

@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine with Python 3.11: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+DRN := $(VENV)/bin/drn
+DEMO := build/demo
+
+.PHONY: demo test lint clean
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -e '.[all]'
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed tests/constraints.txt
+	$(VENV)/bin/pip install --quiet -e '.[all,test]' -c tests/constraints.txt
+	touch $@
+
+# The main job end to end on the simulated shop: generate, simulate, train, evaluate, recommend.
+demo: $(VENV)/.installed
+	rm -rf $(DEMO)
+	$(DRN) generate arch_specs/shop.yaml -o $(DEMO)/generated
+	$(DRN) simulate -o $(DEMO)/log --sessions 60000 --seed 1
+	$(DRN) sessions $(DEMO)/log/events.parquet --format events --spec arch_specs/shop.yaml --test-share 0.1 -o $(DEMO)/data
+	$(DRN) train arch_specs/shop.yaml --data $(DEMO)/data -o $(DEMO)/run
+	$(DRN) evaluate $(DEMO)/run --data $(DEMO)/data --plot $(DEMO)/hit-rate.png
+	$(DRN) recommend $(DEMO)/run --session "home:5,cat-1:20,item-12:90,item-15:40" --bought item-3
+
+test: $(VENV)/.tested
+	$(VENV)/bin/pytest -n 2
+
+lint: $(VENV)/.tested
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,143 @@
+"""`drn sessions`: an event log to the data folder that the trainer and Caffe read."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from generator.console import err, format_option, print_json, print_table
+
+__all__ = ["command"]
+
+FORMATS = ["taobao", "yoochoose", "session-rec", "retailrocket", "diginetica", "rees46", "recbole", "events"]
+FILE = click.Path(dir_okay=False, path_type=Path)
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+def _columns(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in value.split(",")] if value else []
+    for role, _, column in pairs:
+        if not role or not column:
+            raise click.BadParameter(f"{role!r} names no column: write role=column,role=column")
+    return {role.strip(): column.strip() for role, _, column in pairs}
+
+
+@click.command("sessions")
+@click.argument("logs", nargs=-1, required=True, type=FILE, metavar="LOG...")
+@click.option(
+    "--spec", "spec_path", type=FILE, required=True, help="The net: window, history, purchases, vocabularies."
+)
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
+@click.option(
+    "--log-format", "form", type=click.Choice(FORMATS), default="events", show_default=True, help="Of the log."
+)
+@click.option(
+    "--columns",
+    callback=_columns,
+    help="For events: role=column,... of user, session, time, page, event, item, category.",
+)
+@click.option(
+    "--gap",
+    type=click.FloatRange(0, min_open=True),
+    help="Minutes of silence that end a session, where the log has no session ids. [default: 30]",
+)
+@click.option("--test", type=FILE, multiple=True, help="Files whose sessions are the test part.")
+@click.option("--test-days", type=click.FloatRange(0, min_open=True), help="Test on the sessions of the last days.")
+@click.option("--test-share", type=SHARE, help="Test on the newest share of the sessions. [default: 0.2]")
+@click.option("--test-users", type=SHARE, help="Test on the sessions of a share of the users.")
+@click.option("--folds", type=click.IntRange(2), help="Divide the users into this many parts...")
+@click.option("--fold", type=click.IntRange(0), help="...and test on this one, from 0.")
+@click.option(
+    "--valid-share",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Newest share of the training sessions held out as valid.h5.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Of the division by users, and of random ones where the log has no times.",
+)
+@click.option(
+    "--min-support",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Views a page needs in the training part to have an id.",
+)
+@click.option(
+    "--max-bad",
+    type=click.FloatRange(0, 1),
+    default=0.001,
+    show_default=True,
+    help="Share of a file's rows that may be malformed; they are skipped.",
+)
+@format_option
+def command(
+    logs: tuple[Path, ...],
+    spec_path: Path,
+    out: Path,
+    form: str,
+    columns: dict[str, str],
+    gap: float | None,
+    test: tuple[Path, ...],
+    test_days: float | None,
+    test_share: float | None,
+    test_users: float | None,
+    folds: int | None,
+    fold: int | None,
+    valid_share: float,
+    seed: int,
+    min_support: int,
+    max_bad: float,
+    output_format: str,
+) -> None:
+    """Turn an event log into training data: sessions, windows, history states, vocabularies.
+
+    LOG is one file or more, in the same format, each also as .gz. The folder gets train.h5, valid.h5, test.h5,
+    pages.txt, items.txt and meta.json.
+
+    \b
+    Example:
+      drn sessions shop/events.parquet --spec arch_specs/combined.yaml -o data/shop
+      drn sessions UserBehavior.csv --log-format taobao --spec s.yaml --test-days 2 -o data/taobao
+      drn sessions log.csv --columns user=visitor,time=ts,page=url --spec s.yaml -o data/log
+    """
+    from generator.data.build import Options, build
+    from generator.data.splits import Division
+    from generator.spec import load_spec
+
+    division = Division(
+        files=bool(test),
+        days=test_days,
+        share=test_share,
+        users=test_users,
+        folds=folds,
+        fold=fold,
+        valid_share=valid_share,
+        seed=seed,
+    )
+    options = Options(form, test, columns, gap, division, min_support, max_bad)
+    meta = build(logs, out, load_spec(spec_path), options, spec_path.name)
+    for note in meta["skipped_rows"]:
+        err.print(f"skipped {note}", markup=False)
+    if output_format == "json":
+        print_json(meta)
+    else:
+        _print(meta, out)
+
+
+def _print(meta: dict[str, Any], out: Path) -> None:
+    def number(value: int) -> str:
+        return f"{value:,}"
+
+    rows = [(f"events, {kind}", number(count)) for kind, count in meta["events"].items()]
+    rows += [(f"skipped, {reason}", number(count)) for reason, count in meta["skipped"].items()]
+    rows += [(f"sessions, {name.replace('_', ' ')}", number(count)) for name, count in meta["sessions"].items()]
+    rows += [(f"vocabulary, {name}", number(count)) for name, count in meta["vocabulary"].items()]
+    for split, counts in meta["splits"].items():
+        rows += [(f"{split}, {name}", number(count)) for name, count in counts.items()]
+    print_table(f"{out}: {meta['format']}, target {meta['target']}", ["what", "count"], rows)

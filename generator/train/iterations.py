@@ -1,0 +1,162 @@
+"""The loop of a run: updates, metrics, snapshots, until the last iteration or a signal."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+
+from generator.spec.schema import Solver
+from generator.train.batches import Batch, Batches
+from generator.train.learner import Learner
+from generator.train.metrics import Metrics
+from generator.train.snapshots import Snapshots
+from generator.train.testing import Tester
+
+__all__ = ["Iterations", "Progress"]
+
+# Told the iteration, the loss and the samples per second, at most ten times a second.
+Progress = Callable[[int, float, float], None]
+
+
+class Iterations:
+    """Updates from where the learner stands to ``max_iter``.
+
+    Parameters
+    ----------
+    solver
+        The spec's solver: max_iter, display, snapshot, test_interval, iter_size, batch_size.
+    learner, batches, tester, snapshots, metrics
+        The parts of the run; ``tester`` None: no test passes.
+    progress
+        Called now and then.
+
+    Attributes
+    ----------
+    loss
+        Mean loss of the last metrics line.
+    seconds
+        Wall time of the run up to the last metrics line, earlier parts included.
+    samples_per_second
+        Rows trained a second in this part, test passes and snapshots left out.
+    """
+
+    def __init__(
+        self,
+        solver: Solver,
+        learner: Learner,
+        batches: Batches,
+        *,
+        tester: Tester | None,
+        snapshots: Snapshots,
+        metrics: Metrics,
+        progress: Progress | None,
+    ) -> None:
+        self._solver, self._learner, self._batches, self._tester = solver, learner, batches, tester
+        self._snapshots, self._metrics, self._progress = snapshots, metrics, progress
+        self.loss, self.seconds, self.samples_per_second = metrics.loss, metrics.seconds, 0.0
+        self._started = time.perf_counter() - metrics.seconds
+
+    def run(self) -> int:
+        """Run to the end; return 0, or the number of the signal that stopped it after a snapshot.
+
+        Raises
+        ------
+        TrainingError
+            If the loss, the gradients or, at a snapshot, a weight is not finite.
+        """
+        solver, learner = self._solver, self._learner
+        first = learner.iteration
+        busy = lined_busy = shown = 0.0
+        losses: list[float] = []
+        with _stop_signals() as stop, _ahead(self._batches, first * solver.iter_size) as batches:
+            while learner.iteration < solver.max_iter and not stop:
+                clock = time.perf_counter()
+                losses.append(learner.step(batches))
+                now = time.perf_counter()
+                busy += now - clock
+                last = learner.iteration == solver.max_iter or bool(stop)
+                self.samples_per_second = self._samples(learner.iteration - first) / busy
+                if self._progress and (now - shown > 0.1 or last):
+                    self._progress(learner.iteration, losses[-1], self.samples_per_second)
+                    shown = now
+                saving = last or self._at(solver.snapshot)
+                if self._at(solver.snapshot) or self._at(solver.test_interval):
+                    learner.flush()
+                if saving:
+                    self._snapshots.keep_rows(learner)
+                if last or self._at(solver.display) or self._at(solver.test_interval):
+                    self._report(losses, busy - lined_busy)
+                    losses, lined_busy = [], busy
+                if saving:
+                    self._snapshots.save(learner)
+            return stop[0] if stop else 0
+
+    def _at(self, interval: int) -> bool:
+        return self._learner.iteration % interval == 0
+
+    def _samples(self, updates: int) -> int:
+        return updates * self._solver.iter_size * self._solver.batch_size
+
+    def _report(self, losses: list[float], busy: float) -> None:
+        """Write one line of metrics, of the updates since the last one."""
+        tested: dict[str, float] = {}
+        if self._tester and (self._at(self._solver.test_interval) or self._learner.iteration == self._solver.max_iter):
+            self._learner.flush()
+            tested = self._tester.run()
+        self.loss = sum(losses) / len(losses)
+        self.seconds = time.perf_counter() - self._started
+        self._metrics.write(
+            {
+                "iteration": self._learner.iteration,
+                "loss": self.loss,
+                "lr": self._learner.rate,
+                "samples_per_second": round(self._samples(len(losses)) / busy, 1),
+                "seconds": round(self.seconds, 3),
+                **tested,
+            }
+        )
+
+
+@contextmanager
+def _ahead(batches: Batches, start: int) -> Iterator[Iterator[Batch]]:
+    """Yield the batches from number ``start`` on, each made by a thread while the one before is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+
+        def made() -> Iterator[Batch]:
+            number = start
+            coming = pool.submit(batches.at, number)
+            while True:
+                batch = coming.result()
+                number += 1
+                coming = pool.submit(batches.at, number)
+                yield batch
+
+        yield made()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Yield a list that the first SIGINT or SIGTERM is appended to; a second one acts as it would without us."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def receive(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
+
+    for number in before:
+        signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        restore()

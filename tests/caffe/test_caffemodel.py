@@ -1,0 +1,153 @@
+"""Weights to a file and back, and the files that are refused. Real Caffe's side: tests/oracles/test_caffe_files.py."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from generator.caffe import blobs
+from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
+from generator.caffe.prototxt import learnable, parse_net
+from generator.caffe.schema import WeightsParameter
+from generator.errors import ModelError
+
+
+def inner(name: str, *params: str) -> str:
+    """An InnerProduct layer with these named parameters."""
+    bias = str(len(params) > 1).lower()
+    named = " ".join(f'param {{ name: "{param}" }}' for param in params)
+    param = f"inner_product_param {{ bias_term: {bias} }}"
+    return f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" {named} {param} }}'
+
+
+NET = parse_net('name: "net" ' + inner("a1", "w") + inner("a2", "w", "b") + inner("c", "v"), "net.prototxt")
+SHAPES = {"w": (4, 3), "b": (4,), "v": (2, 4)}
+
+
+def weights() -> dict[str, NDArray[np.float32]]:
+    generator = np.random.default_rng(0)
+    return {name: generator.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()}
+
+
+def stored(path: Path) -> list[str]:
+    return [layer.name for layer in WeightsParameter.FromString(path.read_bytes()).layer]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_caffemodel(tmp_path / "w.caffemodel", NET, weights())
+    return tmp_path / "w.caffemodel"
+
+
+def test_what_is_written_is_read_bit_for_bit(path: Path) -> None:
+    got = read_caffemodel(path, NET, SHAPES)
+    assert list(got) == ["w", "b", "v"]
+    for name, values in weights().items():
+        np.testing.assert_array_equal(got[name], values)
+        assert got[name].dtype == np.float32
+        assert got[name].flags.writeable
+
+
+def test_each_parameter_is_stored_once_where_layers_allow_it(path: Path) -> None:
+    assert stored(path) == ["a2", "c"]
+
+
+def test_another_net_finds_its_weights_too(tmp_path: Path) -> None:
+    deploy = parse_net(inner("a1", "w") + inner("c", "v"), "deploy.prototxt")
+    write_caffemodel(tmp_path / "w.caffemodel", NET, weights(), also=[deploy])
+    assert stored(tmp_path / "w.caffemodel") == ["a1", "a2", "c"]
+    assert list(read_caffemodel(tmp_path / "w.caffemodel", deploy, SHAPES)) == ["w", "v"]
+
+
+@given(st.lists(st.lists(st.sampled_from("uvwxyz"), min_size=1, max_size=2, unique=True), min_size=1, max_size=8))
+def test_any_sharing_is_read_back_from_layers_none_of_which_is_to_spare(
+    tmp_path_factory: pytest.TempPathFactory, layers: list[list[str]]
+) -> None:
+    path = tmp_path_factory.mktemp("sharing") / "w.caffemodel"
+    net = parse_net("".join(inner(f"l{i}", *names) for i, names in enumerate(layers)), "net.prototxt")
+    values = {p.name: np.full(3, ord(p.name), np.float32) for p in learnable(net)}
+    write_caffemodel(path, net, values)
+    assert read_caffemodel(path, net, dict.fromkeys(values, (3,))).keys() == values.keys()
+    held = [layers[int(name[1:])] for name in stored(path)]
+    for i in range(len(held)):
+        assert set(values) - {name for other in held[:i] + held[i + 1 :] for name in other}
+
+
+def test_the_same_weights_give_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    write_caffemodel(tmp_path / "again.caffemodel", NET, weights())
+    assert (tmp_path / "again.caffemodel").read_bytes() == path.read_bytes()
+
+
+def test_of_copies_that_differ_the_last_counts_as_in_caffe(path: Path) -> None:
+    message = WeightsParameter.FromString(path.read_bytes())
+    message.layer.add(name="a1").blobs.add(data=np.ones((4, 3), "<f4").tobytes()).shape.dim.extend([4, 3])
+    path.write_bytes(message.SerializeToString())
+    assert (read_caffemodel(path, NET, SHAPES)["w"] == 1).all()
+
+
+def refusal(path: Path, **shapes: tuple[int, ...]) -> str:
+    with pytest.raises(ModelError) as caught:
+        read_caffemodel(path, NET, {**SHAPES, **shapes})
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_file_cut_short_is_refused(path: Path) -> None:
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        refusal(path)
+
+
+def test_files_of_others_are_refused(path: Path) -> None:
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    assert "is no caffemodel, or is cut short" in refusal(path)
+    path.write_bytes(b"")
+    assert "is empty" in refusal(path)
+    path.unlink()
+    assert "cannot be read: No such file" in refusal(path)
+
+
+def test_weights_of_another_net_are_refused_by_parameter(path: Path) -> None:
+    write_caffemodel(path, parse_net(inner("other", "w"), "x"), {"w": np.zeros(3, np.float32)})
+    assert "holds no w; it would be in layer a1, a2. Is it of another net?" in refusal(path)
+
+
+def test_wrong_shapes_are_refused_by_layer_and_blob(path: Path) -> None:
+    assert "layer a2, blob 1 (b) has shape 4, not 5" in refusal(path, b=(5,))
+    assert "layer c, blob 0 (v) has shape 2x4, not 4x2" in refusal(path, v=(4, 2))
+
+
+def test_a_layer_with_another_number_of_blobs_is_refused(path: Path) -> None:
+    message = WeightsParameter.FromString(path.read_bytes())
+    del message.layer[0].blobs[1]
+    path.write_bytes(message.SerializeToString())
+    assert "layer a2 has 1 blobs, not 2 (w, b)" in refusal(path)
+
+
+@pytest.mark.parametrize(("data", "held"), [(bytes(8), "2"), (bytes(30), "7.5"), (b"", "0")])
+def test_a_blob_of_another_length_than_its_shape_is_refused(path: Path, data: bytes, held: str) -> None:
+    message = WeightsParameter.FromString(path.read_bytes())
+    message.layer[1].blobs[0].data = data
+    path.write_bytes(message.SerializeToString())
+    assert f"layer c, blob 0 (v) holds {held} numbers, not the 8 of shape 2x4" in refusal(path)
+
+
+def test_weights_that_do_not_fit_the_net_are_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "w.caffemodel"
+    with pytest.raises(ModelError, match="no weights are given for b, v"):
+        write_caffemodel(path, NET, {"w": weights()["w"]})
+    with pytest.raises(ModelError, match="the net has no parameter u; it has b, v, w"):
+        write_caffemodel(path, NET, {**weights(), "u": weights()["w"]})
+    with pytest.raises(ModelError, match=r"layer a1 has parameters \['w'\] in one net and \['v'\] in another"):
+        write_caffemodel(path, NET, weights(), also=[parse_net(inner("a1", "v"), "x")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_than_caffe_can_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs, "LIMIT", 2**20 + 50)
+    with pytest.raises(ModelError, match="a caffemodel of 96 bytes is more than Caffe can read"):
+        write_caffemodel(tmp_path / "w.caffemodel", NET, weights())

@@ -1,0 +1,62 @@
+"""Hypothesis strategies: specs of every kind of net, and blobs and weights that fit them."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from generator.spec.schema import Spec
+
+WIDTHS = st.lists(st.integers(1, 6), min_size=1, max_size=3)
+
+
+@st.composite
+def specs(draw: st.DrawFn, **fixed: Any) -> Spec:
+    net = draw(st.sampled_from(["fnn", "rnn", "combined"]))
+    values: dict[str, Any] = {
+        "name": "drawn",
+        "net": net,
+        "pages": draw(st.integers(1, 12)),
+        "items": draw(st.integers(2, 9)),
+        "top_k": 2,
+        "loss": draw(st.sampled_from(["last", "every"] if net != "fnn" else ["last"])),
+    }
+    if net != "fnn":
+        history = draw(st.one_of(st.just(0), st.integers(1, 5)))
+        values["rnn"] = {"window": draw(st.integers(1, 4)), "widths": draw(WIDTHS), "history": history}
+    if net != "rnn":
+        values["fnn"] = {"bought": draw(st.integers(1, 4)), "widths": draw(WIDTHS)}
+    return Spec.model_validate(values | fixed)
+
+
+def blobs(spec: Spec, batch: int, seed: int) -> dict[str, np.ndarray]:
+    """Sessions of every length from none to longer than window and history, as blobs with labels (0 among them)."""
+    rng = np.random.default_rng(seed)
+    made: dict[str, np.ndarray] = {}
+    if spec.has_rnn:
+        seen = rng.integers(0, spec.window + spec.history + 1, batch)
+        made["page"] = _right_aligned(rng, np.minimum(seen, spec.window), spec.window, spec.pages)
+        if spec.history:
+            older = np.maximum(seen - spec.window, 0)
+            made["history_page"] = _right_aligned(rng, older, spec.history, spec.pages)
+            weight = np.sort(rng.random((batch, spec.history)).astype(np.float32), axis=1)
+            weight[:, -1] = 1
+            made["history_weight"] = weight * (made["history_page"] > 0)
+    if spec.has_fnn:
+        made["bought"] = _right_aligned(rng, rng.integers(0, spec.bought + 1, batch), spec.bought, spec.items)
+        made["bought_weight"] = (made["bought"] > 0).astype(np.float32)
+    shape = (batch, spec.window) if spec.loss == "every" else (batch,)
+    made["label"] = rng.integers(0, spec.items + 1, shape)
+    return made
+
+
+def _right_aligned(rng: np.random.Generator, lengths: np.ndarray, size: int, largest: int) -> np.ndarray:
+    ids = rng.integers(1, largest + 1, (len(lengths), size))
+    return np.where(np.arange(size) >= size - lengths[:, None], ids, 0)
+
+
+def weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    # Scaled by fan-in, so that the scores of wide nets too stay of order 1.
+    scale = {name: min(0.5, shape[-1] ** -0.5) for name, shape in shapes.items()}
+    return {name: rng.normal(0, scale[name], shape).astype(np.float32) for name, shape in shapes.items()}

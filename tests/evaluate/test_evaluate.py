@@ -1,0 +1,151 @@
+"""One pass over a split, its report and its picture."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+from shoppers import ITEMS, PAGES, TEST, TRAIN, number, probabilities, write_model, write_part
+
+from generator.errors import DataError, DrnError
+from generator.evaluate.baselines import choose
+from generator.evaluate.evaluate import evaluate
+from generator.evaluate.metrics import METRICS, values
+from generator.evaluate.model import Model
+from generator.evaluate.plot import plot
+
+
+def expected_ranks(window=3, history=2, bought=2):
+    """The rank of each test session's label by the numpy net, session by session."""
+    found = []
+    for shopper in TEST:
+        known = [(number(PAGES, page), seconds) for page, seconds in shopper.views if page in PAGES]
+        old = known[: max(0, len(known) - window)]
+        aged = [(page, seconds / sum(s for _, s in old[i:])) for i, (page, seconds) in enumerate(old)]
+        owned = [number(ITEMS, item) for item in shopper.bought]
+        pages = [page for page, _ in known[-window:]] if window else []
+        p = probabilities(pages, aged[-history:] if history else [], owned[-bought:] if bought else [])
+        label = number(ITEMS, shopper.label)
+        found.append(rankdata(-p[1:])[label - 1] if label else np.inf)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_the_figures_are_those_of_the_net_and_of_the_baselines(folder, run, batch_size):
+    report = evaluate({"tiny": Model(run)}, folder, choose("popularity"), batch_size=batch_size, replicates=50)
+    assert (report.data, report.split, report.items) == ("shoppers", "test", 4)
+    assert (report.rows, report.sessions, report.unknown) == (5, 5, 1)
+    assert [(method.name, method.kind) for method in report.methods] == [("tiny", "model"), ("popularity", "baseline")]
+    by_hand = {"tiny": expected_ranks(), "popularity": np.array([2.0, 1.0, 3.5, np.inf, 3.5])}
+    for method in report.methods:
+        means = values(by_hand[method.name]).mean(axis=0)
+        assert [method.metrics[metric].value for metric in METRICS] == pytest.approx(means.tolist())
+        for interval in method.metrics.values():
+            assert 0 <= interval.low <= interval.high <= 1
+    (difference,) = report.differences
+    assert (difference.method, difference.other) == ("tiny", "popularity")
+    one, two = (method.metrics["MRR@20"].value for method in report.methods)
+    assert difference.metrics["MRR@20"].value == pytest.approx(one - two)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (1, 0, 0), (8, 4, 0), (0, 0, 3)])
+def test_windows_of_another_size_are_cut_anew(folder, tmp_path, sizes):
+    window, history, bought = sizes
+    file = write_model(tmp_path / "other" / "model.onnx", window, history, bought)
+    report = evaluate({"other": Model(file)}, folder, batch_size=2, replicates=50)
+    means = values(expected_ranks(window, history, bought)).mean(axis=0)
+    assert [report.methods[0].metrics[metric].value for metric in METRICS] == pytest.approx(means.tolist())
+
+
+def test_a_label_at_every_state_ranks_at_the_last(folder, run):
+    write_part(folder / "test.h5", TEST, every=True)
+    report = evaluate({"tiny": Model(run)}, folder, replicates=50)
+    assert report.methods[0].metrics["MRR@20"].value == pytest.approx(values(expected_ranks())[:, -2].mean())
+
+
+def test_several_models_stand_side_by_side(folder, run, tmp_path):
+    other = Model(write_model(tmp_path / "other" / "model.onnx", seed=2))
+    report = evaluate({"tiny": Model(run), "other": other}, folder, choose("all"), replicates=50)
+    names = [method.name for method in report.methods]
+    assert names[:2] == ["tiny", "other"]
+    assert len(report.differences) == len(names) * (len(names) - 1) / 2
+
+
+def test_the_report_survives_json(folder, run):
+    report = evaluate({"tiny": Model(run)}, folder, choose("default"), replicates=50)
+    again = json.loads(json.dumps(report.as_json()))
+    assert again["methods"][0]["metrics"]["HR@1"]["value"] == report.methods[0].metrics["HR@1"].value
+    assert list(again["methods"][0]["metrics"]) == list(METRICS)
+
+
+def test_a_valid_split_is_ranked_when_asked_for(folder, run):
+    write_part(folder / "valid.h5", TEST[:2])
+    assert evaluate({"tiny": Model(run)}, folder, split="valid", replicates=50).rows == 2
+
+
+def test_steps_are_told(folder):
+    seen = []
+    evaluate(
+        {}, folder, choose("recency"), batch_size=2, replicates=5, step=lambda done, rows: seen.append((done, rows))
+    )
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_what_cannot_be_evaluated(folder, run, tmp_path):
+    with pytest.raises(DataError, match="nothing to evaluate"):
+        evaluate({}, folder)
+    with pytest.raises(DataError, match="two methods are named recency"):
+        evaluate({"recency": Model(run)}, folder, choose("recency"))
+    with pytest.raises(DataError, match=r"valid\.h5: there is no such file; write it by: drn sessions"):
+        evaluate({"tiny": Model(run)}, folder, split="valid")
+    with pytest.raises(DataError, match=r"test\.h5"):
+        evaluate({"tiny": Model(run)}, tmp_path)
+    (run / "models/tiny/1/items.txt").write_text("c\nb\na\nz\n")
+    with pytest.raises(DataError, match=r"items\.txt differ, so the model's ids are not the data's"):
+        evaluate({"tiny": Model(run)}, folder)
+
+
+def test_no_rows(folder, run):
+    write_part(folder / "test.h5", [])
+    with pytest.raises(DataError, match=r"test\.h5: it has no row|test\.h5: "):
+        evaluate({"tiny": Model(run)}, folder)
+
+
+def test_files_that_do_not_hold(folder, run):
+    model = {"tiny": Model(run)}
+    with h5py.File(folder / "test.h5", "r+") as file:
+        file["rows/position"][0] = 6
+    with pytest.raises(DataError, match=r"a row of session 0 has seen 6 states, but the session holds 5"):
+        evaluate(model, folder)
+    with h5py.File(folder / "test.h5", "r+") as file:
+        file["sessions/offset"][1] = 600
+    with pytest.raises(DataError, match=r"sessions/offset does not divide the 15 values of sessions/page"):
+        evaluate(model, folder)
+    with h5py.File(folder / "test.h5", "r+") as file:
+        del file["sessions"]["dwell"]
+    with pytest.raises(DataError, match=r"has no dataset sessions/dwell"):
+        evaluate(model, folder)
+    (folder / "test.h5").write_bytes(b"text")
+    with pytest.raises(DataError, match=r"cannot read .*test\.h5"):
+        evaluate(model, folder)
+
+
+def test_a_session_in_two_batches_is_one_session(folder):
+    write_part(folder / "train.h5", TRAIN)
+    write_part(folder / "test.h5", TEST)
+    with h5py.File(folder / "test.h5", "r+") as file:
+        file["rows/session"][:] = [0, 1, 1, 1, 4]
+        file["rows/position"][:] = [5, 1, 2, 2, 4]
+    assert evaluate({}, folder, choose("popularity"), batch_size=2, replicates=5).sessions == 3
+
+
+def test_the_plot_is_a_png_of_some_size(folder, run, tmp_path):
+    report = evaluate({"tiny": Model(run)}, folder, choose("all"), replicates=50)
+    plot(report, tmp_path / "new" / "hit.png")
+    content = (tmp_path / "new" / "hit.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert int.from_bytes(content[16:20], "big") >= 1000
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DrnError, match="cannot be written"):
+        plot(report, tmp_path / "file" / "hit.png")

@@ -1,0 +1,62 @@
+"""Real Caffe and onnxruntime on the same weights and sessions: the same probabilities and losses."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import onnxruntime
+import pytest
+from draws import blobs, specs, weights
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from generator.caffe.caffemodel import write_caffemodel
+from generator.caffe.prototxt import parse_net
+from generator.codegen import generate
+from generator.onnxgraph.parse import parameter_shapes, parse
+from generator.spec import load_spec
+from generator.spec.schema import Spec
+
+pytestmark = pytest.mark.oracle
+
+ARCH_SPECS = sorted((Path(__file__).parents[2] / "arch_specs").glob("*.yaml"))
+BATCH = 6
+# The fixtures hold one Caffe process and one folder for all examples on purpose.
+DRAWN = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def agree(caffe, folder: Path, spec: Spec, seed: int) -> None:
+    """Deploy: the same probabilities. train_val: the same loss, read from HDF5, in both phases."""
+    files = generate(spec)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    model = parse(files["model.onnxtxt"].decode(), "model.onnxtxt")
+    w, b = weights(parameter_shapes(model), seed), blobs(spec, BATCH, seed)
+    caffemodel = folder / "weights.caffemodel"
+    write_caffemodel(caffemodel, parse_net(files["train_val.prototxt"].decode(), "train_val.prototxt"), w)
+    inputs = {name: array for name, array in b.items() if name != "label"}
+    ours = onnxruntime.InferenceSession(files["model.onnx"]).run(["probability"], w | inputs)[0]
+    theirs = caffe.forward(folder / "deploy.prototxt", caffemodel, inputs, ["probability"])["probability"]
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+    with h5py.File(folder / "data.h5", "w") as file:
+        for name, array in b.items():
+            file[name] = array.astype(np.int32 if array.dtype == np.int64 else np.float32)
+    for split in ("train.txt", "test.txt"):
+        (folder / split).write_text("data.h5\n")
+    loss = onnxruntime.InferenceSession(files["loss.onnx"]).run(["loss"], w | b)[0]
+    for phase in ("TRAIN", "TEST"):
+        found = caffe.forward(folder / "train_val.prototxt", caffemodel, outputs=["loss"], phase=phase)["loss"]
+        np.testing.assert_allclose(loss, found, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", ARCH_SPECS, ids=lambda path: path.stem)
+def test_arch_spec(caffe, tmp_path, path):
+    agree(caffe, tmp_path, load_spec(path, [f"solver.batch_size={BATCH}"]), seed=7)
+
+
+@DRAWN
+@given(specs(), st.integers(0, 2**32 - 1))
+def test_drawn_spec(caffe, tmp_path, spec, seed):
+    drawn = spec.model_copy(update={"solver": spec.solver.model_copy(update={"batch_size": BATCH})})
+    agree(caffe, tmp_path, drawn, seed)

@@ -1,0 +1,62 @@
+"""The nets in PyTorch, written from the equations alone: one session state after the other, no template in sight."""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from generator.spec.schema import Spec
+
+
+def logits(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """z at every state, (B, n, N+1); for a net without states (B, 1, N+1)."""
+    z = weights["output_bias"]
+    if spec.has_fnn:
+        rows = weights["bought_embedding"][blobs["bought"]]
+        g = torch.relu((blobs["bought_weight"][..., None] * rows).sum(1) + weights["fnn1_bias"])
+        for k in range(2, len(spec.fnn.widths) + 1):
+            g = torch.relu(g @ weights[f"fnn{k}_weight"].T + weights[f"fnn{k}_bias"])
+        z = z + (g @ weights["output_fnn_weight"].T)[:, None]
+    if spec.has_rnn:
+        z = z + _states(spec, weights, blobs) @ weights["output_rnn_weight"].T
+    return z
+
+
+def _states(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
+    table = weights["page_embedding"]
+    inputs = [(table[blobs["page"][:, t]], blobs["page"][:, t] > 0) for t in range(spec.window)]
+    if spec.history:
+        bag = (blobs["history_weight"][..., None] * table[blobs["history_page"]]).sum(1)
+        inputs.insert(0, (bag, (blobs["history_page"] > 0).any(1)))
+    before: list[torch.Tensor | None] = [None] * len(spec.rnn.widths)
+    tops = []
+    for x, present in inputs:
+        below = x
+        for index in range(len(spec.rnn.widths)):
+            layer = f"hidden{index + 1}"
+            total = below if index == 0 else below @ weights[f"{layer}_input_weight"].T
+            total = total + weights[f"{layer}_bias"]
+            if before[index] is not None:
+                total = total + before[index] @ weights[f"{layer}_recurrent_weight"].T
+            below = before[index] = torch.relu(total) * present[:, None].to(total.dtype)
+        tops.append(below)
+    return torch.stack(tops[-spec.window :], 1)
+
+
+def probability(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarray]) -> np.ndarray:
+    """Probabilities at the newest state, (B, N+1)."""
+    z = logits(spec, tensors(weights), tensors(blobs))[:, -1]
+    return torch.softmax(z, -1).numpy()
+
+
+def loss(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The mean cross-entropy over labels other than 0."""
+    z = logits(spec, weights, blobs)
+    label = blobs["label"]
+    if spec.loss == "last":
+        z, label = z[:, -1:], label[:, None]
+    rows = functional.cross_entropy(z.reshape(-1, z.shape[-1]), label.reshape(-1), ignore_index=0, reduction="sum")
+    return rows / max(1, int((label > 0).sum()))
+
+
+def tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
