@@ -1,6 +1,7 @@
 """The ``drn`` command: one group whose subcommands are imported only when they run."""
 
 import importlib
+import keyword
 import sys
 
 import click
@@ -16,8 +17,13 @@ COMMANDS = {
     "simulate": "Simulate a shop: users with tastes, sessions, purchases.",
     "sessions": "Turn an event log into training data: sessions, windows, history states, vocabularies.",
     "train": "Train the net of a spec by Caffe's SGD on onnxruntime.",
+    "tune": "Search the fields of a spec for the best net by a genetic algorithm.",
     "evaluate": "Rank all items for every test session: hit rate, MRR, NDCG, beside baselines.",
     "recommend": "Recommend the top K items for a session.",
+    "serve": "Recommend over HTTP in real time, remember sessions, reload models.",
+    "loop": "Train again from the served events, on a schedule, and publish what is not worse.",
+    "import": "Convert a Caffe deploy net with its weights to ONNX.",
+    "inspect": "Explain a prototxt, caffemodel, solverstate, ONNX file, run or generated folder; draw its net.",
 }
 
 
@@ -30,7 +36,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"generator.commands.{cmd_name}")
+        # `import` is a keyword, so its module is import_.
+        module = importlib.import_module(f"generator.commands.{cmd_name}{'_' * keyword.iskeyword(cmd_name)}")
         found: click.Command = module.command
         return found
 

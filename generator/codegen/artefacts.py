@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from generator.codegen.render import GROUPS, header, render, render_template
+from generator.codegen.render import GROUPS, header, render, render_net, render_template
 from generator.errors import SpecError
 from generator.files import write_bytes
 from generator.spec import spec_hash
@@ -26,18 +26,18 @@ def generate_text(spec: Spec, groups: Iterable[str] = ALL_GROUPS) -> dict[str, s
     groups = set(groups)
     texts = render(spec, [group for group in GROUPS if group in groups])
     if "gradient" in groups:
-        texts["gradient.onnxtxt"] = _gradient_text(spec, texts.get("loss.onnxtxt"))
+        texts["gradient.onnxtxt"] = _gradient_text(spec)
     if groups >= {*GROUPS, "gradient"}:
         texts["manifest.json"] = _manifest(spec, texts)
     return texts
 
 
-def _gradient_text(spec: Spec, loss_text: str | None) -> str:
+def _gradient_text(spec: Spec) -> str:
     from generator.onnxgraph.differentiate import differentiate
     from generator.onnxgraph.parse import parameter_shapes, parse
     from generator.onnxgraph.text import graph_text
 
-    loss = parse(loss_text or render(spec, ["onnx"])["loss.onnxtxt"], "loss.onnxtxt")
+    loss = parse(render_net(spec, GROUPS["onnx"]["loss.onnxtxt"], training=True), "loss.onnxtxt")
     gradient = differentiate(loss, "loss", list(parameter_shapes(loss)))
     return render_template("onnx/gradient.onnxtxt.j2", graph=graph_text(gradient), header=header(spec))
 

@@ -23,6 +23,10 @@ class Net:
     bought: int
     rnn_widths: list[int]
     fnn_widths: list[int]
+    tied: bool
+    projection: bool
+    skip: bool
+    dropout: float
     top_k: int
     batch_size: int
     init: Init
@@ -37,6 +41,11 @@ class Net:
     def recurrent(self) -> bool:
         """Whether any column has one before it, so that recurrent weights exist."""
         return len(self.columns) > 1
+
+    @property
+    def state_width(self) -> int:
+        """Width of what the output's table multiplies: a row of the tied table, or the topmost hidden layer."""
+        return self.rnn_widths[0] if self.tied else self.rnn_widths[-1]
 
     @property
     def blobs(self) -> list[tuple[str, int]]:
@@ -62,6 +71,10 @@ def net_of(spec: Spec) -> Net:
         bought=spec.bought,
         rnn_widths=list(spec.rnn.widths) if spec.rnn and spec.has_rnn else [],
         fnn_widths=list(spec.fnn.widths) if spec.fnn and spec.has_fnn else [],
+        tied=False,
+        projection=False,
+        skip=False,
+        dropout=0.0,
         top_k=spec.top_k,
         batch_size=spec.solver.batch_size,
         init=spec.init,

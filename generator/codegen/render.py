@@ -11,7 +11,7 @@ from generator.codegen.net import net_of
 from generator.files import resource
 from generator.spec.schema import Spec
 
-__all__ = ["GROUPS", "header", "prototxt_number", "render", "render_template"]
+__all__ = ["GROUPS", "header", "prototxt_number", "render", "render_net", "render_template"]
 
 # The text artefacts by group, each with its template.
 GROUPS = {
@@ -54,11 +54,11 @@ def render_template(template: str, **values: object) -> str:
     return _environment(resource("templates")).get_template(template).render(**values)
 
 
+def render_net(spec: Spec, template: str, training: bool = False) -> str:
+    """Render one template of a net; ``training`` switches dropout on where the template knows it."""
+    return render_template(template, net=net_of(spec), solver=spec.solver, header=header(spec), training=training)
+
+
 def render(spec: Spec, groups: Iterable[str] = tuple(GROUPS)) -> dict[str, str]:
     """Return the text artefacts of ``spec`` in ``groups`` by file name; the same spec gives the same bytes."""
-    net = net_of(spec)
-    return {
-        name: render_template(template, net=net, solver=spec.solver, header=header(spec))
-        for group in groups
-        for name, template in GROUPS[group].items()
-    }
+    return {name: render_net(spec, template) for group in groups for name, template in GROUPS[group].items()}

@@ -70,13 +70,15 @@ def command(
 
 
 def _named(runs: tuple[Path, ...], threads: int) -> "dict[str, Model]":
-    """Return the models by name, or by the path given where two share a name or a baseline has it."""
+    """Return the models by name; where that is not unique, by the folder's name, or else by the path given."""
     from generator.evaluate.baselines import BASELINES
     from generator.evaluate.model import Model
 
-    models = [(run, Model(run, threads)) for run in dict.fromkeys(runs)]
-    names = [*BASELINES, *(model.name for _, model in models)]
-    return {model.name if names.count(model.name) == 1 else str(run): model for run, model in models}
+    paths = list(dict.fromkeys(runs))
+    models = [Model(path, threads) for path in paths]
+    schemes = [model.name for model in models], [path.name for path in paths], [str(path) for path in paths]
+    names = next((names for names in schemes if len({*names, *BASELINES}) == len(names) + len(BASELINES)), schemes[-1])
+    return dict(zip(names, models, strict=True))
 
 
 def _print(report: "Report") -> None:
@@ -104,9 +106,10 @@ def _print(report: "Report") -> None:
 
 
 def _cell(figure: "Interval", signed: bool = False) -> str:
+    """Return the figure with the interval under it: side by side, six of them would not fit 80 columns."""
     if not signed:
-        return f"{figure.value:.3f} ±{figure.half:.3f}"
-    return f"{figure.value:+.3f} ±{figure.half:.3f}{' ' if figure.low <= 0 <= figure.high else '*'}"
+        return f"{figure.value:.3f}\n±{figure.half:.3f}"
+    return f"{'' if figure.low <= 0 <= figure.high else '*'}{figure.value:+.3f}\n±{figure.half:.3f}"
 
 
 def _plot(report: "Report", file: Path | None, runs: tuple[Path, ...]) -> None:

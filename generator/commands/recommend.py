@@ -77,8 +77,8 @@ def _print(answer: "Answer", name: str) -> None:
 
     from generator.evaluate.recommend import bars
 
-    block = "█" if out.encoding.startswith("utf") else "#"
-    rows = [[escape(cell) for cell in row] for row in bars(answer, block=block)]
+    blocks = "█░" if out.encoding.startswith("utf") else "#."
+    rows = [[escape(cell) for cell in row] for row in bars(answer, blocks=blocks)]
     print_table(escape(name), ["", "item", "probability", ""], rows)
     for count, what in ((answer.unknown_pages, "pages"), (answer.unknown_bought, "purchases")):
         if count:

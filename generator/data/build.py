@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from generator.data.importers import MAX_BAD, Events, read_events
 from generator.data.layouts import KINDS
-from generator.data.sessionise import GAP, Log, sessionise, target_sessions
-from generator.data.splits import TEST, TRAIN, VALID, Division, divide
+from generator.data.sessionise import GAP, VIEW, Log, sessionise, target_sessions
+from generator.data.splits import TEST, TRAIN, VALID, Division, divide, known_in_training
 from generator.data.vocabulary import Vocabulary
 from generator.data.windows import Sessions, write_split
 from generator.errors import DataError
@@ -79,7 +79,8 @@ def build(logs: Sequence[Path], folder: Path, spec: Spec, options: Options, spec
             + ("none has a view before its first purchase" if spec.data.target == "purchase" else "none has two views")
         )
     division = divide(options.division, sessions.start, log.part[chosen], lambda: _owners(frame, log, chosen))
-    numbered = _Numbering(sessions, division == TRAIN, _strings(frame), spec, options.min_support)
+    views = _other_views(frame, log, chosen, options.division, division, sessions.start)
+    numbered = _Numbering(sessions, division == TRAIN, views, _strings(frame), spec, options.min_support)
     numbered.check(spec, spec_name)
     whole = {name: numbered.sessions(division, part) for name, part in SPLITS.items()}
     if not options.division.valid_share:
@@ -143,21 +144,45 @@ def _owners(frame: pl.DataFrame, log: Log, chosen: NDArray[np.int64]) -> list[st
     return names.to_series().to_list()
 
 
+def _other_views(
+    frame: pl.DataFrame,
+    log: Log,
+    chosen: NDArray[np.int64],
+    options: Division,
+    division: NDArray[np.uint8],
+    start: NDArray[np.float64],
+) -> NDArray[np.int32]:
+    """Return the codes of the pages viewed in training sessions that give no row: the shop knows these pages too."""
+    other = np.setdiff1d(np.arange(len(log)), chosen)
+    other_start = log.time[log.offset[other]]
+    known = np.zeros(len(log), bool)
+    known[other] = known_in_training(
+        options, division, start, other_start, log.part[other], lambda: _owners(frame, log, other)
+    )
+    return log.page[(log.kind == VIEW) & (log.page >= 0) & known[log.session]]
+
+
 class _Numbering:
     """The vocabularies of the training part, and sessions of codes turned into sessions of ids.
 
-    Labels are numbered by how often they occur in the training sessions (as a state or label), ties by themselves;
-    items that were only ever bought before a training session follow.
+    Labels are numbered by how often they occur in the training part (as a page viewed or a label), ties by
+    themselves; items that were only ever bought before a training session follow.
     """
 
     def __init__(
-        self, sessions: Sessions, train: NDArray[np.bool_], strings: pl.DataFrame, spec: Spec, min_support: int
+        self,
+        sessions: Sessions,
+        train: NDArray[np.bool_],
+        other_views: NDArray[np.int32],
+        strings: pl.DataFrame,
+        spec: Spec,
+        min_support: int,
     ) -> None:
         self._all, self._strings = sessions, strings
         self.shared = spec.data.target == "next" or spec.data.page == spec.data.item
         self._size = int(strings["code"].max() or 0) + 1  # type: ignore[arg-type]  # polars types max() widely
         training = sessions.take(np.flatnonzero(train))
-        pages = self._count(training.page)
+        pages = self._count(training.page) + self._count(other_views)
         items = self._count(training.label) if training.label is not None else np.zeros_like(pages)
         before = self._count(training.bought) if training.label is not None else np.zeros_like(pages)
         if self.shared:

@@ -10,7 +10,7 @@ import polars as pl
 
 from generator.data import sequences, sources
 from generator.data.layouts import FORMATS, KINDS, Layout, generic, normal
-from generator.data.sources import MALFORMED, Source
+from generator.data.sources import MALFORMED, ROW, Source
 from generator.errors import DataError
 
 __all__ = ["FORMAT_NAMES", "MAX_BAD", "Events", "read_events"]
@@ -160,7 +160,7 @@ def _layout(first: str, form: str, path: Path) -> tuple[Layout, bool]:
 
 def _needed(layout: Layout) -> set[str]:
     """Return the columns a header must have, under their normal names."""
-    return {name for role in layout.roles.values() for name in role.meta.root_names()}
+    return {*layout.mark, *(name for role in layout.roles.values() for name in role.meta.root_names())}
 
 
 def _is_header(fields: Sequence[str], layout: Layout) -> bool:
@@ -173,7 +173,7 @@ def _renamed(source: Source) -> Source:
     for name in source.columns:
         names.setdefault(normal(name), name)
     return Source(
-        source.name, tuple(names), source.frame.select("row", *(pl.col(old).alias(new) for new, old in names.items()))
+        source.name, tuple(names), source.frame.select(ROW, *(pl.col(old).alias(new) for new, old in names.items()))
     )
 
 
@@ -181,9 +181,9 @@ def _events(source: Source, layout: Layout, max_bad: float) -> Events:
     roles = {role: layout.roles.get(role, pl.lit(None)) for role in SCHEMA}
     for role in ("user", "session", "page", "item", "category"):
         roles[role] = roles[role].cast(pl.String).replace("", None)
-    values = source.frame.select("row", *([MALFORMED] if _malformed(source) else []), **roles)
+    values = source.frame.select(ROW, *([MALFORMED] if _malformed(source) else []), **roles)
     checked = values.select(
-        "row",
+        ROW,
         *(pl.col(role).cast(kind) for role, kind in SCHEMA.items()),
         reason=_reason(layout, malformed=_malformed(source)),
     )
@@ -213,7 +213,7 @@ def _reason(layout: Layout, *, malformed: bool) -> pl.Expr:
 
 def _sequences(source: Source, max_bad: float) -> Events:
     renamed = _renamed(source)
-    checked = renamed.frame.select("row", *sequences.COLUMNS, reason=sequences.reason())
+    checked = renamed.frame.select(ROW, *sequences.COLUMNS, reason=sequences.reason())
     return Events(*_sifted(source, checked, max_bad))
 
 
@@ -222,25 +222,25 @@ def _sifted(
 ) -> tuple[pl.DataFrame, int, dict[str, int], tuple[str, ...]]:
     """Run ``checked`` and return its rows without a reason, the rows read, the rows left out by reason, and notes."""
     frame = sources.collect(checked, source.name)
-    rows, bad = frame.height, frame.filter(pl.col("reason").is_not_null()).select("row", "reason")
+    rows, bad = frame.height, frame.filter(pl.col("reason").is_not_null()).select(ROW, "reason")
     if not rows:
-        raise DataError(f"{source.name}: the file has a header but no rows")
+        raise DataError(f"{source.name}: the file has no rows")
     if not bad.height:
-        return frame.drop("row", "reason"), rows, {}, ()
-    notes = tuple(_notes(source, bad.sort("row").head(SHOWN)))
+        return frame.drop(ROW, "reason"), rows, {}, ()
+    notes = tuple(_notes(source, bad.sort(ROW).head(SHOWN)))
     if bad.height > max_bad * rows:
         raise DataError(
             f"{source.name}: {bad.height:,} of {rows:,} rows are malformed, more than --max-bad {max_bad:g} allows; "
             "the first:\n" + "\n".join(f"  {note}" for note in notes)
         )
     skipped = dict(bad.group_by("reason").len().sort("reason").iter_rows())
-    return frame.filter(pl.col("reason").is_null()).drop("row", "reason"), rows, skipped, notes
+    return frame.filter(pl.col("reason").is_null()).drop(ROW, "reason"), rows, skipped, notes
 
 
 def _notes(source: Source, bad: pl.DataFrame) -> list[str]:
     """Quote malformed rows as they stand in the file."""
-    raw = sources.collect(source.frame.filter(pl.col("row").is_in(bad["row"].to_list())), source.name)
-    quoted = {row["row"]: [value for name, value in row.items() if name != "row"] for row in raw.iter_rows(named=True)}
+    raw = sources.collect(source.frame.filter(pl.col(ROW).is_in(bad[ROW].to_list())), source.name)
+    quoted = {row[ROW]: [value for name, value in row.items() if name != ROW] for row in raw.iter_rows(named=True)}
     name = Path(source.name).name
     return [
         f"{name}: row {row}: {reason}: {', '.join('' if value is None else str(value) for value in quoted[row])[:200]}"

@@ -1,7 +1,7 @@
 """The public click-stream formats as published: which column says what."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -32,6 +32,8 @@ class Layout:
         Whether the first line names the columns; None: it may.
     resolution
         Seconds within which the times of two sessions cannot be put in order.
+    mark
+        Normal names of columns that no role reads but that tell this file from the format's others.
     """
 
     columns: tuple[str, ...]
@@ -39,7 +41,8 @@ class Layout:
     separator: str = ","
     quote: str | None = None
     header: bool | None = True
-    resolution: float = field(default=0.0)
+    resolution: float = 0.0
+    mark: tuple[str, ...] = ()
 
 
 def normal(name: str) -> str:
@@ -137,6 +140,7 @@ DIGINETICA_PURCHASES = Layout(
     {**DIGINETICA, "event": pl.lit("buy")},
     separator=";",
     resolution=DAY,  # eventdate is a day and timeframe counts from the session's start
+    mark=("ordernumber",),
 )
 DIGINETICA_VIEWS = Layout(
     ("sessionId", "userId", "itemId", "timeframe", "eventdate"),

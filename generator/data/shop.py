@@ -17,12 +17,12 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 LEVELS = 3  # price levels of items and of users
-SHORTEST, LONGEST = 3, 24  # pages of a session
+SHORTEST, LONGEST = 4, 24  # pages of a session
 RELATED = 6  # similar products a product page links to
 CARRIED = 5  # brands a category carries; there are as many brands as categories
 ZIPF = 0.8  # the r-th item of a category draws r**-ZIPF of its interest
 TASTE = 0.15  # Dirichlet parameter of a user's taste over categories
-OFFER = 0.35  # share of sessions whose home page puts forward what goes with an earlier purchase
+OFFER = 0.8  # share of sessions from home that follow a product the home page puts forward
 PRICE = 1.0  # interest falls by exp(-PRICE) with each price level between user and item
 FIXED = ("home", "search", "cart")  # pages 0, 1 and 2
 
@@ -54,19 +54,19 @@ class Action(IntEnum):
 ACTIONS: Floats = np.array(
     [
         [
-            [0.00, 0.25, 0.75, 0.00, 0.00, 0.00, 0.00],
+            [0.00, 0.30, 0.70, 0.00, 0.00, 0.00, 0.00],
             [0.00, 0.00, 1.00, 0.00, 0.00, 0.00, 0.00],
-            [0.05, 0.05, 0.00, 0.82, 0.00, 0.08, 0.00],
-            [0.10, 0.12, 0.45, 0.00, 0.20, 0.06, 0.07],
-            [0.25, 0.00, 0.45, 0.00, 0.00, 0.30, 0.00],
+            [0.03, 0.03, 0.00, 0.88, 0.00, 0.06, 0.00],
+            [0.06, 0.08, 0.36, 0.00, 0.44, 0.02, 0.04],
+            [0.20, 0.15, 0.45, 0.00, 0.00, 0.20, 0.00],
             [0.20, 0.20, 0.60, 0.00, 0.00, 0.00, 0.00],
         ],
         [
             [0.00, 0.40, 0.60, 0.00, 0.00, 0.00, 0.00],
             [0.00, 0.00, 1.00, 0.00, 0.00, 0.00, 0.00],
-            [0.02, 0.03, 0.00, 0.70, 0.00, 0.25, 0.00],
-            [0.02, 0.04, 0.20, 0.00, 0.38, 0.24, 0.12],
-            [0.20, 0.00, 0.40, 0.00, 0.00, 0.40, 0.00],
+            [0.02, 0.03, 0.00, 0.77, 0.00, 0.18, 0.00],
+            [0.05, 0.07, 0.26, 0.00, 0.46, 0.09, 0.07],
+            [0.20, 0.15, 0.45, 0.00, 0.00, 0.20, 0.00],
             [0.20, 0.20, 0.60, 0.00, 0.00, 0.00, 0.00],
         ],
     ]
@@ -80,12 +80,12 @@ DRIFT = 0.25  # chance, at each product, that the intent turns from browsing to 
 
 # Log-odds that a look at a product adds to buying it, by the way it was reached.
 REACHED = {
-    "searched": 1.5,  # the first product after a search
-    "browsed": -0.5,  # the first product after the home page
-    "compared": 0.5,  # from the page of a similar product
+    "searched": 2.5,  # the first product after a search
+    "browsed": -1.0,  # the first product after the home page
+    "compared": 0.3,  # from the page of a similar product
     "returned": 1.5,  # A, another product, then back to A
-    "reopened": -1.0,  # A, a page that is no product, then A again
-    "carted": 1.5,  # the cart follows
+    "reopened": -2.5,  # A, a page that is no product, then A again
+    "carted": 3.5,  # the cart follows
 }
 
 
@@ -249,19 +249,20 @@ class Walks:
         Page ids.
     appeal : float64 (S, T)
         Log-odds of a look at a product by how it was reached, and by the cart after it.
-    offer : bool (S,)
-        Whether page 1 is an offer: it has no id until the user's earlier purchases are known.
+    offer : int64 (S,)
+        Product that the home page puts forward as page 1, -1 for none; the page is not filled in, for the shop
+        may put forward what goes with an earlier purchase instead.
     """
 
     page: Ints
     appeal: Floats
-    offer: Bools
+    offer: Ints
 
 
 def walk(user: Ints, catalogue: Catalogue, rng: np.random.Generator) -> Walks:
     """Walk the sessions of ``user`` (S,), numbers 0, 1, ..., through the page graph: step t of all of them at once."""
     sessions = len(user)
-    length = np.minimum(SHORTEST + rng.negative_binomial(2, 0.25, sessions), LONGEST)
+    length = np.minimum(SHORTEST + rng.negative_binomial(3, 0.27, sessions), LONGEST)
     longest = np.argsort(-length, kind="stable")  # longest first: those still walking are a prefix
     walking = sessions - np.searchsorted(np.sort(length), np.arange(LONGEST), side="right")
 
@@ -275,9 +276,9 @@ def walk(user: Ints, catalogue: Catalogue, rng: np.random.Generator) -> Walks:
         appeal[t - 1, :n] += carted
         if t == 1:  # no session is shorter: the offers take the place of the first click
             page[t, offer] = -1
-            walkers.kind[offer], walkers.entry[offer] = Kind.OFFER, -1
+            offered = walkers.receive(offer)
     place = np.argsort(longest)
-    return Walks(page.T[place], appeal.T[place], offer[place])
+    return Walks(page.T[place], appeal.T[place], offered[place])
 
 
 class _Walkers:
@@ -326,6 +327,15 @@ class _Walkers:
             _FIXED_PAGE[action],
         )
         return page, appeal, carted
+
+    def receive(self, offer: Bools) -> Ints:
+        """Put a product of their taste before the users of ``offer`` (W,); return it, -1 for the others."""
+        self.kind[offer], self.entry[offer] = Kind.OFFER, -1
+        who = np.flatnonzero(offer)
+        self._open_category(who)
+        product = np.full(len(offer), -1)
+        product[who] = self.catalogue.pick(self.level[who], self.category[who], self.rng)
+        return product
 
     def _appeal(self, action: Ints) -> Floats:
         """Return the log-odds of the product that ``action`` leads to, by the way there."""

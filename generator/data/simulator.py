@@ -22,6 +22,7 @@ __all__ = ["Shop", "Summary", "simulate"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 BLOCK = 50_000  # sessions simulated at once
 ACTIVITY = 1.0  # sigma of the log-normal number of sessions of a user
@@ -32,14 +33,16 @@ SPREAD = 0.9  # sigma of the log dwell
 
 # Log-odds of buying a product, beside the way it was reached.
 WEIGHTS = REACHED | {
-    "recent": 1.5,  # times exp(-age / RECENCY) for each look, age in pages before the end
-    "dwell": 1.0,  # for each standard deviation of the log dwell of each look
-    "complement": 2.0,  # it goes with one of the newest purchases
-    "brand": 1.5,  # of the brand of one of the newest purchases
-    "satiated": -2.0,  # it is one of the newest purchases
+    "recent": 1.0,  # times exp(-age / RECENCY) for each look, age in pages before the end
+    "parting": -2.5,  # the session ends on it: the last look did not convince
+    "dwell": 0.8,  # for each standard deviation of the log dwell of each look
+    "complement": 3.0,  # it goes with one of the newest purchases
+    "brand": 2.0,  # of the brand of one of the newest purchases
+    "satiated": -3.0,  # it is one of the newest purchases
 }
 RECENCY = 4.0
-NEWEST = 5  # purchases that a user remembers
+FITTING = 0.75  # share of offers that go with one of the newest purchases
+NEWEST = 3  # purchases that a user remembers
 
 
 @dataclass(frozen=True)
@@ -176,9 +179,10 @@ def _settle(
     Whether a session buys depends on its looks alone; which product, on the purchases before it too.
     """
     item = np.where(walks.page >= catalogue.first_item, walks.page - catalogue.first_item, -1)
-    length = (walks.page >= 0).sum(1) + walks.offer
+    length = (walks.page >= 0).sum(1) + (walks.offer >= 0)
     age = length[:, None] - 1 - np.arange(item.shape[1])
     undwelt = walks.appeal + WEIGHTS["recent"] * np.exp(-age / RECENCY)
+    undwelt += WEIGHTS["parting"] * _last_look(item)
     looks = undwelt + WEIGHTS["dwell"] * dwell
     first = _first_looks(item)
     score, undwelt_score = _by_product(looks, item, first), _by_product(undwelt, item, first)
@@ -190,10 +194,9 @@ def _settle(
     end = 0
     for users in width.tolist():
         begin, end = end, end + users
-        offered = np.flatnonzero(walks.offer[begin:end] & (newest[:users, 0] >= 0))
-        offered, goes = _offers(offered, item[begin:end], newest, catalogue, rng)
-        rows = begin + offered
-        item[rows, 1], walks.page[rows, 1] = goes, catalogue.first_item + goes
+        offer = _offers(walks.offer[begin:end], item[begin:end], newest[:users], catalogue, rng)
+        rows = begin + np.flatnonzero(offer >= 0)
+        item[begin:end, 1] = np.where(offer >= 0, offer, item[begin:end, 1])
         score[rows, 1], undwelt_score[rows, 1] = looks[rows, 1], undwelt[rows, 1]
 
         buyers = np.flatnonzero(buys[begin:end])
@@ -203,6 +206,7 @@ def _settle(
         bought[rows] = item[rows, slot]
         newest[buyers] = np.column_stack([bought[rows], newest[buyers, :-1]])
 
+    walks.page[:, 1] = np.where((walks.offer >= 0) & (item[:, 1] >= 0), catalogue.first_item + item[:, 1], walks.page[:, 1])
     _rate(score[buys], pull[buys], undwelt_score[buys], tally)
     return bought
 
@@ -214,6 +218,12 @@ def _first_looks(item: Ints) -> Ints:
         same = item[:, :t] == item[:, t : t + 1]
         first[:, t] = np.where(same.any(1), same.argmax(1), t)
     return first
+
+
+def _last_look(item: Ints) -> Bools:
+    """Return which of the looks (S, T) at a product is the session's last."""
+    seen = item >= 0
+    return seen & (seen[:, ::-1].cumsum(1)[:, ::-1] == 1)
 
 
 def _by_product(looks: Floats, item: Ints, first: Ints) -> Floats:
@@ -234,15 +244,18 @@ def _chance_to_buy(score: Floats, conversion: float) -> Floats:
     return np.asarray(1 / (1 + np.exp(-closing - low)))
 
 
-def _offers(who: Ints, item: Ints, newest: Ints, catalogue: Catalogue, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Return those of the users ``who`` (W,) that get an offer, and the item: what goes with one of their newest purchases.
+def _offers(offer: Ints, item: Ints, newest: Ints, catalogue: Catalogue, rng: np.random.Generator) -> Ints:
+    """Return what is put forward in place of ``offer`` (W,), -1 for nothing.
 
-    A product which the session finds by itself is not put forward.
+    By FITTING it is what goes with one of the user's ``newest`` purchases (W, K); no product is put forward that the
+    session (W, T) finds by itself.
     """
-    known = (newest[who] >= 0).sum(1)
-    goes = catalogue.complement[newest[who, (rng.random(len(who)) * known).astype(np.int64)]]
-    new = (item[who] != goes[:, None]).all(1)
-    return who[new], goes[new]
+    users = np.arange(len(offer))
+    known = (newest >= 0).sum(1)
+    goes = catalogue.complement[newest[users, (rng.random(len(users)) * known).astype(np.int64)]]
+    fitting = (offer >= 0) & (known > 0) & (rng.random(len(users)) < FITTING)
+    offer = np.where(fitting, goes, offer)
+    return np.where((item == offer[:, None]).any(1), -1, offer)
 
 
 def _pull(item: Ints, newest: Ints, catalogue: Catalogue) -> Floats:

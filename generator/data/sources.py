@@ -16,17 +16,17 @@ import polars as pl
 
 from generator.errors import DataError
 
-__all__ = ["Source", "collect", "head", "opened", "records", "table", "text"]
+__all__ = ["MALFORMED", "ROW", "Source", "collect", "head", "opened", "records", "table", "text"]
 
 LINES = 100_000  # JSON lines turned into a table at a time
-MALFORMED = "_malformed"
+ROW, MALFORMED = "_row", "_malformed"
 
 
 @dataclass(frozen=True)
 class Source:
     """A log file as a lazy table.
 
-    ``name`` is what messages call it; ``columns`` are as published; ``frame`` has them and ``row`` (uint32, counted
+    ``name`` is what messages call it; ``columns`` are as published; ``frame`` has them and ``_row`` (uint32, counted
     from 1 as the file's lines are, the header included).
     """
 
@@ -89,7 +89,7 @@ def text(plain: Path, path: Path, separator: str, names: list[str], *, header: b
         quote_char=quote,
         schema=dict.fromkeys(names, pl.String()),
         truncate_ragged_lines=True,
-        row_index_name="row",
+        row_index_name=ROW,
         row_index_offset=2 if header else 1,
     )
     blank = pl.all_horizontal(pl.col(name).is_null() for name in names)
@@ -106,15 +106,16 @@ def records(plain: Path, path: Path, folder: Path) -> Source:
     with plain.open("rb") as stream:
         start = 1
         while lines := list(islice(stream, LINES)):
-            found = [_record(line) for line in lines]
-            for record in found:
+            found = {number: _record(line) for number, line in enumerate(lines, start) if line.strip()}
+            for record in found.values():
                 names.update(dict.fromkeys(record))
-            columns = {name: [record.get(name) for record in found] for name in names}
-            part = folder / f"{start}.parquet"
-            pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String())).with_row_index("row", start).write_parquet(
-                part
+            columns = {name: [record.get(name) for record in found.values()] for name in names}
+            part = pl.DataFrame(
+                {ROW: list(found), **columns}, schema={ROW: pl.UInt32, **dict.fromkeys(names, pl.String)}
             )
-            parts.append(pl.scan_parquet(part))
+            file = folder / f"{start}.parquet"
+            part.write_parquet(file)
+            parts.append(pl.scan_parquet(file))
             start += len(lines)
     return Source(str(path), tuple(name for name in names if name != MALFORMED), pl.concat(parts, how="diagonal"))
 
@@ -138,8 +139,8 @@ def _plain(value: Any) -> str | None:
 def table(plain: Path, path: Path) -> Source:
     """Return a Parquet file as a table of its own types."""
     try:
-        frame = pl.scan_parquet(plain, row_index_name="row", row_index_offset=1)
-        columns = tuple(name for name in frame.collect_schema().names() if name != "row")
+        frame = pl.scan_parquet(plain, row_index_name=ROW, row_index_offset=1)
+        columns = tuple(name for name in frame.collect_schema().names() if name != ROW)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet: {_first(error)}") from error
     return Source(str(path), columns, frame)

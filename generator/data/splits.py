@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError
 
-__all__ = ["TEST", "TRAIN", "VALID", "Division", "divide"]
+__all__ = ["TEST", "TRAIN", "VALID", "Division", "divide", "known_in_training"]
 
 TRAIN, VALID, TEST = 0, 1, 2
 DAY = 86400.0
@@ -113,6 +113,36 @@ def divide(
         found[_newest(np.arange(len(start)), start, division._share, rng)] = TEST
     found[_newest(np.flatnonzero(found == TRAIN), start, division.valid_share, rng)] = VALID
     return found
+
+
+def known_in_training(
+    division: Division,
+    found: NDArray[np.uint8],
+    start: NDArray[np.float64],
+    other_start: NDArray[np.float64],
+    other_part: NDArray[np.uint8],
+    other_owners: Callable[[], Sequence[str]],
+) -> NDArray[np.bool_]:
+    """Return which other sessions, which give no row, belong to the training part all the same, bool (R,).
+
+    They are not of the test files, not of a test user, and began before every session held out by time.
+
+    Parameters
+    ----------
+    found, start
+        What ``divide`` said of the sessions that give a row, and when they start.
+    other_start, other_part, other_owners
+        The same of the other sessions.
+    """
+    known = other_part == 0
+    if division.users is not None or division.folds is not None:
+        known &= ~_by_user(division, other_owners())
+        held_out = found == VALID
+    else:
+        held_out = found != TRAIN
+    if not division.files or division.valid_share:
+        known &= ~(other_start >= start[held_out].min(initial=np.inf))
+    return known
 
 
 def _newest(

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.hdf5 import creating
 from generator.errors import DataError
 from generator.files import replacing
 from generator.spec.schema import Spec
@@ -303,15 +304,17 @@ def write_split(path: Path, sessions: Sessions, spec: Spec) -> int:
     if not len(rows):
         raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
     try:
-        with replacing(path) as beside, h5py.File(beside, "w") as file:
-            _write_rows(file, sessions, rows, spec)
+        with replacing(path) as beside, creating(beside) as (file, disk):
             _write_sessions(file, sessions)
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+            for _ in _write_rows(file, sessions, rows, spec):
+                disk.check()
+    except OSError as error:
         raise DataError(f"cannot write {path.name}: {error}") from error
     return len(rows)
 
 
-def _write_rows(file: h5py.File, sessions: Sessions, rows: Rows, spec: Spec) -> None:
+def _write_rows(file: h5py.File, sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[int]:
+    """Write the rows and their blobs in chunks; yield how many are written after each."""
     index = {
         "session": rows.session,
         "position": rows.position,
@@ -326,6 +329,7 @@ def _write_rows(file: h5py.File, sessions: Sessions, rows: Rows, spec: Spec) -> 
             dataset = file[name] if name in file else _create(file, name, len(rows), values)
             dataset[done : done + count] = values
         done += count
+        yield done
 
 
 def _write_sessions(file: h5py.File, sessions: Sessions) -> None:

@@ -1,1 +1,1 @@
-"""."""
+"""Exported models and baselines on held-out rows: full ranking, intervals, and recommendations for a session."""

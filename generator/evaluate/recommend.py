@@ -90,10 +90,15 @@ def answer_record(answer: Answer) -> dict[str, Any]:
     }
 
 
-def bars(answer: Answer, width: int = 24, block: str = "█") -> list[tuple[str, str, str, str]]:
-    """Return a row per item: place, item, probability, and a bar of at most ``width`` blocks, the best one's."""
+def bars(answer: Answer, width: int = 24, blocks: str = "█░") -> list[tuple[str, str, str, str]]:
+    """Return a row per item: place, item, probability, and a bar of ``width`` blocks, full for the best."""
     best = max((probability for _, probability in answer.items), default=0.0) or 1.0
     return [
-        (str(place), item, f"{probability:.4f}", (block * round(width * probability / best)).ljust(width))
+        (
+            str(place),
+            item,
+            f"{probability:.4f}",
+            (blocks[0] * round(width * probability / best)).ljust(width, blocks[1]),
+        )
         for place, (item, probability) in enumerate(answer.items, 1)
     ]

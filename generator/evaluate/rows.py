@@ -138,11 +138,25 @@ class Part:
         """Return the number of rows, R."""
         return self._rows.rows
 
+    def _read(self, name: str, part: slice) -> NDArray[Any]:
+        try:
+            return np.asarray(self._file[name][part])
+        except (OSError, RuntimeError) as error:  # h5py reports a damaged chunk as either
+            raise DataError(f"cannot read {name} of {self.path}: {error}") from error
+
+    def _within(self, name: str, ids: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> None:
+        if ids.max(initial=0) > len(vocabulary):
+            raise DataError(
+                f"{self.path}: {name} holds id {ids.max()}, but its vocabulary has {len(vocabulary)} lines: "
+                "they are not of one run of drn sessions"
+            )
+
     def labels(self) -> Iterator[Ints]:
         """Yield the labels, int64 1..N, in chunks: one a purchase session, or every page viewed next."""
-        source = self._file["sessions/label"] if "sessions/label" in self._file else self._file["label"]
-        for start in range(0, source.shape[0], CHUNK):
-            label = source[start : start + CHUNK].reshape(-1).astype(np.int64)
+        source = "sessions/label" if "sessions/label" in self._file else "label"
+        for start in range(0, self._file[source].shape[0], CHUNK):
+            label = self._read(source, slice(start, start + CHUNK)).reshape(-1).astype(np.int64)
+            self._within(source, label, self.items)
             yield label[label > 0]
 
     def sessions(self, start: int = 0, stop: int | None = None) -> Sessions:
@@ -153,36 +167,29 @@ class Part:
         DataError : the offsets do not fit the views.
         """
         stop = len(self._file["sessions/offset"]) - 1 if stop is None else stop
-        group = self._file["sessions"]
-        offset, bought_offset = (
-            self._offsets("offset", "page", start, stop),
-            self._offsets("bought_offset", "bought", start, stop),
-        )
+        offset = self._offsets("offset", "page", start, stop)
+        bought_offset = self._offsets("bought_offset", "bought", start, stop)
         views, purchases = slice(offset[0], offset[-1]), slice(bought_offset[0], bought_offset[-1])
-        page = group["page"][views]
+        page, chosen = self._read("sessions/page", views), slice(start, stop)
+        self._within("sessions/page", page, self.pages)
         states = np.concatenate([[0], np.cumsum(page > 0)])
         return Sessions(
             offset=states[offset - offset[0]],
             page=page[page > 0],
-            dwell=group["dwell"][views][page > 0],
+            dwell=self._read("sessions/dwell", views)[page > 0],
             bought_offset=bought_offset - bought_offset[0],
-            bought=group["bought"][purchases],
-            start=group["start"][start:stop],
-            user=group["user"][start:stop],
-            label=group["label"][start:stop] if "label" in group else None,
+            bought=self._read("sessions/bought", purchases),
+            start=self._read("sessions/start", chosen),
+            user=self._read("sessions/user", chosen),
+            label=self._read("sessions/label", chosen) if "sessions/label" in self._file else None,
         )
 
     def _offsets(self, name: str, values: str, start: int, stop: int) -> Ints:
-        group = self._file["sessions"]
-        offset: Ints = group[name][start : stop + 1].astype(np.int64)
-        if (
-            len(offset) != stop - start + 1
-            or offset[0] < 0
-            or (np.diff(offset) < 0).any()
-            or offset[-1] > len(group[values])
-        ):
+        offset: Ints = self._read(f"sessions/{name}", slice(start, stop + 1)).astype(np.int64)
+        held = len(self._file[f"sessions/{values}"])
+        if len(offset) != stop - start + 1 or offset[0] < 0 or (np.diff(offset) < 0).any() or offset[-1] > held:
             raise DataError(
-                f"{self.path}: sessions/{name} does not divide the {len(group[values])} values of sessions/{values} "
+                f"{self.path}: sessions/{name} does not divide the {held} values of sessions/{values} "
                 f"into the sessions {start}..{stop - 1}; write the file again by drn sessions"
             )
         return offset
@@ -199,18 +206,17 @@ class Part:
         ------
         DataError : a row has seen more states than its session holds.
         """
-        index = self._file["rows"]
         for start in range(0, len(self), size):
             chosen = slice(start, start + size)
-            session = index["session"][chosen].astype(np.int64)
+            session = self._read("rows/session", chosen).astype(np.int64)
             found = self._rows.read(start, start + size)
             label = found.pop("label").astype(np.int64)
             label = label if label.ndim == 1 else label[:, -1]
-            seen = self._seen(session, index["position"][chosen].astype(np.int64))
+            seen = self._seen(session, self._read("rows/position", chosen).astype(np.int64))
             yield Batch(
                 items=len(self.items),
                 blobs=found,
-                label=np.where(index["unknown"][chosen] != 0, 0, label),
+                label=np.where(self._read("rows/unknown", chosen) != 0, 0, label),
                 session=session,
                 seen=seen,
                 item=self.items_of(seen.page),

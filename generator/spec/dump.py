@@ -36,15 +36,19 @@ def json_schema() -> dict[str, Any]:
 
     It holds all bounds of single fields; the rules between fields are checked by `load_spec` alone.
     """
+    from pydantic import BaseModel
     from pydantic.json_schema import GenerateJsonSchema
 
     from generator.spec.schema import Spec
 
-    class Untitled(GenerateJsonSchema):
-        """Leaves out the titles, which repeat the keys."""
+    class Plain(GenerateJsonSchema):
+        """Leaves out the titles, which repeat the keys; takes defaults whose class is not compiled yet."""
 
         def field_title_should_be_set(self, _schema: Any) -> bool:
             return False
 
-    schema = Spec.model_json_schema(schema_generator=Untitled)
+        def encode_default(self, dft: Any) -> Any:
+            return super().encode_default(dft.model_dump() if isinstance(dft, BaseModel) else dft)
+
+    schema = Spec.model_json_schema(schema_generator=Plain)
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "drn spec"}

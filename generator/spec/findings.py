@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from generator.errors import SpecError
 
-__all__ = ["Finding", "Path", "Place", "clipped", "dotted", "failure"]
+__all__ = ["MOST", "Finding", "Path", "Place", "clipped", "dotted", "failure", "refusal"]
 
 Path = tuple[str | int, ...]
 
-_MOST_FINDINGS = 100
+MOST = 100
 
 
 class Place(NamedTuple):
@@ -27,15 +27,21 @@ class Finding(NamedTuple):
 
 
 def failure(findings: list[Finding]) -> SpecError:
-    """Return the SpecError that lists ``findings`` by position, one a line, the first hundred of them."""
-    lines = [
-        ": ".join(part for part in (place.text, path, message) if part)
-        for place, path, message in sorted(findings, key=lambda finding: finding.place.order)[:_MOST_FINDINGS]
-    ]
-    lines = ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines]
-    if len(findings) > _MOST_FINDINGS:
-        lines.append(f"... and {len(findings) - _MOST_FINDINGS:,} more")
-    return SpecError("\n".join(lines))
+    """Return the SpecError that lists ``findings`` by position, one a line, the first MOST of them."""
+    ordered = sorted(findings, key=lambda finding: finding.place.order)
+    lines = [_line(finding) for finding in ordered[:MOST]]
+    return SpecError("\n".join([*lines, "... and more"] if len(findings) > MOST else lines))
+
+
+def refusal(filename: str, message: str) -> SpecError:
+    """Return the SpecError that says ``message`` of a whole file."""
+    return failure([Finding(Place((0, 0, 0), filename), "", message)])
+
+
+def _line(finding: Finding) -> str:
+    """Write a finding on one line, whatever it quotes."""
+    line = ": ".join(part for part in (finding.place.text, finding.path, finding.message) if part)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def dotted(path: Path) -> str:

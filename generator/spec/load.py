@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from generator.errors import SpecError
-from generator.spec.findings import Finding, Path, Place, dotted, failure
+from generator.spec.findings import MOST, Finding, Path, Place, dotted, failure, refusal
 from generator.spec.source import MAX_BYTES, Document, place_in, read
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ def _bytes(filename: str) -> bytes:
             content = stream.read(MAX_BYTES + 1)
             size = max(os.fstat(stream.fileno()).st_size, len(content))
     except FileNotFoundError:
-        raise SpecError(f"{filename}: no such file") from None
+        raise refusal(filename, "no such file") from None
     except IsADirectoryError:
-        raise SpecError(f"{filename}: a folder: a spec is a YAML file") from None
+        raise refusal(filename, "a folder: a spec is a YAML file") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SpecError(f"{filename}: cannot be read: {reason}") from None
+        raise refusal(filename, f"cannot be read: {reason}") from None
     if len(content) > MAX_BYTES:
-        raise SpecError(f"{filename}: {size:,} bytes; a spec has at most {MAX_BYTES:,}")
+        raise refusal(filename, f"{size:,} bytes; a spec has at most {MAX_BYTES:,}")
     return content
 
 
@@ -100,13 +100,13 @@ def _override(document: Document, override: str, place: Place) -> None:
     for depth, step in enumerate(path[:-1], 1):
         if section.get(step) is None:
             section[step] = {}
-            document.move(path[:depth], place)
+            document.move(path[:depth], {}, place)
         section = section[step]
         if not isinstance(section, dict):
             document.findings.append(Finding(place, "", f"{dotted(path[:depth])} is not a section"))
             return
     section[path[-1]] = given.value
-    document.move(path, place)
+    document.move(path, given.value, place)
 
 
 def _checked(document: Document) -> "Spec":
@@ -127,19 +127,21 @@ def _checked(document: Document) -> "Spec":
 
 
 def _field_findings(document: Document, errors: "list[ErrorDetails]") -> Iterator[Finding]:
-    """Yield what pydantic found in single fields, in our words."""
+    """Yield what pydantic found in single fields, in our words; no more of it than will be shown."""
     from generator.spec.dump import json_schema
     from generator.spec.words import field_error
 
     schema = json_schema()
-    for error in errors:
-        path = error["loc"]
-        if not path or document.refused.intersection(_heads(path)):
-            continue  # broken rules, and what lacks because it was refused, are reported elsewhere
-        unknown = error["type"] == "extra_forbidden"
-        place = document.keys[path] if unknown else document.place(path)
-        overridden = place.text.startswith(f"--set {dotted(path)}=")
-        yield Finding(place, "" if overridden else dotted(path), field_error(error, schema))
+    placed = [
+        (document.keys[path] if error["type"] == "extra_forbidden" else document.place(path), error)
+        for error in errors
+        # Broken rules, and what lacks because it was refused, are reported elsewhere.
+        if (path := error["loc"]) and not document.refused.intersection(_heads(path))
+    ]
+    for place, error in sorted(placed, key=lambda found: found[0].order)[: MOST + 1]:
+        name = dotted(error["loc"])
+        overridden = place.text.startswith(f"--set {name}=")
+        yield Finding(place, "" if overridden else name, field_error(error, schema))
 
 
 def _rule_findings(document: Document, errors: "list[ErrorDetails]") -> Iterator[Finding]:

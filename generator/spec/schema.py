@@ -220,4 +220,4 @@ def field_of(spec: Spec | dict[str, Any], path: str) -> object:
 def _section(annotation: Any) -> Any:
     """Return the model in an annotation such as ``Rnn | None``; None for a field that is no section."""
     kinds = (annotation, *get_args(annotation))
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, _Section)), None)
+    return next((kind for kind in kinds if hasattr(kind, "model_fields")), None)

@@ -1,13 +1,13 @@
 """YAML text read into plain values, with the place of every key and value; everything a spec needs and no more."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from generator.errors import SpecError
-from generator.spec.findings import Finding, Path, Place, dotted, failure
+from generator.spec.findings import Finding, Path, Place, dotted, failure, refusal
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "place_in", "plain_scalar", "read"]
 
@@ -32,8 +32,6 @@ _WORDS = {
 }
 # A value that was refused: what should stand there is not known.
 _REFUSED: Any = object()
-# Stands for a key that is no word.
-_NO_KEY = "?"
 
 
 @dataclass
@@ -66,13 +64,21 @@ class Document:
             path = path[:-1]
         return self.places[path]
 
-    def move(self, path: Path, place: Place) -> None:
-        """Note that the value at ``path``, with all below it, now comes from ``place``."""
+    def move(self, path: Path, value: Any, place: Place) -> None:
+        """Note that ``path`` now holds ``value``, all of which comes from ``place``."""
         for places in (self.places, self.keys):
             for below in [below for below in places if below[: len(path)] == path]:
                 del places[below]
-            places[path] = place
+            places.update(dict.fromkeys(_paths(value, path), place))
         self.refused.discard(path)
+
+
+def _paths(value: Any, path: Path) -> Iterator[Path]:
+    """Yield ``path`` and those of all values inside ``value``."""
+    yield path
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in below:
+        yield from _paths(inner, (*path, step))
 
 
 def plain_scalar(text: str) -> Any:
@@ -104,7 +110,7 @@ def read(text: str, filename: str) -> Document:
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        raise SpecError(f"{filename}: {size:,} bytes; a spec has at most {MAX_BYTES:,}")
+        raise refusal(filename, f"{size:,} bytes; a spec has at most {MAX_BYTES:,}")
     text = text.removeprefix("\ufeff")
     if "\t" in text and (match := re.search(_TAB_INDENT, text)):
         raise failure([Finding(place_in(text, match.start(1), filename), "", "a tab: indent with spaces")])
@@ -211,11 +217,9 @@ class _Reader:
         document = self._document
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._key(event, path)
-            here = (*path, key)
+            here = (*path, key or "")
             value_event = next(self._events)
-            if problem := self._key_problem(here):
-                self._refuse(event, here, problem)
-            if problem or key == _NO_KEY:
+            if key is None or self._refused_key(event, here):
                 self._skip(value_event, here)
                 continue
             document.keys[here] = self._at(event.start_mark)
@@ -228,23 +232,25 @@ class _Reader:
                 values[key] = value
         return values
 
-    def _key(self, event: Any, path: Path) -> str:
-        """Return the text of a key; _NO_KEY, with a finding, where it has none."""
+    def _key(self, event: Any, path: Path) -> str | None:
+        """Return the text of a key; None, with a finding, where it is no text."""
         if not isinstance(event, yaml.ScalarEvent):
             if not isinstance(event, yaml.AliasEvent):
                 self._refuse(event, path, "only a word can be a key")
-            self._skip(event, (*path, _NO_KEY))
-            return _NO_KEY
+            self._skip(event, (*path, ""))
+            return None
         if event.anchor is not None or event.tag is not None:
             self._skip(event, (*path, event.value))
         return str(event.value)
 
-    def _key_problem(self, path: Path) -> str:
-        """Say why the key that ``path`` ends in cannot stand there; nothing where it can."""
-        if path[-1] == "<<":
-            return "merge key is refused: write the values out"
+    def _refused_key(self, event: Any, path: Path) -> bool:
+        """Refuse a key that cannot stand at ``path``; say whether it was."""
         first = self._document.keys.get(path)
-        return f"given twice, first at line {first.order[1] + 1}" if first else ""
+        if path[-1] == "<<":
+            self._refuse(event, path, "merge key is refused: write the values out")
+        elif first:
+            self._refuse(event, path, f"given twice, first at line {first.order[1] + 1}")
+        return first is not None or path[-1] == "<<"
 
     def _skip(self, event: Any, path: Path) -> None:
         """Read past the value that starts with ``event``, for its findings alone."""

@@ -27,7 +27,7 @@ _WORDS = {
     "exclusiveMaximum": "below",
 }
 _KINDS: dict[type, str] = {bool: "a truth value", str: "text", int: "a whole number", float: "a decimal number"}
-_CONTAINERS: dict[type, str] = {list: "a list", dict: "a section"}
+_GIVEN: dict[type, str] = {type(None): "nothing", list: "a list", dict: "a section"}
 _NUMERIC = re.compile("[-+0-9._, eE]+")
 _ENDLESS = 2**31 - 1  # a bound beyond which none is worth a word: int32, float32
 
@@ -37,6 +37,8 @@ def resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     while True:
         if "anyOf" in node:
             node = next(choice for choice in node["anyOf"] if choice.get("type") != "null")
+        elif "allOf" in node:  # pydantic before 2.9 wraps a reference so
+            node = node["allOf"][0]
         elif "$ref" in node:
             node = schema["$defs"][node["$ref"].rpartition("/")[2]]
         else:
@@ -150,11 +152,8 @@ def _shown(value: object) -> str:
 
 def _kind(value: object) -> str:
     """Write a value with its type."""
-    if value is None:
-        return "nothing is given"
-    return (
-        f"{_shown(value)} is {_KINDS[type(value)]}" if type(value) in _KINDS else f"{_CONTAINERS[type(value)]} is given"
-    )
+    kind = _KINDS.get(type(value))
+    return f"{_shown(value)} is {kind}" if kind else f"{_GIVEN[type(value)]} is given"
 
 
 def _hint(value: object, node: dict[str, Any]) -> str:

@@ -68,28 +68,39 @@ class Batches:
 
         self._permutation = permutation if order == "shuffle" else None
 
-    def at(self, number: int) -> Batch:
-        """Return batch ``number``, counted from 0 at the start of training."""
-        epochs, places = np.divmod(np.arange(number * self._size, (number + 1) * self._size), self.rows)
+    def some(self, number: int, count: int) -> list[Batch]:
+        """Return batches ``number`` .. ``number + count - 1``, counted from 0 at the start of training."""
+        places = np.arange(number * self._size, (number + count) * self._size)
+        epochs, rows = np.divmod(places, self.rows)
         if self._permutation is not None:
             for epoch in np.unique(epochs):
                 here = epochs == epoch
-                places[here] = self._permutation(int(epoch))[places[here]]
-        return self._take(places)
+                rows[here] = self._permutation(int(epoch))[rows[here]]
+        return self._cut(rows)
 
     def once(self, limit: int) -> list[Batch]:
         """Return the split in file order, each row once: at most ``limit`` batches, the last one perhaps short."""
-        ends = range(0, min(self.rows, limit * self._size), self._size)
-        return [self._take(np.arange(start, min(start + self._size, self.rows))) for start in ends]
+        return self._cut(np.arange(min(self.rows, limit * self._size)))
 
-    def _take(self, rows: npt.NDArray[np.int64]) -> Batch:
-        taken = {name: array[rows] for name, array in self._arrays.items()}
-        blobs = {name: array if array.dtype == np.float32 else array.astype(np.int64) for name, array in taken.items()}
+    def _cut(self, rows: npt.NDArray[np.int64]) -> list[Batch]:
+        """Return the rows, gathered at once, in batches."""
+        blobs = {name: _wide(array[rows]) for name, array in self._arrays.items()}
+        return [
+            self._batch({name: array[start : start + self._size] for name, array in blobs.items()})
+            for start in range(0, len(rows), self._size)
+        ]
+
+    def _batch(self, blobs: dict[str, npt.NDArray[Any]]) -> Batch:
         ids = {
             table: np.unique(np.concatenate([blobs[name].reshape(-1) for name in READERS[table] if name in blobs]))
             for table in self._tables
         }
         return Batch(blobs, ids)
+
+
+def _wide(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ids as the graphs want them, int64; weights as they are."""
+    return array if array.dtype == np.float32 else array.astype(np.int64)
 
 
 def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:

@@ -53,21 +53,28 @@ class Graph:
             self._binding.bind_cpu_input(name, weights[name])
         self._blobs = [name for name in self.inputs if name not in weights]
         self._written: dict[str, Array] = {}
+        self._rows = -1
+        for name in self.outputs:  # get_outputs keeps the order in which outputs are bound first: this one
+            self._binding.bind_output(name, "cpu")
 
     def write_to(self, output: str, array: Array) -> None:
         """Have every run write ``output`` into ``array``, contiguous and of its shape."""
         self._written[output] = array
+        self._binding.bind_output(output, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
     def run(self, blobs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Run on a batch; return the outputs by name. ``blobs`` may hold more than the graph reads."""
+        """Run on a batch; return the outputs by name, which the next run may overwrite.
+
+        ``blobs`` may hold more than the graph reads.
+        """
         for name in self._blobs:
             self._binding.bind_cpu_input(name, blobs[name])
-        for name in self.outputs:
-            # Bound anew each time: the output of a run would else be the buffer of the next, of another length.
-            if (array := self._written.get(name)) is None:
-                self._binding.bind_output(name, "cpu")
-            else:
-                self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        if self._rows != (rows := len(blobs[self._blobs[0]])):
+            # An output keeps the buffer of its first run; a batch of another length needs others.
+            self._rows = rows
+            for name in self.outputs:
+                if name not in self._written:
+                    self._binding.bind_output(name, "cpu")
         self._session.run_with_iobinding(self._binding)
         values = zip(self.outputs, self._binding.get_outputs(), strict=True)
         return {name: self._written[name] if name in self._written else value.numpy() for name, value in values}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from types import FrameType
 
 from generator.spec.schema import Solver
@@ -16,6 +17,9 @@ from generator.train.snapshots import Snapshots
 from generator.train.testing import Tester
 
 __all__ = ["Iterations", "Progress"]
+
+# Batches made at a time: handing one over costs two threads as much as making it.
+AHEAD = 16
 
 # Told the iteration, the loss and the samples per second, at most ten times a second.
 Progress = Callable[[int, float, float], None]
@@ -30,6 +34,8 @@ class Iterations:
         The spec's solver: max_iter, display, snapshot, test_interval, iter_size, batch_size.
     learner, batches, tester, snapshots, metrics
         The parts of the run; ``tester`` None: no test passes.
+    until
+        Iteration to stop at, if it comes before ``max_iter``.
     progress
         Called now and then.
 
@@ -52,10 +58,12 @@ class Iterations:
         tester: Tester | None,
         snapshots: Snapshots,
         metrics: Metrics,
+        until: int | None = None,
         progress: Progress | None,
     ) -> None:
         self._solver, self._learner, self._batches, self._tester = solver, learner, batches, tester
         self._snapshots, self._metrics, self._progress = snapshots, metrics, progress
+        self._end = solver.max_iter if until is None else min(solver.max_iter, until)
         self.loss, self.seconds, self.samples_per_second = metrics.loss, metrics.seconds, 0.0
         self._started = time.perf_counter() - metrics.seconds
 
@@ -72,16 +80,18 @@ class Iterations:
         busy = lined_busy = shown = 0.0
         losses: list[float] = []
         with _stop_signals() as stop, _ahead(self._batches, first * solver.iter_size) as batches:
-            while learner.iteration < solver.max_iter and not stop:
+            last = first >= self._end
+            while not last:
                 clock = time.perf_counter()
                 losses.append(learner.step(batches))
                 now = time.perf_counter()
                 busy += now - clock
-                last = learner.iteration == solver.max_iter or bool(stop)
                 self.samples_per_second = self._samples(learner.iteration - first) / busy
-                if self._progress and (now - shown > 0.1 or last):
+                if self._progress and (now - shown > 0.1 or learner.iteration == self._end):
                     self._progress(learner.iteration, losses[-1], self.samples_per_second)
                     shown = now
+                # Asked once an update: a signal from here on stops the next one, which then has its snapshot.
+                last = learner.iteration == self._end or bool(stop)
                 saving = last or self._at(solver.snapshot)
                 if self._at(solver.snapshot) or self._at(solver.test_interval):
                     learner.flush()
@@ -112,7 +122,7 @@ class Iterations:
             {
                 "iteration": self._learner.iteration,
                 "loss": self.loss,
-                "lr": self._learner.rate,
+                "lr": float(f"{self._learner.rate:.7g}"),
                 "samples_per_second": round(self._samples(len(losses)) / busy, 1),
                 "seconds": round(self.seconds, 3),
                 **tested,
@@ -122,17 +132,15 @@ class Iterations:
 
 @contextmanager
 def _ahead(batches: Batches, start: int) -> Iterator[Iterator[Batch]]:
-    """Yield the batches from number ``start`` on, each made by a thread while the one before is used."""
+    """Yield the batches from number ``start`` on, made by a thread, a few while those before them are used."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
 
         def made() -> Iterator[Batch]:
-            number = start
-            coming = pool.submit(batches.at, number)
-            while True:
-                batch = coming.result()
-                number += 1
-                coming = pool.submit(batches.at, number)
-                yield batch
+            coming = pool.submit(batches.some, start, AHEAD)
+            for number in count(start + AHEAD, AHEAD):
+                ready = coming.result()
+                coming = pool.submit(batches.some, number, AHEAD)
+                yield from ready
 
         yield made()
 

@@ -139,7 +139,7 @@ class Learner:
 
     def _diverged(self, what: str) -> TrainingError:
         clip = self._solver.clip_gradients
-        mend = f"clip_gradients below {clip:g}" if clip >= 0 else "set clip_gradients (5 is common)"
+        mend = f"set clip_gradients below {clip:g}" if clip >= 0 else "set clip_gradients (5 is common)"
         return TrainingError(
             f"iteration {self.iteration}: {what} at learning rate {self.rate:g}. Most likely the rate is too high: "
             f"lower solver.base_lr or {mend}. No weights were written since the last snapshot"

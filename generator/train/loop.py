@@ -67,6 +67,7 @@ def train(
     weights: Path | None = None,
     threads: int = 0,
     order: Order = "shuffle",
+    until: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Train the net of ``spec`` on ``data`` and export it.
@@ -90,6 +91,8 @@ def train(
         Intra-op threads of onnxruntime; 0: one for each core.
     order
         ``shuffle``: epoch e is a permutation that depends on (random_seed, e) alone; ``file``: as real Caffe reads.
+    until
+        Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
     progress
         Called with iteration, loss and samples per second, at most ten times a second.
 
@@ -115,6 +118,7 @@ def train(
     start = _snapshot_to_resume(spec, run, snapshots, resume) if resume else None
     if start is None:
         _refuse_used(run, snapshots)
+    snapshots.tidy()
     prepare(spec, files, data, run)
 
     solver = read_solver(run / "solver.prototxt")
@@ -153,6 +157,7 @@ def train(
         tester=tester,
         snapshots=snapshots,
         metrics=metrics,
+        until=until,
         progress=progress,
     )
     stopped = iterations.run()

@@ -51,6 +51,11 @@ class Snapshots:
         iterations = [int(match[1]) for match in found if match]
         return max((each for each in iterations if self.path(each, ".caffemodel").exists()), default=None)
 
+    def tidy(self) -> None:
+        """Remove what a kill left half written."""
+        for path in self._folder.glob(f".{self._name}_iter_*"):
+            path.unlink()
+
     def keep_rows(self, learner: Learner) -> None:
         """Write the tables as they are, if a row is behind: before anything flushes them for this snapshot."""
         path = self.path(learner.iteration, ".rows.npz")

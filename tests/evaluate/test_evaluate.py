@@ -1,6 +1,7 @@
 """One pass over a split, its report and its picture."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 from scipy.stats import rankdata
 from shoppers import ITEMS, PAGES, TEST, TRAIN, number, probabilities, write_model, write_part
 
+from generator.data.windows import Sessions, write_split
 from generator.errors import DataError, DrnError
 from generator.evaluate.baselines import choose
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import METRICS, values
 from generator.evaluate.model import Model
 from generator.evaluate.plot import plot
+from generator.evaluate.rows import Part
+from generator.spec.schema import Data, Rnn, Spec
 
 
 def expected_ranks(window=3, history=2, bought=2):
@@ -123,12 +127,47 @@ def test_files_that_do_not_hold(folder, run):
     with pytest.raises(DataError, match=r"sessions/offset does not divide the 15 values of sessions/page"):
         evaluate(model, folder)
     with h5py.File(folder / "test.h5", "r+") as file:
+        file["sessions/offset"][1] = 6
+        file["sessions/page"][0] = 6
+    with pytest.raises(DataError, match=r"sessions/page holds id 6, but its vocabulary has 5 lines"):
+        evaluate(model, folder)
+    with h5py.File(folder / "test.h5", "r+") as file:
         del file["sessions"]["dwell"]
     with pytest.raises(DataError, match=r"has no dataset sessions/dwell"):
         evaluate(model, folder)
     (folder / "test.h5").write_bytes(b"text")
     with pytest.raises(DataError, match=r"cannot read .*test\.h5"):
         evaluate(model, folder)
+
+
+def test_next_pages_are_ranked_at_every_position(folder):
+    """Sessions a b ? c and d e d e, written by drn's own hand: pages and items are one vocabulary, "?" is unknown."""
+    page = np.array([1, 2, 0, 3, 4, 5, 4, 5], np.int32)
+    sessions = Sessions(
+        offset=np.array([0, 4, 8]),
+        page=page,
+        dwell=np.ones(8, np.float32),
+        bought_offset=np.zeros(3, np.int64),
+        bought=np.zeros(0, np.int32),
+        start=np.zeros(2),
+        user=np.zeros(2, np.int32),
+    )
+    rnn, data = Rnn(window=2, history=2, widths=[1]), Data(target="next")
+    spec = Spec(name="next", net="rnn", pages=5, items=5, top_k=1, rnn=rnn, loss="every", data=data)
+    (folder / "items.txt").write_text((folder / "pages.txt").read_text())
+    write_split(folder / "train.h5", replace(sessions, training=True), spec)
+    write_split(folder / "test.h5", sessions, spec)
+    report = evaluate({}, folder, choose("last-view,second-last-view"), batch_size=2, replicates=50)
+    assert (report.rows, report.sessions, report.unknown) == (6, 2, 1)
+    last, second = (method.metrics["HR@1"].value for method in report.methods)
+    # d e -> d and d e d -> e repeat the state before the last; d -> e has none, and e is the most popular label.
+    assert second == pytest.approx(3 / 6)
+    assert last == 0
+    with Part(folder, "test") as part:
+        (batch,) = part.batches(10)
+        again = replace(batch, blobs={}).inputs({"page": 2, "history_page": 2, "history_weight": 2})
+        for name, values in again.items():
+            assert np.array_equal(values, batch.blobs[name]), name
 
 
 def test_a_session_in_two_batches_is_one_session(folder):

@@ -53,10 +53,10 @@ def test_text_that_does_not_hold_is_named(text):
 
 def test_bars_are_in_proportion_to_the_best():
     answer = Answer((("a", 0.5), ("b", 0.25), ("c", 0.0)), 1, 0)
-    assert bars(answer, width=4, block="#") == [
+    assert bars(answer, width=4, blocks="#.") == [
         ("1", "a", "0.5000", "####"),
-        ("2", "b", "0.2500", "##  "),
-        ("3", "c", "0.0000", "    "),
+        ("2", "b", "0.2500", "##.."),
+        ("3", "c", "0.0000", "...."),
     ]
     assert answer_record(answer)["items"][1] == {"item": "b", "probability": 0.25}
     assert bars(Answer((), 0, 0)) == []

@@ -194,17 +194,20 @@ class Caffe:
         assert process.stdout is not None
         line = json.dumps({"operation": operation, "folder": str(folder.resolve()), **absolute})
         seen = self._log.stat().st_size
+        reason, said = "Caffe aborted", ""
         try:
             process.stdin.write(line + "\n")
             process.stdin.flush()
-            said = process.stdout.readline() if self._answers(process) else ""
+            if self._answers(process):
+                said = process.stdout.readline()  # "" at the end of the stream: the process is gone
+            else:
+                reason = f"no answer in {self._timeout:g} s"
         except BrokenPipeError:
-            said = ""
+            pass
         if not said:
-            silent = process.poll() is None
             self._stop()
-            tail = self._log.read_text(errors="replace")[seen:][-4000:]
-            raise CaffeError(f"{operation}: {'no answer in time' if silent else 'Caffe aborted'}\n{tail}")
+            tail = self._log.read_bytes()[seen:].decode(errors="replace")[-4000:]
+            raise CaffeError(f"{operation}: {reason}\n{tail}")
         answer: dict[str, Any] = json.loads(said)
         if "error" in answer:
             raise CaffeError(answer["error"])

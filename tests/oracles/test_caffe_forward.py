@@ -33,7 +33,8 @@ def agree(caffe, folder: Path, spec: Spec, seed: int) -> None:
     model = parse(files["model.onnxtxt"].decode(), "model.onnxtxt")
     w, b = weights(parameter_shapes(model), seed), blobs(spec, BATCH, seed)
     caffemodel = folder / "weights.caffemodel"
-    write_caffemodel(caffemodel, parse_net(files["train_val.prototxt"].decode(), "train_val.prototxt"), w)
+    net, deploy = (parse_net(files[name].decode(), name) for name in ("train_val.prototxt", "deploy.prototxt"))
+    write_caffemodel(caffemodel, net, w, also=[deploy])
     inputs = {name: array for name, array in b.items() if name != "label"}
     ours = onnxruntime.InferenceSession(files["model.onnx"]).run(["probability"], w | inputs)[0]
     theirs = caffe.forward(folder / "deploy.prototxt", caffemodel, inputs, ["probability"])["probability"]

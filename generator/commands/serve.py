@@ -1,0 +1,96 @@
+"""``drn serve``: recommend over HTTP, remember sessions, reload models."""
+
+import os
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("models", metavar="MODELS", type=click.Path(path_type=Path))
+@click.option(
+    "--store",
+    default="sqlite:///drn.sqlite",
+    show_default=True,
+    help="Where sessions are kept: sqlite:///FILE or mongodb://HOST:PORT/DATABASE.",
+)
+@click.option("--model", help="The model whose recommendations are served, where MODELS holds several.")
+@click.option("--pin", type=click.IntRange(1), help="Version to stay with [default: always the newest that holds].")
+@click.option("--rival", type=click.IntRange(1), help="Another version, compared on a share of the sessions...")
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="...of this size.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the bearer token that clients must send [default: $DRN_TOKEN, or none].",
+)
+@click.option(
+    "--idle-days",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Silent sessions are forgotten after so long; their events stay.",
+)
+@click.option(
+    "--reload", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds between looks for new versions."
+)
+@click.option("--batch", type=click.IntRange(1, 1024), default=32, show_default=True, help="Requests run together.")
+@click.option("--log-requests/--no-log-requests", default=True, show_default=True, help="A line for each request.")
+def command(
+    *,
+    models: Path,
+    store: str,
+    model: str | None,
+    pin: int | None,
+    rival: int | None,
+    share: float,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    idle_days: float,
+    reload: float,
+    batch: int,
+    log_requests: bool,
+) -> None:
+    """Serve recommendations over HTTP.
+
+    MODELS is a folder of drn train, or a model repository: NAME/VERSION/model.onnx. New versions are picked up, tried
+    and swapped in. The page is at /, the API at /docs, the Open Inference Protocol under /v2, figures at /metrics.
+
+    \b
+    Example:
+      drn serve runs/shop
+      drn serve runs/shop --store mongodb://localhost:27017/drn --rival 3 --share 0.1
+      curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
+    """
+    from generator.errors import DataError
+    from generator.serve.repository import Choice
+
+    try:
+        from generator.serve.service import Settings, serve
+    except ImportError as error:
+        raise DataError(f"drn serve needs more packages: pip install 'drn[serve]' ({error})") from error
+
+    token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get("DRN_TOKEN", "")
+    if token_file and not token:
+        raise DataError(f"{token_file}: it is empty, so anyone could come in")
+    if host not in ("127.0.0.1", "::1", "localhost") and not token:
+        click.echo(f"anyone who reaches {host}:{port} may read and erase sessions: give --token-file", err=True)
+    serve(
+        Settings(
+            models,
+            model,
+            Choice(pin, rival, share if rival else 0.0),
+            store=store,
+            idle=idle_days * 86400,
+            host=host,
+            port=port,
+            token=token or None,
+            reload=reload,
+            batch=batch,
+            log_requests=log_requests,
+        )
+    )

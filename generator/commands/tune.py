@@ -1,0 +1,133 @@
+"""`drn tune`: search the fields of a spec by a genetic algorithm."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from generator.console import err, format_option, out, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from generator.tune.plan import Plan
+    from generator.tune.run import Result
+    from generator.tune.search import Status
+
+__all__ = ["command"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of drn sessions --valid-share.")
+@click.option("-o", "--output", "run", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder; its budget may be another.")
+@click.option("--sampler", type=click.Choice(["genetic", "random", "tpe"]), help="What draws the individuals.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the run, instead of the plan's.")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes; 0: one a core.")
+@format_option
+def command(
+    *,
+    plan_path: Path,
+    data: Path,
+    run: Path,
+    resume: bool,
+    sampler: str | None,
+    seed: int | None,
+    workers: int,
+    output_format: str,
+) -> None:
+    """Search the fields of a spec for the best net, by a genetic algorithm, as PLAN says.
+
+    Individuals are trained on the training split and measured on the validation split. The folder gets best.yaml (a
+    spec for gen-model and drn train), report.html, history.jsonl, with several objectives front/, and the journal that
+    --resume goes on with: after Ctrl-C, or a kill at any moment, to the same history.
+
+    \b
+    Example:
+      drn sessions shop/events.parquet --spec arch_specs/shop.yaml --valid-share 0.1 -o data/shop
+      drn tune arch_specs/tune/shop.yaml --data data/shop -o runs/shop-tune
+      gen-model runs/shop-tune/best.yaml
+    """
+    if find_spec("optuna") is None:
+        raise click.UsageError("drn tune needs optuna: pip install 'drn[tune]'")
+    from generator.tune.engine import Processes
+    from generator.tune.plan import load_plan
+    from generator.tune.run import tune
+
+    plan = load_plan(plan_path).changed(sampler=sampler, seed=seed)
+    total = _total(plan)
+    try:
+        with Processes(workers, plan.training.timeout) as engine, progress("note") as bar:
+            task = bar.add_task(f"tune {plan_path.stem}", total=total, note="")
+            result = tune(
+                plan,
+                data,
+                run,
+                engine=engine,
+                resume=resume,
+                progress=lambda status: bar.update(task, completed=_spent(plan, status), note=_note(status)),
+            )
+    except KeyboardInterrupt:
+        err.print("stopped; go on with --resume", markup=False)
+        sys.exit(130)
+    if output_format == "json":
+        print_json(_as_json(result, run))
+    else:
+        _print(plan, result, run)
+
+
+def _total(plan: "Plan") -> float | None:
+    """Return the budget the bar counts: trainings, else epochs, else seconds."""
+    budget = plan.budget
+    if budget.trainings is not None:
+        return budget.trainings
+    return budget.epochs if budget.epochs is not None else 60 * (budget.minutes or 0)
+
+
+def _spent(plan: "Plan", status: "Status") -> float:
+    budget = plan.budget
+    if budget.trainings is not None:
+        return status.trained
+    return status.epochs if budget.epochs is not None else status.seconds
+
+
+def _note(status: "Status") -> str:
+    best = "" if status.best is None else f" · best {status.best:.4f} · front {status.front}"
+    return f"generation {status.generation}{best} · {status.per_minute:.1f} trainings/min"
+
+
+def _as_json(result: "Result", run: Path) -> dict[str, Any]:
+    return {
+        "best": result.best.as_json(),
+        "front": [each.as_json() for each in result.front],
+        "individuals": len(result.history),
+        "generations": result.history[-1].generation + 1,
+        "trained": result.trained,
+        "failed": sum(each.state == "failed" and each.first == each.number for each in result.history),
+        "epochs": result.epochs,
+        "seconds": round(result.seconds, 3),
+        "end": result.end,
+        "spec": str(run / "best.yaml"),
+        "report": str(run / "report.html"),
+    }
+
+
+def _print(plan: "Plan", result: "Result", run: Path) -> None:
+    rows = [
+        [f"{each.number}", *(_figure(each.values or {}, name) for name in plan.objectives)]
+        for each in result.front[:20]
+    ]
+    print_table(
+        f"{len(result.history)} individuals, {result.trained} trained, {result.epochs:,.0f} epochs, "
+        f"{result.seconds / 60:,.1f} min; {result.end}",
+        ["individual", *plan.objectives],
+        rows,
+    )
+    for name, value in result.best.genes.items():
+        out.print(f"{name}: {value}", markup=False)
+    out.print(f"{run / 'best.yaml'}\n{run / 'report.html'}", markup=False)
+
+
+def _figure(values: dict[str, float], name: str) -> str:
+    return f"{values[name]:,}" if name == "size" else f"{values[name]:.4f}"

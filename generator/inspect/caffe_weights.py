@@ -1,0 +1,100 @@
+"""Reports on Caffe's binary files: caffemodel and solverstate."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from generator.caffe.blobs import decode, read_message
+from generator.caffe.schema import Message, SolverState, WeightsParameter
+from generator.errors import ModelError
+from generator.inspect.report import Layer, Parameter, Report, is_ours, part_of
+from generator.inspect.rules import Shape, shape_text
+
+__all__ = ["caffemodel_report", "solverstate_report"]
+
+
+def caffemodel_report(path: Path) -> Report:
+    """Report on weights: the layers stored with blobs, and each parameter once, however often the file holds it.
+
+    Raises
+    ------
+    ModelError
+        The file is no caffemodel or cut short; a blob has not as many numbers as its shape says; a shared parameter
+        is stored in two shapes.
+    """
+    message = read_message(path, WeightsParameter(), "caffemodel")
+    if not message.layer or not all(layer.name for layer in message.layer):
+        raise ModelError(f"{path}: is no caffemodel of Caffe 1.0: it holds no layers with names")
+    ours = is_ours(layer.name for layer in message.layer)
+    layers, parameters, stored = [], dict[str, Parameter](), 0
+    for layer in message.layer:
+        uses = [(_name(layer, index), _shape(path, layer, index)) for index in range(len(layer.blobs))]
+        for index, (name, shape) in enumerate(uses):
+            parameters[name] = _shared(path, layer, index, parameters.get(name), Parameter(name, shape, (layer.name,)))
+            stored += 1
+        layers.append(
+            Layer(
+                name=layer.name,
+                type=layer.type,
+                bottoms=tuple(layer.bottom),
+                tops=tuple(layer.top),
+                shapes=(None,) * len(layer.top),
+                parameters=tuple(name for name, _ in uses),
+                flop=None,
+                part=part_of(layer.name, layer.type, len(layer.top)) if ours else "",
+            )
+        )
+    facts: dict[str, Any] = {"net": message.name, "layers": len(layers), "blobs": stored, "size": path.stat().st_size}
+    return Report(str(path), "caffemodel", facts, layers=layers, parameters=list(parameters.values()))
+
+
+def _name(layer: Message, index: int) -> str:
+    """Return the name of a layer's parameter, as `learnable` does."""
+    named: str = layer.param[index].name if index < len(layer.param) else ""
+    return named or f"{layer.name}[{index}]"
+
+
+def _shape(path: Path, layer: Message, index: int) -> Shape:
+    """Return the shape of a layer's blob after checking that it has as many numbers."""
+    return _checked(layer.blobs[index], f"{path}: layer {layer.name}, blob {index} ({_name(layer, index)})")
+
+
+def _checked(blob: Message, where: str) -> Shape:
+    legacy = ("num", "channels", "height", "width")
+    old = any(blob.HasField(field) for field in legacy)
+    shape: Shape = tuple(getattr(blob, field) for field in legacy) if old else tuple(blob.shape.dim)
+    decode(blob, shape, where)
+    return shape
+
+
+def _shared(path: Path, layer: Message, index: int, before: Parameter | None, now: Parameter) -> Parameter:
+    """Return a parameter with one use more, and with the factors of whichever use states them."""
+    if before is not None and before.shape != now.shape:
+        raise ModelError(
+            f"{path}: layer {layer.name} holds {now.name} as {shape_text(now.shape)}, "
+            f"layer {before.layers[0]} as {shape_text(before.shape)}"
+        )
+    spec = layer.param[index] if index < len(layer.param) else None
+    uses = dict.fromkeys([*(before.layers if before else ()), *now.layers])
+    factors: Sequence[float] = (spec.lr_mult, spec.decay_mult) if spec is not None else (1.0, 1.0)
+    return Parameter(now.name, now.shape, tuple(uses), *factors)
+
+
+def solverstate_report(path: Path) -> Report:
+    """Report on where a training run stands: its iteration, the weights it goes with, its history blobs.
+
+    Raises
+    ------
+    ModelError
+        The file is no solverstate or cut short; a blob has not as many numbers as its shape says.
+    """
+    message = read_message(path, SolverState(), "solverstate")
+    if not message.HasField("iter") or not message.HasField("current_step"):  # the first and the last that Caffe writes
+        raise ModelError(f"{path}: is no solverstate, or is cut short: it lacks its iteration or its step")
+    facts = {"iteration": message.iter, "current_step": message.current_step, "learned_net": message.learned_net,
+             "history": len(message.history), "size": path.stat().st_size}  # fmt: skip
+    history = [
+        Parameter(f"history[{index}]", _checked(blob, f"{path}: history blob {index}"), ())
+        for index, blob in enumerate(message.history)
+    ]
+    return Report(str(path), "solverstate", facts, parameters=history)

@@ -1,0 +1,374 @@
+"""A Caffe net for inference as ONNX: one rule a layer type, the weights inside, any batch size.
+
+Sources: each layer's `Forward_cpu` in BVLC Caffe 1.0; ONNX operators of opset 18.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from generator.caffe.prototxt import active_layers, learnable
+from generator.caffe.schema import Message
+from generator.errors import ModelError
+from generator.onnxgraph.builder import Builder
+
+__all__ = ["convert", "outputs_of", "require_known"]
+
+Array: TypeAlias = NDArray[np.float32]
+Shape: TypeAlias = tuple[int, ...]
+
+FLOAT, INT64 = int(TensorProto.FLOAT), int(TensorProto.INT64)
+
+
+def require_known(net: Message, places: Mapping[str, str]) -> None:
+    """Check that `convert` knows every layer type of a net; `places` gives file and line by layer name.
+
+    Raises
+    ------
+    ModelError
+        It does not: with file, line, layer and the types it knows.
+    """
+    for layer in active_layers(net, "TEST"):
+        if layer.type not in _RULES:
+            raise ModelError(
+                f'{places[layer.name]}: layer "{layer.name}" has type "{layer.type}", which drn import does not know; '
+                f"known: {', '.join(sorted(_RULES))}"
+            )
+
+
+def outputs_of(net: Message) -> list[str]:
+    """Return the outputs of a net as Caffe does: the blobs that layers make and none reads."""
+    free: dict[str, None] = {}
+    for layer in active_layers(net, "TEST"):
+        for bottom in layer.bottom:
+            free.pop(bottom, None)
+        if layer.type != "Input":
+            free |= dict.fromkeys(layer.top)
+    return list(free)
+
+
+def convert(
+    net: Message,
+    shapes: Mapping[str, Shape],
+    weights: Mapping[str, Array],
+    places: Mapping[str, str],
+    top_k: int | None = None,
+) -> ModelProto:
+    """Convert a deploy net to ONNX (opset 18, IR 8), layer by layer.
+
+    Ids, that is inputs which an Embed layer reads, be it through Slice, Reshape or Threshold, become int64, other
+    inputs float; their first axis is the batch, B. Blobs and parameters keep their names.
+
+    Parameters
+    ----------
+    net : NetParameter, its TEST phase
+    shapes : blob name to shape, the first axis of each being the batch (its size is not read)
+    weights : parameter name (`learnable`) to float32 array in Caffe's shape
+    places : layer name to file and line, for messages
+    top_k : also give `top_item` (B, top_k) int64, places of the largest probabilities with index 0 left out, and
+        `top_probability` (B, top_k) float32
+
+    Raises
+    ------
+    ModelError
+        A layer's type or setting is not known, with file, line and layer; `top_k` does not fit the outputs.
+    """
+    require_known(net, places)
+    graph = _Graph(net, shapes, weights)
+    for layer in active_layers(net, "TEST"):
+        try:
+            values = _RULES[layer.type](graph, layer)
+        except _UnsupportedError as error:
+            raise ModelError(f'{places[layer.name]}: layer "{layer.name}" ({layer.type}) {error}') from error
+        graph.values.update(zip(layer.top, values, strict=True))
+    outputs = outputs_of(net)
+    infos = [graph.info(blob) for blob in outputs]
+    wishes = {blob: graph.values[blob] for blob in outputs}
+    if top_k is not None:
+        place, probability = _top(graph, _probability(net, graph, outputs), top_k)
+        wishes |= {"top_item": place, "top_probability": probability}
+        infos += [
+            helper.make_tensor_value_info("top_item", INT64, ["B", top_k]),
+            helper.make_tensor_value_info("top_probability", FLOAT, ["B", top_k]),
+        ]
+    return graph.model(net.name or "net", infos, wishes)
+
+
+class _UnsupportedError(Exception):
+    """A setting of a known layer type that has no rule, said after the layer's name."""
+
+
+class _Graph:
+    """The ONNX graph under construction: the value that each Caffe blob has by now, and which values are int64."""
+
+    def __init__(self, net: Message, shapes: Mapping[str, Shape], weights: Mapping[str, Array]) -> None:
+        layers = active_layers(net, "TEST")
+        inputs = [*net.input, *(top for layer in layers if layer.type == "Input" for top in layer.top)]
+        # No node takes a blob's name by itself: a blob changed in place has several values, the last gets its name.
+        self._builder = Builder([], {*shapes, "top_item", "top_probability"})
+        self._shapes = shapes
+        self.values = {blob: blob for blob in inputs}
+        self._ints = _ids(layers) & set(inputs)
+        self.inputs = [self.info(blob) for blob in inputs]
+        self._tensors: dict[tuple[str, int], str] = {}
+        for parameter in learnable(net, "TEST"):
+            name = self._builder.name(parameter.name)
+            self._builder.initializers.append(numpy_helper.from_array(weights[parameter.name], name))
+            self._tensors |= dict.fromkeys(parameter.places, name)
+
+    def shape(self, blob: str) -> Shape:
+        return self._shapes[blob]
+
+    def floats(self, blob: str) -> str:
+        """Return the blob's value as float32."""
+        value = self.values[blob]
+        return self.one("Cast", [value], f"{blob}_float", to=FLOAT) if value in self._ints else value
+
+    def ids(self, blob: str) -> str:
+        """Return the blob's value as int64, cut to whole numbers as Caffe does."""
+        value = self.values[blob]
+        return value if value in self._ints else self.one("Cast", [value], f"{blob}_id", to=INT64)
+
+    def same(self, blobs: Sequence[str]) -> list[str]:
+        """Return the values of blobs in one type: int64 if all are, else float32."""
+        ints = all(self.values[blob] in self._ints for blob in blobs)
+        return [self.values[blob] if ints else self.floats(blob) for blob in blobs]
+
+    def parameters(self, layer: Message, count: int) -> list[str]:
+        return [self._tensors[layer.name, index] for index in range(count)]
+
+    def one(self, op: str, inputs: Sequence[str], wish: str, **attributes: Any) -> str:
+        return self._builder.one(op, inputs, wish, **attributes)
+
+    def moved(self, op: str, inputs: Sequence[str], wish: str, outputs: int = 1, **attributes: Any) -> list[str]:
+        """Append an operator that moves values and keeps their type."""
+        made = self._builder.add(op, inputs, wish, outputs, **attributes)
+        if inputs[0] in self._ints:
+            self._ints |= set(made)
+        return made
+
+    def constant(self, values: Any, wish: str, dtype: Any = np.int64) -> str:
+        return self._builder.constant(values, wish, dtype)
+
+    def info(self, blob: str) -> ValueInfoProto:
+        kind = INT64 if self.values[blob] in self._ints else FLOAT
+        return helper.make_tensor_value_info(blob, kind, ["B", *self.shape(blob)[1:]])
+
+    def model(self, name: str, outputs: Sequence[ValueInfoProto], wishes: Mapping[str, str]) -> ModelProto:
+        """Return the model; outputs get their names first, then the other blobs whose value is theirs alone."""
+        names = dict(wishes)
+        for blob, value in self.values.items():
+            if blob not in names and value not in self.values and value not in names.values():
+                names[blob] = value
+        self._builder.publish(names)
+        graph = helper.make_graph(self._builder.nodes, name, self.inputs, outputs, self._builder.initializers)
+        opset = helper.make_opsetid("", 18)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=8, producer_name="drn")
+
+
+# Layers through which an id passes on its way to an Embed.
+_PASSING = ("Concat", "Dropout", "Reshape", "Slice", "Threshold", "Tile")
+
+
+def _ids(layers: Iterable[Message]) -> set[str]:
+    """Return the blobs that an Embed layer reads, be it through other layers."""
+    found: set[str] = set()
+    for layer in reversed(list(layers)):
+        if layer.type == "Embed" or (layer.type in _PASSING and found & set(layer.top)):
+            found |= set(layer.bottom)
+    return found
+
+
+def _probability(net: Message, graph: _Graph, outputs: Sequence[str]) -> str:
+    """Return the value of the one output that a Softmax over items makes."""
+    softmax = {layer.top[0] for layer in active_layers(net, "TEST") if layer.type == "Softmax"}
+    found = [blob for blob in outputs if blob in softmax and len(graph.shape(blob)) == 2]
+    if len(found) != 1:
+        raise ModelError(
+            f"top-k wants one output (B, N+1) that a Softmax layer makes; of the outputs {', '.join(outputs)} "
+            f"{', '.join(found) or 'none'} is one"
+        )
+    return found[0]
+
+
+def _top(graph: _Graph, blob: str, top_k: int) -> tuple[str, str]:
+    items = graph.shape(blob)[1] - 1
+    if not 1 <= top_k <= items:
+        raise ModelError(f"top-k is {top_k}, but {blob} has {items} items beside index 0; give 1 to {items}")
+    clash = {"top_item", "top_probability"} & set(graph.values)
+    if clash:
+        raise ModelError(f"top-k makes {', '.join(sorted(clash))}, but the net has a blob of that name")
+    first, axis = graph.constant([1], "first_item"), graph.constant([-1], "last_axis")
+    items_only = graph.one("Slice", [graph.values[blob], first, graph.constant([items + 1], "end"), axis], "items")
+    probability, place = graph.moved("TopK", [items_only, graph.constant([top_k], "top_k")], "top", 2)
+    return graph.one("Add", [place, first], "item"), probability
+
+
+# The rules: each appends a layer's operators and returns the values of its tops.
+
+
+def _refuse(unless: bool, text: str) -> None:
+    if not unless:
+        raise _UnsupportedError(f"{text}, which drn import does not support")
+
+
+def _embed(graph: _Graph, layer: Message) -> list[str]:
+    table, *bias = graph.parameters(layer, 1 + layer.embed_param.bias_term)
+    rows = graph.one("Gather", [table, graph.ids(layer.bottom[0])], layer.name, axis=0)
+    return [graph.one("Add", [rows, *bias], f"{layer.name}_bias") if bias else rows]
+
+
+def _inner_product(graph: _Graph, layer: Message) -> list[str]:
+    param, shape, name = layer.inner_product_param, graph.shape(layer.bottom[0]), layer.name
+    axis = param.axis % len(shape)
+    value = graph.floats(layer.bottom[0])
+    if (axis, len(shape)) != (1, 2):
+        value = graph.one("Flatten", [value], f"{name}_rows", axis=axis)
+    parameters = graph.parameters(layer, 1 + param.bias_term)
+    value = graph.one("Gemm", [value, *parameters], name, transB=int(not param.transpose))
+    if axis == 1:
+        return [value]
+    return [graph.one("Reshape", [value, graph.constant([-1, *shape[1:axis], param.num_output], "shape")], name)]
+
+
+def _slice(graph: _Graph, layer: Message) -> list[str]:
+    param = layer.slice_param
+    axis = (param.slice_dim if param.HasField("slice_dim") else param.axis) % len(graph.shape(layer.bottom[0]))
+    sizes = graph.constant([graph.shape(top)[axis] for top in layer.top], "sizes")
+    return graph.moved("Split", [graph.values[layer.bottom[0]], sizes], layer.name, len(layer.top), axis=axis)
+
+
+def _concat(graph: _Graph, layer: Message) -> list[str]:
+    param = layer.concat_param
+    axis = param.concat_dim if param.HasField("concat_dim") else param.axis
+    return graph.moved("Concat", graph.same(layer.bottom), layer.name, axis=axis)
+
+
+def _reshape(graph: _Graph, layer: Message) -> list[str]:
+    # Every blob's first axis is the batch, so the other sizes tell all.
+    shape = graph.constant([-1, *graph.shape(layer.top[0])[1:]], "shape")
+    return graph.moved("Reshape", [graph.values[layer.bottom[0]], shape], layer.name)
+
+
+def _eltwise(graph: _Graph, layer: Message) -> list[str]:
+    param = layer.eltwise_param
+    operation = param.DESCRIPTOR.fields_by_name["operation"].enum_type.values_by_number[param.operation].name
+    _refuse(operation == "SUM", f"has operation {operation}")
+    values = [graph.floats(bottom) for bottom in layer.bottom]
+    for index, coeff in enumerate(param.coeff):
+        if coeff != 1:
+            values[index] = _times(graph, values[index], coeff, f"{layer.name}_term")
+    return [graph.one("Sum", values, layer.name)]
+
+
+def _times(graph: _Graph, value: str, factor: float, wish: str) -> str:
+    return graph.one("Mul", [value, graph.constant(factor, "factor", np.float32)], wish)
+
+
+def _laid(graph: _Graph, layer: Message, param: Message, value: str, rank: int) -> str:
+    """Return a factor or summand of `rank` axes with ones behind, so that it lies on the bottom from the axis on."""
+    whole = len(graph.shape(layer.bottom[0]))
+    behind = whole - param.axis % whole - rank if rank else 0
+    if not behind:
+        return value
+    return graph.one("Unsqueeze", [value, graph.constant([*range(rank, rank + behind)], "axes")], f"{layer.name}_laid")
+
+
+def _rank(graph: _Graph, layer: Message, param: Message) -> int:
+    """Return the number of axes of the factor of a Scale or the summand of a Bias."""
+    if len(layer.bottom) > 1:
+        return len(graph.shape(layer.bottom[1]))
+    whole = len(graph.shape(layer.bottom[0]))
+    behind: int = whole - param.axis % whole
+    return behind if param.num_axes == -1 else min(behind, int(param.num_axes))
+
+
+def _scale(graph: _Graph, layer: Message) -> list[str]:
+    param, rank = layer.scale_param, _rank(graph, layer, layer.scale_param)
+    parameters = graph.parameters(layer, (len(layer.bottom) == 1) + param.bias_term)
+    factor = graph.floats(layer.bottom[1]) if len(layer.bottom) > 1 else parameters.pop(0)
+    value = graph.one("Mul", [graph.floats(layer.bottom[0]), _laid(graph, layer, param, factor, rank)], f"{layer.name}")
+    if param.bias_term:
+        value = graph.one("Add", [value, _laid(graph, layer, param, parameters[0], rank)], f"{layer.name}_bias")
+    return [value]
+
+
+def _bias(graph: _Graph, layer: Message) -> list[str]:
+    param = layer.bias_param
+    summand = graph.floats(layer.bottom[1]) if len(layer.bottom) > 1 else graph.parameters(layer, 1)[0]
+    laid = _laid(graph, layer, param, summand, _rank(graph, layer, param))
+    return [graph.one("Add", [graph.floats(layer.bottom[0]), laid], layer.name)]
+
+
+def _relu(graph: _Graph, layer: Message) -> list[str]:
+    slope, value = layer.relu_param.negative_slope, graph.floats(layer.bottom[0])
+    if slope:
+        return [graph.one("LeakyRelu", [value], layer.name, alpha=slope)]
+    return [graph.one("Relu", [value], layer.name)]
+
+
+def _threshold(graph: _Graph, layer: Message) -> list[str]:
+    threshold = graph.constant(layer.threshold_param.threshold, "threshold", np.float32)
+    above = graph.one("Greater", [graph.floats(layer.bottom[0]), threshold], f"{layer.name}_above")
+    return [graph.one("Cast", [above], layer.name, to=FLOAT)]
+
+
+def _pooling(graph: _Graph, layer: Message) -> list[str]:
+    param, height = layer.pooling_param, graph.shape(layer.bottom[0])[2]
+    pool = param.DESCRIPTOR.fields_by_name["pool"].enum_type.values_by_number[param.pool].name
+    _refuse(pool == "AVE" and len(layer.top) == 1, f"has pool {pool}")
+    _refuse(not param.global_pooling, "has global_pooling")
+    kernel = tuple(getattr(param, f"kernel_{letter}") or param.kernel_size for letter in "hw")
+    stride = param.stride_w or param.stride
+    pad = max(param.pad, param.pad_h, param.pad_w)
+    _refuse(
+        kernel == (height, 1) and stride == 1 and pad == 0,
+        f"has kernel {kernel[0]}x{kernel[1]}, stride {stride}, pad {pad}, not one column of {height}x1",
+    )
+    return [graph.one("ReduceMean", [graph.floats(layer.bottom[0]), graph.constant([2], "axes")], layer.name)]
+
+
+def _power(graph: _Graph, layer: Message) -> list[str]:
+    param, value = layer.power_param, graph.floats(layer.bottom[0])
+    _refuse(param.power == 1, f"has power {param.power:g}")
+    if param.scale != 1:
+        value = _times(graph, value, param.scale, layer.name)
+    if param.shift:
+        value = graph.one("Add", [value, graph.constant(param.shift, "shift", np.float32)], f"{layer.name}_shift")
+    return [value]
+
+
+def _tile(graph: _Graph, layer: Message) -> list[str]:
+    rank = len(graph.shape(layer.bottom[0]))
+    repeats = [1] * rank
+    repeats[layer.tile_param.axis % rank] = layer.tile_param.tiles
+    value = graph.values[layer.bottom[0]]
+    return graph.moved("Tile", [value, graph.constant(repeats, "repeats")], layer.name)
+
+
+def _softmax(graph: _Graph, layer: Message) -> list[str]:
+    return [graph.one("Softmax", [graph.floats(layer.bottom[0])], layer.name, axis=layer.softmax_param.axis)]
+
+
+_RULES: dict[str, Callable[[_Graph, Message], list[str]]] = {
+    "Bias": _bias,
+    "Concat": _concat,
+    "Dropout": lambda graph, layer: [graph.values[layer.bottom[0]]],
+    "Eltwise": _eltwise,
+    "Embed": _embed,
+    "InnerProduct": _inner_product,
+    "Input": lambda _graph, layer: list(layer.top),
+    "Pooling": _pooling,
+    "Power": _power,
+    "ReLU": _relu,
+    "Reshape": _reshape,
+    "Scale": _scale,
+    "Silence": lambda _graph, _layer: [],
+    "Slice": _slice,
+    "Softmax": _softmax,
+    "Threshold": _threshold,
+    "Tile": _tile,
+}

@@ -1,0 +1,156 @@
+"""What clients send, with its bounds, and what they are answered."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+__all__ = ["Count", "Label", "PurchaseBody", "SessionId", "VisitBody", "findings"]
+
+LONGEST = 1e12  # seconds, as `drn recommend` takes them
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]+$"  # no line breaks: a vocabulary keeps one id a line
+PATH_PART = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/]+$"
+
+
+def _text(value: Any) -> Any:
+    """Take a whole number for an id, as `drn recommend` does."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Label = Annotated[
+    str,
+    BeforeValidator(_text, json_schema_input_type=str | int),
+    Field(min_length=1, max_length=256, pattern=PRINTABLE),
+]
+SessionId = Annotated[str, Field(min_length=1, max_length=128, pattern=PATH_PART)]
+Count = Annotated[int, Field(ge=1, le=1000)]
+Moment = Annotated[float, Field(ge=0, le=1e11)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    event: Label | None = Field(
+        None, description="Your id of this event, unique in the session: sent again, it counts once. Drawn if absent."
+    )
+    time: Moment | None = Field(None, description="Unix seconds at which it happened; now if absent.")
+    user: Label | None = Field(None, description="Who; a session is of one user.")
+
+
+class VisitBody(_Body):
+    """A page visit."""
+
+    page: Label = Field(description="The page, by its id in the data; one the model does not know counts as none.")
+    dwell: Annotated[float, Field(ge=0, le=LONGEST)] | None = Field(
+        None, description="Seconds on the page if they are known already; else they last until the next visit."
+    )
+
+
+class PurchaseBody(_Body):
+    """A purchase."""
+
+    item: Label = Field(description="The item, by its id in the data.")
+
+
+class ModelName(BaseModel):
+    """A model and its version."""
+
+    name: str
+    version: int
+
+
+class Item(BaseModel):
+    """A recommended item."""
+
+    item: str
+    probability: float
+
+
+class Recommendations(BaseModel):
+    """The top items of a session, best first."""
+
+    session: str
+    event: str | None = Field(description="Id of the event recorded; null where none was.")
+    model: ModelName
+    items: list[Item]
+    unknown_pages: int = Field(description="Visits passed over: the model does not know their pages.")
+    unknown_bought: int = Field(description="Purchases passed over: the model does not know their items.")
+
+
+class Recorded(BaseModel):
+    """An event recorded."""
+
+    session: str
+    event: str
+
+
+class Stay(BaseModel):
+    """A page and the seconds on it."""
+
+    page: str
+    dwell: float
+
+
+class Aged(Stay):
+    """A collapsed state and its aging factor."""
+
+    weight: float
+
+
+class SessionView(BaseModel):
+    """A session as its store keeps it, and what of it the net sees."""
+
+    session: str
+    user: str | None
+    start: float | None
+    seen: float
+    visits: list[Stay]
+    window: list[Stay]
+    history: list[Aged]
+    bought: list[str]
+    purchases: list[str]
+    unknown_pages: int
+    model: ModelName
+
+
+class Purchase(BaseModel):
+    """A purchase of a user."""
+
+    item: str
+    time: float
+    session: str
+
+
+class UserView(BaseModel):
+    """A user and the newest purchases, oldest first."""
+
+    user: str
+    purchases: list[Purchase]
+
+
+class Problem(BaseModel):
+    """What was wrong with a request, or why it cannot be answered now."""
+
+    error: str
+
+
+def findings(error: ValidationError) -> str:
+    """Return what is wrong with a body, without what was sent: answers go where logs go."""
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'value'}: {one['msg']}" for one in error.errors())
+
+
+_SESSION, _LABEL, _COUNT = TypeAdapter(SessionId), TypeAdapter(Label), TypeAdapter(Count)
+
+
+def session_id(value: str) -> str:
+    """Return a session id of a path; ValidationError if it does not hold."""
+    return _SESSION.validate_python(value)
+
+
+def label(value: str) -> str:
+    """Return a label of a path or query; ValidationError if it does not hold."""
+    return _LABEL.validate_python(value)
+
+
+def count(value: str) -> int:
+    """Return a number of items of a query; ValidationError if it does not hold."""
+    return _COUNT.validate_python(value)

@@ -1,0 +1,53 @@
+"""What Prometheus may ask."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Metrics:
+    """The counters of one server, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "drn_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+        )
+        self.latency = Histogram(
+            "drn_stage_seconds",
+            "Seconds of a stage: store and inference with the wait for their batch, total of a request.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.store = self.latency.labels("store")
+        self.inference = self.latency.labels("inference")
+        self.total = self.latency.labels("total")
+        self.batch = Histogram(
+            "drn_batch_size",
+            "Requests in a batch of a stage.",
+            ["stage"],
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self.registry,
+        )
+        self.events = Counter("drn_events", "Events accepted.", ["kind"], registry=self.registry)
+        self.unknown = Counter(
+            "drn_unknown_ids", "Events that name a page or item unknown to the model.", ["kind"], registry=self.registry
+        )
+        self.store_failures = Counter("drn_store_failures", "Calls the store failed.", registry=self.registry)
+        self.version = Gauge("drn_model_version", "Version served.", ["model", "arm"], registry=self.registry)
+        self.reloads = Counter("drn_model_loads", "Model versions tried.", ["model", "result"], registry=self.registry)
+        self.shown = Counter(
+            "drn_outcomes",
+            "Events that follow a recommendation, by whether it named their label.",
+            ["version", "kind", "hit"],
+            registry=self.registry,
+        )
+        self.expired = Counter("drn_sessions_expired", "Idle sessions forgotten.", registry=self.registry)
+
+    def text(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return generate_latest(self.registry)

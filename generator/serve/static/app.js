@@ -1,0 +1,129 @@
+"use strict";
+// The page: visits go to the API, and what comes back is drawn. All text is set as text, never as markup.
+
+const at = (id) => document.getElementById(id);
+let work = Promise.resolve(); // visits are sent one after another, in the order of the clicks
+
+async function call(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (body) headers["Content-Type"] = "application/json";
+  const token = sessionStorage.getItem("token");
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  if (response.status === 401) at("token-row").hidden = false;
+  const answer = response.status === 204 ? {} : await response.json();
+  if (!response.ok) throw Object.assign(new Error(answer.error), { status: response.status });
+  return answer;
+}
+
+function queue(step) {
+  work = work.then(step).then(() => { at("status").textContent = ""; }, (error) => { at("status").textContent = error.message; });
+  return work;
+}
+
+const path = () => `/v1/sessions/${encodeURIComponent(at("session").value)}`;
+const user = () => at("user").value || undefined;
+
+function row(name, figure, share) {
+  const line = document.createElement("li");
+  for (const [kind, text] of [["bar", ""], ["name", name], ["figure", figure]]) {
+    const part = document.createElement("span");
+    part.className = kind;
+    part.textContent = text;
+    line.append(part);
+  }
+  line.firstChild.style.transform = `scaleX(${share})`;
+  line.title = name;
+  return line;
+}
+
+function list(id, rows, none) {
+  if (!rows.length) {
+    rows = [row(none, "", 0)];
+    rows[0].classList.add("empty");
+  }
+  at(id).replaceChildren(...rows);
+}
+
+function drawItems(answer) {
+  at("model").textContent = `${answer.model.name}, version ${answer.model.version}`;
+  const best = answer.items.length ? answer.items[0].probability : 1;
+  list("items", answer.items.map((one) => row(one.item, one.probability.toFixed(4), one.probability / best)), "nothing");
+}
+
+function drawSession(view) {
+  list("window", view.window.map((one) => row(one.page, `${one.dwell.toFixed(0)} s`, 0)), "empty");
+  list("history", view.history.map((one) => row(one.page, `${one.dwell.toFixed(0)} s  ε ${one.weight.toFixed(3)}`, one.weight)), "empty");
+  list("bought", view.bought.map((one) => row(one, "", 0)), "nothing the model knows");
+  at("unknown").textContent = view.unknown_pages ? `${view.unknown_pages} of ${view.visits.length} visits passed over: pages unknown to the model` : "";
+}
+
+const EMPTY = { window: [], history: [], bought: [], unknown_pages: 0, visits: [] };
+
+async function view() {
+  try {
+    return await call("GET", path());
+  } catch (error) {
+    if (error.status === 404) return EMPTY;
+    throw error;
+  }
+}
+
+async function refresh() {
+  const query = user() ? `?user=${encodeURIComponent(user())}` : "";
+  drawItems(await call("GET", `${path()}/recommendations${query}`));
+  drawSession(await view());
+}
+
+async function visit(page, extra) {
+  drawItems(await call("POST", `${path()}/visits`, { page, user: user(), event: crypto.randomUUID?.(), ...extra }));
+  drawSession(await view());
+}
+
+async function offer() {
+  const found = await call("GET", `/v1/pages?limit=60&contains=${encodeURIComponent(at("filter").value)}`);
+  at("pages").replaceChildren(...found.pages.map((page) => {
+    const button = document.createElement("button");
+    button.textContent = page;
+    button.dataset.page = page;
+    return button;
+  }));
+}
+
+function fresh() {
+  at("session").value = `web-${Math.random().toString(36).slice(2, 10)}`;
+}
+
+function parsed(text) {
+  return text.split(/[,\n]/).map((part) => part.trim()).filter(Boolean).map((part) => {
+    const [, page, seconds] = /^(.*?)(?::([0-9.]+))?$/.exec(part);
+    return { page, dwell: seconds === undefined ? 1 : Number(seconds) };
+  });
+}
+
+async function replay(steps) {
+  fresh();
+  for (const { page, dwell } of steps) {
+    await visit(page, { dwell });
+    await new Promise((done) => { setTimeout(done, 250); });
+  }
+}
+
+at("pages").addEventListener("click", (event) => {
+  const { page } = event.target.dataset;
+  if (page !== undefined) queue(() => visit(page));
+});
+at("chooser").addEventListener("submit", (event) => { event.preventDefault(); queue(refresh); });
+at("fresh").addEventListener("click", () => { fresh(); queue(refresh); });
+at("filter").addEventListener("input", () => queue(offer));
+at("replayer").addEventListener("submit", (event) => { event.preventDefault(); queue(() => replay(parsed(at("replay").value))); });
+at("again").addEventListener("click", () => queue(async () => replay((await view()).visits)));
+at("token").addEventListener("change", (event) => {
+  sessionStorage.setItem("token", event.target.value);
+  queue(offer);
+  queue(refresh);
+});
+
+fresh();
+queue(offer);
+queue(refresh);

@@ -1,0 +1,204 @@
+"""Charts as inline SVG, written by hand: no script, no font and no file from elsewhere."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+__all__ = ["Axis", "bars", "parallel", "scatter"]
+
+WIDTH, HEIGHT = 760, 320
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A numeric axis from ``low`` to ``high`` with a ``title``; ``log`` needs ``low`` above 0."""
+
+    title: str
+    low: float
+    high: float
+    log: bool = False
+
+    @classmethod
+    def over(cls, title: str, values: Sequence[float], *, log: bool = False) -> "Axis":
+        """Return an axis that holds ``values`` with a little room around."""
+        low, high = min(values), max(values)
+        if log and low > 0:
+            return cls(title, low / 1.1, high * 1.1, log=True)
+        room = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+        return cls(title, low - room, high + room)
+
+    def place(self, value: float) -> float:
+        """Return where ``value`` is, from 0 to 1."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[float]:
+        """Return about five round values within the axis."""
+        if self.log and self.high / self.low > 5:
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            found = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+            found = [value for value in found if self.low <= value <= self.high]
+            return found if len(found) <= 6 else [value for value in found if f"{value:e}"[0] == "1"]
+        rough = (self.high - self.low) / 5
+        scale = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * scale for factor in (1, 2, 5, 10) if factor * scale >= rough)
+        first = math.ceil(self.low / step)
+        return [index * step for index in range(first, math.floor(self.high / step) + 1)]
+
+
+def number(value: Any) -> str:
+    """Return a figure in few characters."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
+        return f"{int(value):,}"
+    return f"{value:.3g}"
+
+
+def scatter(
+    x: Axis,
+    y: Axis,
+    points: Sequence[tuple[float, float, str, str]],
+    line: Sequence[tuple[float, float]] = (),
+    label: str = "",
+) -> str:
+    """Return a chart of points, each (x, y, CSS class, tooltip), and a stepped line over them.
+
+    Parameters
+    ----------
+    x, y
+        The axes; all points lie within.
+    points
+        In the order they are painted.
+    line
+        Corners of the line, x rising.
+    label
+        What the chart shows, for screen readers.
+    """
+    parts = [_open(label, HEIGHT), _frame(x, y)]
+    if line:
+        steps = [f"M{_x(x, line[0][0]):.1f} {_y(y, line[0][1]):.1f}"]
+        steps += [f"H{_x(x, at):.1f}V{_y(y, value):.1f}" for at, value in line[1:]]
+        parts.append(f'<path class="line" d="{"".join(steps)}"/>')
+    parts += [
+        f'<circle class="{kind}" cx="{_x(x, at):.1f}" cy="{_y(y, value):.1f}" r="4">'
+        f"<title>{escape(tip)}</title></circle>"
+        for at, value, kind, tip in points
+    ]
+    return "".join([*parts, "</svg>"])
+
+
+def bars(rows: Sequence[tuple[str, float]], label: str = "") -> str:
+    """Return horizontal bars, one a row (name, share from 0 to 1)."""
+    height, left = 24, 190
+    most = max((value for _, value in rows), default=1) or 1
+    parts = [_open(label, height * len(rows) + 8)]
+    for index, (name, value) in enumerate(rows):
+        y = height * index + 4
+        width = (WIDTH - left - 70) * value / most
+        parts.append(
+            f'<text class="name" x="{left - 8}" y="{y + 15}">{escape(name)}</text>'
+            f'<rect class="bar" x="{left}" y="{y + 2}" width="{max(width, 1):.1f}" height="18" rx="2"/>'
+            f'<text x="{left + width + 6:.1f}" y="{y + 15}">{100 * value:.0f} %</text>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def parallel(columns: Sequence[tuple[str, Sequence[Any], bool]], shades: Sequence[float], tips: Sequence[str]) -> str:
+    """Return parallel coordinates: one axis a column, one line an individual.
+
+    Parameters
+    ----------
+    columns
+        (name, one value for each individual, whether the axis is logarithmic); numbers are placed by value, other
+        values by rank, None (nothing to read) at the foot.
+    shades
+        From 0 (pale, painted first) to 1 for each individual.
+    tips
+        Tooltips.
+    """
+    height, gap = 380, max(84, (WIDTH - 60) // max(len(columns) - 1, 1))
+    width = gap * (len(columns) - 1) + 100
+    top, foot = 58, height - 28
+    places: list[list[float]] = []
+    parts = [
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        'aria-label="parallel coordinates of the genes">'
+    ]
+    axes: list[str] = []
+    for index, (name, values, log) in enumerate(columns):
+        x = 50 + gap * index
+        place, ticks = _scale(values, log)
+        ys = [foot + 14 if value is None else foot - place(value) * (foot - top) for value in values]
+        places.append(ys)
+        axes.append(f'<line class="axis" x1="{x}" y1="{top}" x2="{x}" y2="{foot}"/>')
+        axes += [
+            f'<text class="tick halo" x="{x + 4}" y="{foot - at * (foot - top) + 4:.1f}">{escape(text[:14])}</text>'
+            for at, text in ticks
+        ]
+        # Long names take every second line, so that neighbours do not run into each other.
+        axes.append(f'<text class="head" x="{x}" y="{16 + 18 * (index % 2)}">{escape(name)}</text>')
+    for row in sorted(range(len(shades)), key=lambda row: shades[row]):
+        path = " ".join(f"{50 + gap * index},{ys[row]:.1f}" for index, ys in enumerate(places))
+        shade = shades[row]
+        colour = f"hsl({215 - 190 * shade:.0f} {55 + 30 * shade:.0f}% {72 - 26 * shade:.0f}%)"
+        parts.append(
+            f'<polyline class="way" points="{path}" stroke="{colour}" stroke-opacity="{0.25 + 0.7 * shade:.2f}">'
+            f"<title>{escape(tips[row])}</title></polyline>"
+        )
+    return "".join([*parts, *axes, "</svg>"])
+
+
+def _scale(values: Sequence[Any], log: bool) -> tuple[Callable[[Any], float], list[tuple[float, str]]]:
+    """Return where a value is on its axis, from 0 to 1, and the ticks."""
+    present = [value for value in values if value is not None]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        names = sorted(set(map(str, present)))
+        at = {name: index / max(len(names) - 1, 1) for index, name in enumerate(names)}
+        return (lambda value: at[str(value)]), [(place, name) for name, place in at.items()]
+    numbers: list[float] = sorted(set(present))
+    if len(numbers) > 8:
+        axis = Axis("", numbers[0], numbers[-1], log and numbers[0] > 0)
+        ticks = [numbers[0], *_inner(axis), numbers[-1]]
+        return axis.place, [(axis.place(tick), number(tick)) for tick in ticks]
+    ranks = {value: index / max(len(numbers) - 1, 1) for index, value in enumerate(numbers)}
+    return (lambda value: ranks[value]), [(place, number(value)) for value, place in ranks.items()]
+
+
+def _inner(axis: Axis) -> list[float]:
+    """Return the ticks of an axis that do not crowd its ends."""
+    return [tick for tick in axis.ticks() if 0.06 < axis.place(tick) < 0.94]
+
+
+def _open(label: str, height: int) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">'
+
+
+def _x(axis: Axis, value: float) -> float:
+    return LEFT + axis.place(value) * (WIDTH - LEFT - RIGHT)
+
+
+def _y(axis: Axis, value: float) -> float:
+    return HEIGHT - BOTTOM - axis.place(value) * (HEIGHT - TOP - BOTTOM)
+
+
+def _frame(x: Axis, y: Axis) -> str:
+    """Return grid, ticks and titles of two axes."""
+    parts = []
+    for tick in y.ticks():
+        at = _y(y, tick)
+        parts.append(f'<line class="grid" x1="{LEFT}" y1="{at:.1f}" x2="{WIDTH - RIGHT}" y2="{at:.1f}"/>')
+        parts.append(f'<text class="tick end" x="{LEFT - 6}" y="{at + 4:.1f}">{number(tick)}</text>')
+    for tick in x.ticks():
+        at = _x(x, tick)
+        parts.append(f'<text class="tick middle" x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}">{number(tick)}</text>')
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    parts.append(f'<text class="middle" x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}">{escape(x.title)}</text>')
+    parts.append(
+        f'<text class="middle" transform="rotate(-90 14 {middle:.0f})" x="14" y="{middle:.0f}">{escape(y.title)}</text>'
+    )
+    return "".join(parts)

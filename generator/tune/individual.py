@@ -1,0 +1,233 @@
+"""One individual in a worker: its data cut to its window, its net generated, trained and ranked on valid.h5."""
+
+import hashlib
+import math
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from generator.codegen import generate, generate_text
+from generator.data.blobs import Split
+from generator.data.windows import rewindow
+from generator.errors import DataError, TrainingError
+from generator.evaluate.evaluate import evaluate
+from generator.evaluate.metrics import HEADLINES
+from generator.evaluate.model import Model
+from generator.onnxgraph.parse import BLOBS, parameter_shapes, parse
+from generator.spec import Spec
+from generator.train.loop import train
+
+__all__ = [
+    "Cut",
+    "Job",
+    "Score",
+    "check_data",
+    "cut",
+    "cut_name",
+    "latency",
+    "rank",
+    "rows_in",
+    "seed_of",
+    "size",
+    "trained_as",
+    "work",
+]
+
+SPLITS = ("train.h5", "valid.h5")
+VOCABULARIES = ("pages.txt", "items.txt")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Data to be cut anew: the folder of `drn sessions`, the folder to make, and a spec with the sizes."""
+
+    source: Path
+    target: Path
+    spec: Spec
+
+
+def cut_name(spec: Spec) -> str:
+    """Return what the blobs of a spec's data depend on, as the name of a folder."""
+    return f"w{spec.window}-h{spec.history}-b{spec.bought}-{spec.loss}"
+
+
+def cut(job: Cut) -> int:
+    """Make the data folder ``job.target``, whole or not at all; return its number of training rows.
+
+    Raises
+    ------
+    DataError
+        The data do not fit the spec.
+    """
+    if not job.target.is_dir():
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=job.target.parent, prefix=".cut-") as name:
+            beside = Path(name) / "data"
+            beside.mkdir()
+            for split in SPLITS:
+                rewindow(job.source / split, beside / split, job.spec)
+            for vocabulary in VOCABULARIES:
+                shutil.copyfile(job.source / vocabulary, beside / vocabulary)
+            beside.rename(job.target)
+    return rows_in(job.target)
+
+
+def rows_in(folder: Path) -> int:
+    """Return the number of training rows of a folder `cut` made; 0 if it is not there yet."""
+    if not folder.is_dir():
+        return 0
+    with Split(folder / "train.h5") as split_file:
+        return split_file.rows
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training: of ``spec`` on ``data`` in the folder ``run``, up to iteration ``until``, going on from ``since``."""
+
+    spec: Spec
+    data: Path
+    run: Path
+    since: int
+    until: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a training came to: the metrics on valid.h5 by HEADLINES, the number of parameters, the seconds it took."""
+
+    metrics: dict[str, float]
+    size: int
+    seconds: float
+
+
+def rank(job: Job) -> Score:
+    """Generate, train and evaluate an individual; the same job gives the same bits on one machine.
+
+    What an earlier rung left in ``job.run`` is gone on with; if it is not there any more, training starts anew and
+    comes to the same weights.
+
+    Raises
+    ------
+    DataError, ModelError, TrainingError
+        As `train` and `evaluate`; a net that diverges is a TrainingError.
+    """
+    spec, start = job.spec, time.perf_counter()
+    state = job.run / "snapshots" / f"{spec.name}_iter_{job.since}.solverstate"
+    goes_on = job.since > 0 and state.is_file()
+    if not goes_on:
+        shutil.rmtree(job.run, ignore_errors=True)
+    result = train(spec, job.data, job.run, resume=state if goes_on else False, threads=1, until=job.until)
+    if result.model is None:
+        raise TrainingError(f"a signal ({result.signal}) stopped the training")
+    report = evaluate({"individual": Model(result.model, threads=1)}, job.data, split="valid", replicates=0)
+    metrics = {name: report.methods[0].metrics[name].value for name in HEADLINES}
+    return Score(metrics, size(spec), round(time.perf_counter() - start, 4))
+
+
+def size(spec: Spec) -> int:
+    """Return the number of parameters of a spec's net."""
+    graph = parse(generate_text(spec, ["onnx"])["model.onnxtxt"], "model.onnxtxt")
+    return sum(math.prod(shape) for shape in parameter_shapes(graph).values())
+
+
+def latency(spec: Spec, calls: int = 200) -> float:
+    """Return the milliseconds of one recommendation on one thread: the least median of five blocks of ``calls``/5.
+
+    It depends on the graph alone, so the weights are the initial ones. Measure it while nothing else runs.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    content = generate(spec, ["onnx", "binary"], init=0)["model.onnx"]
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    feed = {
+        one.name: np.ones((1, one.shape[1]), np.float32 if one.type == "tensor(float)" else np.int64)
+        for one in session.get_inputs()
+        if one.name in BLOBS
+    }
+    medians = []
+    for _ in range(5):
+        block = []
+        for _ in range(calls // 5):
+            start = time.perf_counter()
+            session.run(["top_item", "top_probability"], feed)
+            block.append(time.perf_counter() - start)
+        medians.append(float(np.median(block)))
+    return 1e3 * min(medians)
+
+
+def seed_of(seed: int, spec_hash: str) -> int:
+    """Return the solver.random_seed of an individual, 0..2**31-1, from the run's seed and its genome's hash."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{spec_hash}".encode()).digest()[:4], "big") >> 1
+
+
+def trained_as(spec: Spec, seed: int, rows: int, epochs: float | None) -> Spec:
+    """Return the spec an individual is trained as: its seed, its iterations, no snapshots before the end.
+
+    Parameters
+    ----------
+    spec
+        The genome's spec.
+    seed
+        As `seed_of`.
+    rows
+        Training rows.
+    epochs
+        Passes over them; None: the spec's own max_iter.
+    """
+    solver = spec.solver
+    wanted = solver.max_iter if epochs is None else round(epochs * rows / (solver.batch_size * solver.iter_size))
+    iterations = min(max(wanted, 1), 2**31 - 1)
+    return spec.model_copy(
+        update={
+            "solver": solver.model_copy(
+                update={
+                    "random_seed": seed,
+                    "max_iter": iterations,
+                    "snapshot": iterations,
+                    "test_interval": iterations,
+                }
+            )
+        }
+    )
+
+
+def work(spec: Spec) -> float:
+    """Return roughly the multiplications of a spec's training, to begin the longest jobs first."""
+    solver = spec.solver
+    widths = [
+        spec.rnn.widths if spec.rnn and spec.has_rnn else [],
+        spec.fnn.widths if spec.fnn and spec.has_fnn else [],
+    ]
+    states = spec.window + 1
+    hidden = states * sum(2 * width * width for width in widths[0]) + sum(width * width for width in widths[1])
+    outputs = spec.items * sum(each[-1] for each in widths if each) * (states if spec.loss == "every" else 1)
+    return float(solver.max_iter * solver.batch_size * solver.iter_size * (hidden + outputs))
+
+
+def check_data(data: Path) -> None:
+    """Refuse a data folder that has nothing to measure an individual on.
+
+    Raises
+    ------
+    DataError
+        train.h5 or valid.h5 is absent, or valid.h5 has no session.
+    """
+    if not (data / "train.h5").is_file():
+        raise DataError(f"{data / 'train.h5'}: there is none; write it by: drn sessions LOG --spec SPEC -o {data}")
+    if not (data / "valid.h5").is_file():
+        raise DataError(
+            f"{data / 'valid.h5'}: there is none, and individuals are measured on the validation split; hold one out "
+            "by: drn sessions ... --valid-share 0.1"
+        )
+    with Split(data / "valid.h5") as split_file:
+        if not split_file.rows:
+            raise DataError(
+                f"{data / 'valid.h5'}: it has no session, so there is nothing to measure individuals on; hold more out "
+                "by: drn sessions ... --valid-share"
+            )

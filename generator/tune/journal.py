@@ -1,0 +1,137 @@
+"""The journal of a run: JSON lines, each on the disk before its result is used, so that a kill loses none."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from generator.errors import TrainingError
+
+__all__ = ["Journal"]
+
+FORMAT = 1
+
+
+class Journal:
+    """An append-only file of what a run has found out.
+
+    Its first line says of which run it is. ``result`` lines hold what became of an individual at a rung, ``latency``
+    lines a measured latency, ``generation`` lines that a generation was begun. Each bears the seconds spent so far.
+
+    Parameters
+    ----------
+    path
+        The file; made, or with ``resume`` gone on with. One process at a time may hold it.
+    identity
+        What the results depend on, by name, as JSON values: space, seed, data, ...
+    resume
+        Whether to go on with the file.
+
+    Attributes
+    ----------
+    results
+        Result lines by spec hash and rung.
+    latencies
+        Latency in milliseconds by spec hash.
+    begun
+        Generations begun.
+    seconds
+        Wall time spent up to the last line.
+
+    Raises
+    ------
+    TrainingError
+        The file is there and ``resume`` was not asked for, is of another run, is held by another process, or broken.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self.results: dict[tuple[str, int], dict[str, Any]] = {}
+        self.latencies: dict[str, float] = {}
+        self.begun: set[int] = set()
+        self.seconds = 0.0
+        if path.exists() and path.stat().st_size and not resume:
+            raise TrainingError(f"{path}: holds a run already; go on with --resume, or take another folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("r+b" if path.exists() else "w+b")
+        try:
+            self._lock()
+            self._read(json.loads(json.dumps(identity)))
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise TrainingError(f"{self.path}: another drn tune is at work in this folder") from None
+
+    def _read(self, identity: dict[str, Any]) -> None:
+        """Take in the lines; cut one that a kill tore."""
+        content = self._stream.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._stream.truncate(len(whole))
+        self._stream.seek(len(whole))
+        if not whole:
+            self._append({"format": FORMAT, "identity": identity})
+            return
+        number = 0
+        try:
+            for number, line in enumerate(whole.splitlines(), 1):
+                record = json.loads(line)
+                if number == 1:
+                    self._same(record, identity)
+                else:
+                    self._take(record)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TrainingError(f"{self.path}:{number}: not a line of a journal of drn tune: {error!r}") from None
+
+    def _same(self, record: dict[str, Any], identity: dict[str, Any]) -> None:
+        if record["format"] != FORMAT:
+            raise TrainingError(f"{self.path}: is of format {record['format']}; this drn reads {FORMAT}")
+        before = record["identity"]
+        changed = [key for key in {**identity, **before} if before.get(key) != identity.get(key)]
+        if changed:
+            raise TrainingError(
+                f"{self.path}: is the journal of another search: {', '.join(changed)} differ; resume with the plan, "
+                "data and seed it was begun with (the budget may change), or take another folder"
+            )
+
+    def _take(self, record: dict[str, Any]) -> None:
+        self.seconds = max(self.seconds, float(record["seconds"]))
+        kind = record["kind"]
+        if kind == "result":
+            self.results[record["hash"], record["rung"]] = record
+        elif kind == "latency":
+            self.latencies[record["hash"]] = record["milliseconds"]
+        elif kind == "generation":
+            self.begun.add(record["generation"])
+        else:
+            raise ValueError(f"kind {kind}")
+
+    def add(self, kind: str, seconds: float, **fields: Any) -> dict[str, Any]:
+        """Append a line, and return it as it will be read back."""
+        record: dict[str, Any] = json.loads(json.dumps({"kind": kind, "seconds": round(seconds, 3), **fields}))
+        self._append(record)
+        self._take(record)
+        return record
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        self._stream.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()

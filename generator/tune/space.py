@@ -1,0 +1,212 @@
+"""A search space: genes over a fixed spec, and the proof that it holds no invalid spec."""
+
+import copy
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from generator.errors import SpecError
+from generator.spec import Spec
+from generator.spec.findings import Finding, Path, Place
+from generator.spec.rules import broken_rules
+from generator.spec.schema import field_of
+from generator.tune.genes import Gene, Listing
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+__all__ = ["Space", "flaws"]
+
+MOST = 4096  # combinations of genes that a rule may read together, checked one by one; of more, as many at random
+
+
+@dataclass(frozen=True)
+class Space:
+    """Genes by the field of the spec they are of, and the fixed part as plain YAML values."""
+
+    fixed: Mapping[str, Any]
+    genes: Mapping[str, Gene]
+
+    def parameters(self) -> "dict[str, BaseDistribution]":
+        """Return what a sampler draws, by parameter."""
+        return {
+            parameter: distribution
+            for name, gene in self.genes.items()
+            for parameter, distribution in gene.parameters(name).items()
+        }
+
+    def express(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the value of each gene of a drawn genome, by field."""
+        return {name: gene.express(name, drawn) for name, gene in self.genes.items()}
+
+    def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the spec with the genes at ``values`` as plain YAML values, unchecked."""
+        plain: dict[str, Any] = copy.deepcopy(dict(self.fixed))
+        for name, value in values.items():
+            *path, last = name.split(".")
+            section = plain
+            for step in path:
+                if not isinstance(section.get(step), dict):
+                    section[step] = {}
+                section = section[step]
+            section[last] = copy.deepcopy(value)
+        return plain
+
+    def spec(self, values: Mapping[str, Any]) -> Spec:
+        """Return the spec with the genes at ``values``.
+
+        A section that its net does not read is left out, so that genes which have no say do not tell specs apart.
+
+        Raises
+        ------
+        SpecError
+            The spec does not hold; `flaws` finds that beforehand unless there are very many combinations.
+        """
+        plain = self.plain(values)
+        unread = {"fnn": "rnn", "rnn": "fnn"}.get(plain.get("net", ""))
+        if unread:
+            plain.pop(unread, None)
+        try:
+            return Spec.model_validate(plain)
+        except ValueError as error:
+            seen = ", ".join(f"{name} = {value}" for name, value in values.items())
+            raise SpecError(f"the search space holds a spec that does not hold: {seen}: {error}") from error
+
+    def readable(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a drawn genome by parameter, choices by value; None for what its list is too short to read."""
+        found: dict[str, Any] = {}
+        for name, gene in self.genes.items():
+            value = gene.express(name, drawn)
+            if isinstance(gene, Listing):
+                found[f"{name}.length"] = len(value)
+                found |= {f"{name}[{i}]": value[i] if i < len(value) else None for i in range(gene.longest)}
+            else:
+                found[name] = value
+        return found
+
+
+def flaws(space: Space, place: Callable[[Path], Place], gene_place: Callable[[str], Place]) -> list[Finding]:
+    """Return what makes specs of ``space`` invalid, each gene or fixed field to blame once for each rule.
+
+    Bounds of single fields are checked at the extremes of each gene, rules between fields at all combinations of the
+    extremes of the genes that rules read.
+
+    Parameters
+    ----------
+    space
+        The space.
+    place
+        Where a field of the fixed part was written.
+    gene_place
+        Where a gene was written.
+    """
+    found: dict[tuple[str, str], Finding] = {}
+    for values in _assignments(space):
+        for finding in _broken(space, values, place, gene_place):
+            # The same rule broken by other numbers is the same flaw.
+            found.setdefault((finding.place.text, re.sub(r"[0-9.]+|\(where.*", "", finding.message)), finding)
+    return list(found.values())
+
+
+def _assignments(space: Space) -> Iterator[dict[str, Any]]:
+    """Yield the combinations of values to check."""
+    extremes = {name: gene.extremes() for name, gene in space.genes.items()}
+    first = {name: values[0] for name, values in extremes.items()}
+    yield first
+    for name, values in extremes.items():
+        yield from ({**first, name: value} for value in values[1:])
+    coupled = [name for name in space.genes if any(_holds(name, path) for path in _read_by_rules(space.plain(first)))]
+    count = 1
+    for name in coupled:
+        count *= len(extremes[name])
+    if count <= MOST:
+        combinations: Iterator[tuple[Any, ...]] = product(*(extremes[name] for name in coupled))
+    else:
+        draw = random.Random(0)  # noqa: S311 - which combinations are checked is no secret
+        combinations = (tuple(draw.choice(extremes[name]) for name in coupled) for _ in range(MOST))
+    for combination in combinations:
+        yield {**first, **dict(zip(coupled, combination, strict=True))}
+
+
+def _holds(gene: str, path: str) -> bool:
+    """Say whether ``gene`` sets the field ``path``, as itself or as a section around it."""
+    return path == gene or path.startswith(f"{gene}.")
+
+
+def _read_by_rules(plain: dict[str, Any]) -> set[str]:
+    """Return the fields that rules between fields read."""
+    read: set[str] = set()
+
+    def field(path: str) -> object:
+        read.add(path)
+        return field_of(plain, path)
+
+    # A rule stops at the first field that is absent: sections of their own make all of them present.
+    plain = {**plain, "rnn": plain.get("rnn") or {"widths": []}, "fnn": plain.get("fnn") or {"widths": []}}
+    try:
+        list(broken_rules(field))
+    except (TypeError, KeyError, AttributeError):  # a value of the wrong type, reported by its field
+        return {"net", "loss", "rnn.layers", "rnn.widths", "fnn.layers", "fnn.widths"}
+    return read
+
+
+def _broken(
+    space: Space, values: Mapping[str, Any], place: Callable[[Path], Place], gene_place: Callable[[str], Place]
+) -> Iterator[Finding]:
+    """Yield what is wrong with one spec of the space, at the gene to blame, or else at the fixed field."""
+    from pydantic import ValidationError
+
+    from generator.spec.dump import json_schema
+    from generator.spec.findings import dotted
+    from generator.spec.words import field_error
+
+    plain = space.plain(values)
+    try:
+        Spec.model_validate(plain)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    else:
+        return
+    wrong = set()
+    for each in errors:
+        if path := each["loc"]:
+            name = dotted(path)
+            wrong.add(name)
+            message = field_error(each, json_schema())
+            gene = _blamed(space, [name])
+            if gene is None:
+                yield Finding(place(path), name, message)
+            else:
+                yield Finding(gene_place(gene), f"search.{gene}", _with(message, name, gene))
+
+    def field(path: str) -> object:
+        if any(
+            path == name or name.startswith((f"{path}.", f"{path}[")) or path.startswith(f"{name}.") for name in wrong
+        ):
+            raise LookupError(path)
+        return field_of(plain, path)
+
+    for paths, message in broken_rules(field):
+        gene = _blamed(space, paths)
+        if gene is None:
+            yield Finding(place(tuple(paths[0].split("."))), paths[0], message)
+            continue
+        others = {name: values[name] for name in values if any(_holds(name, path) for path in paths)}
+        seen = ", ".join(f"{name} = {value}" for name, value in others.items())
+        yield Finding(gene_place(gene), f"search.{gene}", f"{paths[0]}: {message} (where {seen})")
+
+
+def _with(message: str, name: str, gene: str) -> str:
+    return message if name == gene else f"{name}: {message}"
+
+
+def _blamed(space: Space, paths: "list[str] | tuple[str, ...]") -> str | None:
+    """Return the gene that sets the first of ``paths`` which a gene sets."""
+    for path in paths:
+        for gene in space.genes:
+            if _holds(gene, path) or path.startswith(f"{gene}["):
+                return gene
+    return None

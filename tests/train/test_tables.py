@@ -1,0 +1,119 @@
+"""Tables updated where a batch touches them, against SGD over all rows written down plainly in double precision."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_solver import Settings
+
+from generator.train.parameters import Dense, Multipliers
+from generator.train.rows import sum_rows
+from generator.train.solver import Rule, clip_factor
+from generator.train.tables import Table
+
+ROWS, WIDTH = 6, 3
+
+
+def plain_update(kind: str, w: Any, v: Any, g: Any, rate: float, momentum: float) -> None:
+    """One update of every row, as Caffe's solvers write it."""
+    if kind == "AdaGrad":
+        v += g**2
+        w -= rate * g / (np.sqrt(v) + 1e-8)
+        return
+    old = v.copy()
+    v *= momentum
+    v += rate * g
+    w -= v if kind == "SGD" else (1 + momentum) * v - momentum * old
+
+
+touches = st.lists(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=5), min_size=1, max_size=25)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    touches=touches,
+    kind=st.sampled_from(["SGD", "Nesterov", "AdaGrad"]),
+    momentum=st.sampled_from([0.0, 0.5, 0.875]),
+    iter_size=st.sampled_from([1, 2, 3]),
+    clip=st.sampled_from([-1.0, 0.75]),
+    seed=st.integers(0, 9),
+)
+def test_rows_end_where_an_update_of_all_rows_leads(
+    touches: list[list[int]], kind: str, momentum: float, iter_size: int, clip: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rule = Rule(Settings(type=kind, momentum=momentum))
+    start = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    table = Table(start.copy(), [np.zeros_like(start)], rule, Multipliers(lr=0.5), iter_size=iter_size)
+    w, v = start.astype(np.float64), np.zeros((ROWS, WIDTH))
+    updates = [touches[i : i + iter_size] for i in range(0, len(touches) - iter_size + 1, iter_size)]
+    for iteration, batches in enumerate(updates):
+        rate = 0.25 / (1 + iteration)
+        dense = np.zeros((ROWS, WIDTH))
+        for ids in batches:
+            values = rng.standard_normal((len(ids), WIDTH)).astype(np.float32)
+            np.add.at(dense, ids, values)
+            table.settle(np.unique(ids), iteration)
+            # The forward pass sees these rows: they are where training of all rows has them.
+            np.testing.assert_allclose(table.weight[ids], w[ids], rtol=1e-5, atol=1e-5)
+            table.add((np.array(ids), values))
+        assert table.squares() == pytest.approx((dense**2).sum(), rel=1e-4)
+        scale = clip_factor(float((dense**2).sum()), clip) / iter_size
+        table.update(iteration, rate, scale)
+        plain_update(kind, w, v, dense * scale, 0.5 * rate, momentum)
+    table.flush(len(updates))
+    np.testing.assert_allclose(table.weight, w, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(table.histories[0], v, rtol=1e-5, atol=1e-6)
+    assert not table.behind(len(updates))
+
+
+def test_wide_tables_are_updated_in_blocks() -> None:
+    rng = np.random.default_rng(0)
+    rule = Rule(Settings())
+    start = rng.standard_normal((500, 100)).astype(np.float32)
+    ids = rng.integers(0, 500, 800)
+    values = rng.standard_normal((800, 100)).astype(np.float32)
+    table = Table(start.copy(), [np.zeros_like(start)], rule, Multipliers())
+    table.add((ids, values))
+    table.update(0, 0.5, 1.0)
+    dense = np.zeros((500, 100))
+    np.add.at(dense, ids, values)
+    np.testing.assert_allclose(table.weight, start - 0.5 * dense, rtol=1e-4, atol=1e-5)
+
+
+def test_dense_takes_rows_too() -> None:
+    # A tied table: the graph writes one part of the gradient, rows are the other.
+    weight = np.zeros((4, 2), np.float32)
+    dense = Dense(weight, [np.zeros_like(weight)], Rule(Settings()), Multipliers())
+    dense.gradient[:] = 1.0
+    dense.add((np.array([2, 0, 2]), np.full((3, 2), 3.0, np.float32)))
+    dense.update(0, 1.0, 1.0)
+    assert weight[:, 0].tolist() == [-4.0, -1.0, -7.0, -1.0]
+
+
+def test_dense_without_a_written_gradient_starts_from_zero() -> None:
+    weight = np.zeros((3, 2), np.float32)
+    dense = Dense(weight, [np.zeros_like(weight)], Rule(Settings(momentum=0.0)), Multipliers(), written=False)
+    for iteration in range(2):
+        dense.add((np.array([1]), np.ones((1, 2), np.float32)))
+        dense.update(iteration, 1.0, 1.0)
+    assert weight[:, 0].tolist() == [0.0, -2.0, 0.0]
+
+
+def test_decay_and_adam_need_all_rows() -> None:
+    assert Table.fits(Rule(Settings()), Multipliers())
+    assert Table.fits(Rule(Settings(type="AdaGrad")), Multipliers())
+    assert not Table.fits(Rule(Settings()), Multipliers(decay=0.01))
+    assert not Table.fits(Rule(Settings(type="Adam")), Multipliers())
+
+
+@given(ids=st.lists(st.integers(0, 40), min_size=1, max_size=60))
+def test_sums_by_id(ids: list[int]) -> None:
+    values = np.arange(2 * len(ids), dtype=np.float32).reshape(-1, 2)
+    distinct, sums = sum_rows(np.array(ids), values)
+    expected = np.zeros((41, 2), np.float32)
+    np.add.at(expected, ids, values)
+    assert distinct.tolist() == sorted(set(ids))
+    assert np.array_equal(sums, expected[distinct])
