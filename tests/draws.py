@@ -11,8 +11,9 @@ WIDTHS = st.lists(st.integers(1, 6), min_size=1, max_size=3)
 
 
 @st.composite
-def specs(draw: st.DrawFn, **fixed: Any) -> Spec:
-    net = draw(st.sampled_from(["fnn", "rnn", "combined"]))
+def specs(draw: st.DrawFn, dropout: bool = False) -> Spec:
+    """A spec; with ``dropout`` one that drops half in training, and so has a recurrent net."""
+    net = draw(st.sampled_from(["rnn", "combined"] if dropout else ["fnn", "rnn", "combined"]))
     values: dict[str, Any] = {
         "name": "drawn",
         "net": net,
@@ -24,9 +25,14 @@ def specs(draw: st.DrawFn, **fixed: Any) -> Spec:
     if net != "fnn":
         history = draw(st.one_of(st.just(0), st.integers(1, 5)))
         values["rnn"] = {"window": draw(st.integers(1, 4)), "widths": draw(WIDTHS), "history": history}
+        head: dict[str, Any] = {name: draw(st.booleans()) for name in ("tied", "projection", "skip")}
+        if head["tied"]:
+            values["pages"] = values["items"]
+            head["projection"] |= values["rnn"]["widths"][0] != values["rnn"]["widths"][-1]
+        values["head"] = head | {"dropout": 0.5 if dropout else 0.0}
     if net != "rnn":
         values["fnn"] = {"bought": draw(st.integers(1, 4)), "widths": draw(WIDTHS)}
-    return Spec.model_validate(values | fixed)
+    return Spec.model_validate(values)
 
 
 def blobs(spec: Spec, batch: int, seed: int) -> dict[str, np.ndarray]:

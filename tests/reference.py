@@ -17,13 +17,36 @@ def logits(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.
             g = torch.relu(g @ weights[f"fnn{k}_weight"].T + weights[f"fnn{k}_bias"])
         z = z + (g @ weights["output_fnn_weight"].T)[:, None]
     if spec.has_rnn:
-        z = z + _states(spec, weights, blobs) @ weights["output_rnn_weight"].T
+        table = weights["page_embedding" if spec.head.tied else "output_rnn_weight"]
+        z = z + _outputs(spec, weights, blobs) @ table.T
     return z
 
 
-def _states(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
+def _outputs(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the output's table multiplies at every state: the topmost layer, or A·h + S·x."""
+    visit = weights["page_embedding"][blobs["page"]]
+    # Dropout is given as masks over the states, time-major: 0 or 1 / (1 - ratio).
+    visit = visit * _by_state(blobs.get("visit_dropout"), spec)
+    top = _states(spec, weights, blobs, visit)
+    if "top_dropout" in blobs:
+        mask = _by_state(blobs["top_dropout"], spec) if spec.loss == "every" else blobs["top_dropout"][:, None]
+        top = top * mask
+    if spec.head.projection:
+        top = top @ weights["projection_weight"].T
+    if spec.head.skip:
+        top = top + (visit * (blobs["page"] > 0)[..., None].to(visit.dtype)) @ weights["skip_weight"].T
+    return top
+
+
+def _by_state(mask: torch.Tensor | None, spec: Spec) -> torch.Tensor | float:
+    return 1.0 if mask is None else mask.reshape(spec.window, -1, mask.shape[-1]).transpose(0, 1)
+
+
+def _states(
+    spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor], visit: torch.Tensor
+) -> torch.Tensor:
     table = weights["page_embedding"]
-    inputs = [(table[blobs["page"][:, t]], blobs["page"][:, t] > 0) for t in range(spec.window)]
+    inputs = [(visit[:, t], blobs["page"][:, t] > 0) for t in range(spec.window)]
     if spec.history:
         bag = (blobs["history_weight"][..., None] * table[blobs["history_page"]]).sum(1)
         inputs.insert(0, (bag, (blobs["history_page"] > 0).any(1)))

@@ -17,10 +17,10 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 LEVELS = 3  # price levels of items and of users
-SHORTEST, LONGEST = 4, 24  # pages of a session
+SHORTEST, LONGEST = 4, 20  # pages of a session
 RELATED = 6  # similar products a product page links to
 CARRIED = 5  # brands a category carries; there are as many brands as categories
-ZIPF = 0.8  # the r-th item of a category draws r**-ZIPF of its interest
+ZIPF = 1.0  # the r-th item of a category draws r**-ZIPF of its interest
 TASTE = 0.15  # Dirichlet parameter of a user's taste over categories
 OFFER = 0.8  # share of sessions from home that follow a product the home page puts forward
 PRICE = 1.0  # interest falls by exp(-PRICE) with each price level between user and item
@@ -75,17 +75,17 @@ _GRAPH: Floats = (ACTIONS.cumsum(2).reshape(-1, len(Action)) + np.arange(2 * len
 _KIND = np.array([Kind.HOME, Kind.SEARCH, Kind.CATEGORY, Kind.ITEM, Kind.ITEM, Kind.ITEM, Kind.CART])  # after an Action
 _FIXED_PAGE = np.array([0, 1, -1, -1, -1, -1, 2])  # page id after an Action
 _ENTRANCES = (Kind.HOME, Kind.SEARCH, Kind.OFFER)
-FROM_HOME = 0.65  # share of sessions that start on the home page, the others on search
+FROM_HOME = 0.75  # share of sessions that start on the home page, the others on search
 DRIFT = 0.25  # chance, at each product, that the intent turns from browsing to comparing
 
 # Log-odds that a look at a product adds to buying it, by the way it was reached.
 REACHED = {
-    "searched": 2.5,  # the first product after a search
-    "browsed": -1.0,  # the first product after the home page
-    "compared": 0.3,  # from the page of a similar product
-    "returned": 1.5,  # A, another product, then back to A
-    "reopened": -2.5,  # A, a page that is no product, then A again
-    "carted": 3.5,  # the cart follows
+    "searched": 1.5,  # the first product after a search
+    "browsed": -0.5,  # the first product after the home page
+    "compared": 0.0,  # from the page of a similar product
+    "returned": 1.0,  # A, another product, then back to A
+    "reopened": -1.5,  # A, a page that is no product, then A again
+    "carted": 3.0,  # the cart follows
 }
 
 
@@ -262,7 +262,7 @@ class Walks:
 def walk(user: Ints, catalogue: Catalogue, rng: np.random.Generator) -> Walks:
     """Walk the sessions of ``user`` (S,), numbers 0, 1, ..., through the page graph: step t of all of them at once."""
     sessions = len(user)
-    length = np.minimum(SHORTEST + rng.negative_binomial(3, 0.27, sessions), LONGEST)
+    length = np.minimum(SHORTEST + rng.negative_binomial(3, 0.33, sessions), LONGEST)
     longest = np.argsort(-length, kind="stable")  # longest first: those still walking are a prefix
     walking = sessions - np.searchsorted(np.sort(length), np.arange(LONGEST), side="right")
 

@@ -33,8 +33,8 @@ SPREAD = 0.9  # sigma of the log dwell
 
 # Log-odds of buying a product, beside the way it was reached.
 WEIGHTS = REACHED | {
-    "recent": 1.0,  # times exp(-age / RECENCY) for each look, age in pages before the end
-    "parting": -2.5,  # the session ends on it: the last look did not convince
+    "recent": 2.5,  # times exp(-age / RECENCY) for each look, age in pages before the end
+    "parting": -3.0,  # the session ends on it: the last look did not convince
     "dwell": 0.8,  # for each standard deviation of the log dwell of each look
     "complement": 3.0,  # it goes with one of the newest purchases
     "brand": 2.0,  # of the brand of one of the newest purchases

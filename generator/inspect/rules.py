@@ -228,10 +228,6 @@ def _argmax(layer: Message, bottoms: list[Shape]) -> list[Shape]:
     return [(whole[0], 1 + param.out_max_val, param.top_k, *[1] * (len(whole) - 3))]
 
 
-def _loss(layer: Message, bottoms: list[Shape]) -> list[Shape]:
-    return [(), bottoms[0]][: len(layer.top)]
-
-
 def _nothing(_layer: Message, _bottoms: list[Shape]) -> list[Shape]:
     return []
 
@@ -261,7 +257,8 @@ KINDS = {
     "Silence": Kind(_SOME, (0, 0), _nothing),
     "Slice": Kind(_ONE, _SOME, _slice),
     "Softmax": Kind(_ONE, _ONE, _softmax),
-    "SoftmaxWithLoss": Kind((2, 3), (0, 2), _loss),
+    # Caffe 1.0 fails on the second top that its header allows.
+    "SoftmaxWithLoss": Kind((2, 3), _ONE, lambda _layer, _bottoms: [()]),
     "TanH": Kind(_ONE, _ONE, _same),
     "Threshold": Kind(_ONE, _ONE, _same),
     "Tile": Kind(_ONE, _ONE, _tile),

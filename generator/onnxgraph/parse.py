@@ -4,10 +4,11 @@ from onnx import ModelProto, checker, parser
 
 from generator.errors import ModelError
 
-__all__ = ["BLOBS", "parameter_shapes", "parse"]
+__all__ = ["BLOBS", "MASKS", "parameter_shapes", "parse"]
 
-# Graph inputs that are data; every other graph input is a parameter.
+# Graph inputs that are data or dropout masks; every other graph input is a parameter.
 BLOBS = ("page", "history_page", "history_weight", "bought", "bought_weight", "label")
+MASKS = ("visit_dropout", "top_dropout")
 
 
 def parse(text: str, name: str) -> ModelProto:
@@ -34,5 +35,5 @@ def parameter_shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
     return {
         info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
         for info in model.graph.input
-        if info.name not in BLOBS
+        if info.name not in (*BLOBS, *MASKS)
     }

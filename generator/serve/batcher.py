@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Generic, TypeVar
 
 __all__ = ["Batcher", "OverloadError"]
@@ -61,9 +62,9 @@ class Batcher(Generic[T, R]):
             self._idle -= 1
             loop = asyncio.get_running_loop()
             running = loop.run_in_executor(self._executor, self._work, [item for item, _ in batch])
-            running.add_done_callback(lambda done, batch=batch: self._end(done, batch))
+            running.add_done_callback(partial(self._end, batch))
 
-    def _end(self, done: "asyncio.Future[Sequence[R | Exception]]", batch: list[tuple[T, "asyncio.Future[R]"]]) -> None:
+    def _end(self, batch: list[tuple[T, "asyncio.Future[R]"]], done: "asyncio.Future[Sequence[R | Exception]]") -> None:
         self._idle += 1
         failure = done.exception()
         results = [failure] * len(batch) if failure else done.result()
@@ -73,5 +74,5 @@ class Batcher(Generic[T, R]):
             if isinstance(result, BaseException):
                 future.set_exception(result)
             else:
-                future.set_result(result)  # type: ignore[arg-type]  # the failures went the other way
+                future.set_result(result)
         self._begin()

@@ -1,6 +1,6 @@
 """What Prometheus may ask."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -12,6 +12,7 @@ class Metrics:
     """The counters of one server, in a registry of its own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the moments counters began are noise
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "drn_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry

@@ -10,7 +10,7 @@ import pymongo
 import pymongo.errors
 import pymongo.uri_parser
 from pymongo import ASCENDING, UpdateOne
-from pymongo.errors import BulkWriteError, ConfigurationError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from generator.serve.sessions import KEPT_PURCHASES, KEPT_VISITS, Event, Session, State
 from generator.serve.stores import StoreError
@@ -211,7 +211,7 @@ def _defaults(url: str) -> Mapping[str, Any]:
     wanted = {"w": "majority", "serverSelectionTimeoutMS": 2000, "connectTimeoutMS": 2000, "socketTimeoutMS": 5000}
     try:
         given = {name.lower() for name in pymongo.uri_parser.parse_uri(url, warn=True)["options"]}
-    except (ConfigurationError, pymongo.errors.InvalidURI) as error:
+    except (PyMongoError, ValueError) as error:
         raise StoreError(f"MongoDB: {error}") from error
     return {name: value for name, value in wanted.items() if name.lower() not in given}
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import hmac
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -172,7 +173,6 @@ def application(settings: Settings, store: Store, repository: Repository, metric
             chores.append(asyncio.create_task(_every(settings.reload, repository.scan)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
-        log("started", host=settings.host, port=settings.port, model=repository.find(repository.name).label)
         yield
         for chore in chores:
             chore.cancel()
@@ -220,6 +220,19 @@ def _expire(store: Store, metrics: Metrics) -> None:
         metrics.expired.inc(store.expire(time.time()))
 
 
+class _Server(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, log: Log) -> None:
+        super().__init__(config)
+        self._log = log
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._log("started", host=self.config.host, port=self.config.port)
+
+
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered first.
 
@@ -253,7 +266,7 @@ def serve(settings: Settings) -> None:
         limit_concurrency=2048,
         backlog=2048,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, log)
     try:
         server.run()
     except SystemExit as error:  # uvicorn's word for a port that it cannot have

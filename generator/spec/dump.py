@@ -27,7 +27,9 @@ def spec_hash(spec: "Spec") -> str:
     import hashlib
     import json
 
-    canonical = json.dumps(spec.model_dump(), sort_keys=True, separators=(",", ":"))
+    # Adding 0 makes -0.0 the 0.0 that it equals.
+    values = json.loads(spec.model_dump_json(), parse_float=lambda text: float(text) + 0.0)
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -29,6 +29,21 @@ def _enough_items(top_k: int, items: int) -> str | None:
     return f"{top_k} is more than there are items ({items}): at most {items}" if top_k > items else None
 
 
+def _one_vocabulary(tied: bool, pages: int, items: int) -> str | None:
+    if not tied or pages == items:
+        return None
+    return f"a tied output needs one vocabulary, but there are {pages} pages and {items} items: give the same number"
+
+
+def _tied_widths(tied: bool, projection: bool, widths: list[int]) -> str | None:
+    if not tied or projection or not widths or widths[0] == widths[-1]:
+        return None
+    return (
+        f"the topmost layer is {widths[-1]} wide and the table it is tied to {widths[0]}: "
+        "set head.projection, or make the first and the last width equal"
+    )
+
+
 def _ordered_range(low: float, high: float, kind: str) -> str | None:
     return f"{low} is above max ({high}): at most max" if kind == "uniform" and low > high else None
 
@@ -44,12 +59,6 @@ def _steps_increase(steps: list[Any]) -> str | None:
     return f"{falls[0]} is not above the step before it: each must be larger than the last" if falls else None
 
 
-def _factor_not_negative(gamma: float, policy: str) -> str | None:
-    if gamma >= 0 or policy == "sigmoid":
-        return None
-    return f"{gamma} is below 0: at least 0 (only lr_policy sigmoid takes a negative one)"
-
-
 # The fields a rule reads; a finding is reported at the first of them.
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("rnn.layers", "rnn.widths"), _one_width_a_layer),
@@ -58,12 +67,13 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("net", "fnn"), _net_needs_fnn),
     (("loss", "net"), _loss_needs_states),
     (("top_k", "items"), _enough_items),
+    (("head.tied", "pages", "items"), _one_vocabulary),
+    (("head.tied", "head.projection", "rnn.widths"), _tied_widths),
     (("init.table.min", "init.table.max", "init.table.type"), _ordered_range),
     (("init.weight.min", "init.weight.max", "init.weight.type"), _ordered_range),
     (("init.bias.min", "init.bias.max", "init.bias.type"), _ordered_range),
     (("solver.lr_policy", "solver.stepvalue"), _multistep_has_steps),
     (("solver.stepvalue",), _steps_increase),
-    (("solver.gamma", "solver.lr_policy"), _factor_not_negative),
 )
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "Data",
     "Filler",
     "Fnn",
+    "Head",
     "Init",
     "Multiplier",
     "Multipliers",
@@ -61,6 +62,19 @@ class Fnn(_Section):
     layers: int | None = Field(None, ge=1, le=32, description="Number of hidden layers; checked against widths.")
 
 
+class Head(_Section):
+    """What the output reads of the recurrent net, beyond the paper; all off gives the paper's net."""
+
+    tied: bool = Field(
+        False, description="The output's table is page_embedding: pages and items share one vocabulary."
+    )
+    projection: bool = Field(False, description="A matrix before the output's table; it starts as the identity.")
+    skip: bool = Field(False, description="The page of the state itself, through a matrix that starts at 0.")
+    dropout: float = Field(
+        0.0, ge=0, le=0.95, description="Share dropped, in training, of each visit and of what the output reads."
+    )
+
+
 class Filler(_Section):
     """How a parameter starts: one of Caffe's fillers."""
 
@@ -78,6 +92,9 @@ class Init(_Section):
     table: Filler = Field(Filler.model_construct(type="gaussian", std=0.1), description="Embedding tables.")
     weight: Filler = Field(Filler.model_construct(type="xavier"), description="Weights of hidden and output layers.")
     bias: Filler = Field(Filler.model_construct(type="constant"), description="Biases.")
+    recurrent: NotNegative | None = Field(
+        None, description="Recurrent weights start as this number times the identity, in place of `weight`."
+    )
 
 
 class Multiplier(_Section):
@@ -112,9 +129,7 @@ class Solver(_Section):
     lr_policy: Literal["fixed", "step", "exp", "inv", "poly", "sigmoid", "multistep"] = Field(
         "fixed", description="How the learning rate falls."
     )
-    gamma: Number = Field(
-        0.1, description="step, exp, inv, multistep: the factor; sigmoid: the slope, below 0 to fall."
-    )
+    gamma: NotNegative = Field(0.1, description="step, exp, inv, multistep: the factor; sigmoid: the slope.")
     power: Number = Field(1.0, description="inv, poly: the exponent.")
     stepsize: Count = Field(1000, description="step, sigmoid: iterations.")
     stepvalue: list[Count] = Field(
@@ -156,6 +171,7 @@ class Spec(_Section):
     items: Vocabulary = Field(description="Items, N: ids 1..N, 0 means none.")
     rnn: Rnn | None = Field(None, description="The recurrent net; needed by rnn and combined.")
     fnn: Fnn | None = Field(None, description="The feed-forward net; needed by fnn and combined.")
+    head: Head = Field(Head.model_construct(), description="What the output reads of the recurrent net.")
     loss: Literal["last", "every"] = Field("last", description="Softmax loss at the last state or at every state.")
     top_k: int = Field(20, ge=1, le=1000, description="Items the served model answers with.")
     init: Init = Field(Init.model_construct(), description="How the parameters start.")

@@ -10,6 +10,7 @@ __all__ = ["Axis", "bars", "parallel", "scatter"]
 
 WIDTH, HEIGHT = 760, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
+PALE, WARM = (176, 196, 214), (213, 94, 0)
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ def parallel(columns: Sequence[tuple[str, Sequence[Any], bool]], shades: Sequenc
     tips
         Tooltips.
     """
-    height, gap = 380, max(84, (WIDTH - 60) // max(len(columns) - 1, 1))
+    height, gap = 400, max(62, (WIDTH - 60) // max(len(columns) - 1, 1))
     width = gap * (len(columns) - 1) + 100
-    top, foot = 58, height - 28
+    top, foot = 76, height - 28
     places: list[list[float]] = []
     parts = [
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
@@ -140,12 +141,12 @@ def parallel(columns: Sequence[tuple[str, Sequence[Any], bool]], shades: Sequenc
             f'<text class="tick halo" x="{x + 4}" y="{foot - at * (foot - top) + 4:.1f}">{escape(text[:14])}</text>'
             for at, text in ticks
         ]
-        # Long names take every second line, so that neighbours do not run into each other.
-        axes.append(f'<text class="head" x="{x}" y="{16 + 18 * (index % 2)}">{escape(name)}</text>')
+        # Names take three lines in turn, so that neighbours do not run into each other.
+        axes.append(f'<text class="head" x="{x}" y="{16 + 18 * (index % 3)}">{escape(name)}</text>')
     for row in sorted(range(len(shades)), key=lambda row: shades[row]):
         path = " ".join(f"{50 + gap * index},{ys[row]:.1f}" for index, ys in enumerate(places))
         shade = shades[row]
-        colour = f"hsl({215 - 190 * shade:.0f} {55 + 30 * shade:.0f}% {72 - 26 * shade:.0f}%)"
+        colour = "rgb(" + " ".join(f"{a + (b - a) * shade:.0f}" for a, b in zip(PALE, WARM, strict=True)) + ")"
         parts.append(
             f'<polyline class="way" points="{path}" stroke="{colour}" stroke-opacity="{0.25 + 0.7 * shade:.2f}">'
             f"<title>{escape(tips[row])}</title></polyline>"

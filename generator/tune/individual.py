@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from generator.codegen import generate, generate_text
+from generator.codegen import generate
 from generator.data.blobs import Split
 from generator.data.windows import rewindow
 from generator.errors import DataError, TrainingError
@@ -33,7 +33,6 @@ __all__ = [
     "rank",
     "rows_in",
     "seed_of",
-    "size",
     "trained_as",
     "work",
 ]
@@ -126,12 +125,12 @@ def rank(job: Job) -> Score:
         raise TrainingError(f"a signal ({result.signal}) stopped the training")
     report = evaluate({"individual": Model(result.model, threads=1)}, job.data, split="valid", replicates=0)
     metrics = {name: report.methods[0].metrics[name].value for name in HEADLINES}
-    return Score(metrics, size(spec), round(time.perf_counter() - start, 4))
+    return Score(metrics, _size(job.run / "model.onnxtxt"), round(time.perf_counter() - start, 4))
 
 
-def size(spec: Spec) -> int:
-    """Return the number of parameters of a spec's net."""
-    graph = parse(generate_text(spec, ["onnx"])["model.onnxtxt"], "model.onnxtxt")
+def _size(text: Path) -> int:
+    """Return the number of parameters of a generated graph."""
+    graph = parse(text.read_text(encoding="utf-8"), text.name)
     return sum(math.prod(shape) for shape in parameter_shapes(graph).values())
 
 

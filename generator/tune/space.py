@@ -196,7 +196,7 @@ def _broken(
             continue
         others = {name: values[name] for name in values if any(_holds(name, path) for path in paths)}
         seen = ", ".join(f"{name} = {value}" for name, value in others.items())
-        yield Finding(gene_place(gene), f"search.{gene}", f"{paths[0]}: {message} (where {seen})")
+        yield Finding(gene_place(gene), f"search.{gene}", f"{_with(message, paths[0], gene)} (where {seen})")
 
 
 def _with(message: str, name: str, gene: str) -> str:

@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from reference import loss, probability, tensors
 
+from generator.codegen import generate_text
 from generator.codegen.render import render
 from generator.errors import ModelError
 from generator.onnxgraph.differentiate import differentiate
@@ -26,8 +27,7 @@ def graph(spec: Spec, name: str) -> ModelProto:
 
 
 def gradient_of(spec: Spec) -> ModelProto:
-    model = graph(spec, "loss.onnxtxt")
-    return differentiate(model, "loss", list(parameter_shapes(model)))
+    return parse(generate_text(spec, ["gradient"])["gradient.onnxtxt"], "gradient.onnxtxt")
 
 
 def run(model: ModelProto, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -79,6 +79,27 @@ def test_loss_and_gradients_equal_pytorch(spec, seed):
             atol=1e-5,
             err_msg=name,
         )
+
+
+@settings(max_examples=30, deadline=None)
+@given(specs(dropout=True), SEEDS)
+def test_dropout_multiplies_visits_and_tops_by_its_masks(spec, seed):
+    model = gradient_of(spec)
+    shapes = parameter_shapes(model)
+    w, b = weights(shapes, seed), blobs(spec, BATCH, seed)
+    rng = np.random.default_rng(seed)
+    tops = BATCH * (spec.window if spec.loss == "every" else 1)
+    sizes = {"visit_dropout": (BATCH * spec.window, spec.rnn.widths[0]), "top_dropout": (tops, spec.rnn.widths[-1])}
+    masks = {name: (rng.random(size) < 0.5).astype(np.float32) * 2 for name, size in sizes.items()}
+    outputs = run(model, w | b | masks)
+    wanted = {name: tensor.requires_grad_() for name, tensor in tensors(w).items()}
+    expected = loss(spec, wanted, tensors(b | masks))
+    expected.backward()
+    np.testing.assert_allclose(outputs["loss"], expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+    for name, shape in shapes.items():
+        gradient = wanted[name].grad
+        theirs = np.zeros(shape) if gradient is None else gradient.numpy()
+        np.testing.assert_allclose(dense(outputs, name, shape), theirs, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def in_float64(model: ModelProto) -> ModelProto:
@@ -143,14 +164,15 @@ def test_a_weight_of_all_columns_gets_one_gemm(spec):
         node for node in model.graph.node if node.op_type == "Gemm" and any(a.name == "transA" for a in node.attribute)
     ]
     matrices = [name for name in parameter_shapes(model) if name.endswith("_weight")]
-    assert len(products) == len(matrices)
+    assert len(products) == len(matrices) + (spec.has_rnn and spec.head.tied)
 
 
 @settings(max_examples=30, deadline=None)
 @given(specs())
 def test_tables_have_sparse_gradients(spec):
     names = {output.name for output in gradient_of(spec).graph.output}
-    tables = ["page_embedding"] * spec.has_rnn + ["bought_embedding"] * spec.has_fnn
+    # A tied table is the output's matrix too, whose gradient is dense.
+    tables = ["page_embedding"] * (spec.has_rnn and not spec.head.tied) + ["bought_embedding"] * spec.has_fnn
     for table in tables:
         assert {f"{table}_grad_rows", f"{table}_grad_values"} <= names
         assert f"{table}_grad" not in names
