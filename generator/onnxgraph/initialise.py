@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -12,8 +13,9 @@ from onnx import ModelProto, numpy_helper
 from generator.caffe.prototxt import Filler, Parameter
 from generator.errors import ModelError
 from generator.files import replacing
+from generator.spec.schema import Spec
 
-__all__ = ["embed_weights", "fill", "save"]
+__all__ = ["embed_weights", "fill", "identities", "save"]
 
 Array = NDArray[np.float32]
 
@@ -21,17 +23,41 @@ Array = NDArray[np.float32]
 LARGEST = 2**31 - 2**20
 
 
-def fill(parameters: Iterable[Parameter], shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Array]:
+def identities(spec: Spec) -> dict[str, float]:
+    """Return the matrices that start as a number times the identity, which no filler of Caffe's gives."""
+    found: dict[str, float] = {}
+    if spec.rnn and spec.has_rnn:
+        if spec.head.projection:
+            found["projection_weight"] = 1.0
+        if spec.init.recurrent is not None:
+            layers = range(1, len(spec.rnn.widths) + 1)
+            found |= {f"hidden{layer}_recurrent_weight": spec.init.recurrent for layer in layers}
+    return found
+
+
+def fill(
+    parameters: Iterable[Parameter],
+    shapes: Mapping[str, tuple[int, ...]],
+    seed: int,
+    identities: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, Array]:
     """Return initial float32 weights by name.
 
     Each parameter draws from a generator of its own, seeded by (seed, position), so that one parameter's shape does
     not change another's start. The distributions are Caffe's (filler.hpp): xavier is uniform within sqrt(3 / fan_in),
-    msra normal with deviation sqrt(2 / fan_in); fan_in of a table or an InnerProduct is its second size.
+    msra normal with deviation sqrt(2 / fan_in); fan_in of a table or an InnerProduct is its second size. A parameter
+    named in ``identities`` starts as that number times the identity instead.
     """
     return {
-        parameter.name: _draw(parameter.filler, shapes[parameter.name], np.random.default_rng([seed, position]))
+        parameter.name: _identity(shapes[parameter.name], identities[parameter.name])
+        if parameter.name in identities
+        else _draw(parameter.filler, shapes[parameter.name], np.random.default_rng([seed, position]))
         for position, parameter in enumerate(parameters)
     }
+
+
+def _identity(shape: tuple[int, ...], scale: float) -> Array:
+    return np.eye(*shape, dtype=np.float32) * np.float32(scale)
 
 
 def _draw(filler: Filler, shape: tuple[int, ...], rng: np.random.Generator) -> Array:

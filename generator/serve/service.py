@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import hmac
+import signal
 import socket
 import sys
 import time
@@ -267,6 +268,9 @@ def serve(settings: Settings) -> None:
         backlog=2048,
     )
     server = _Server(config, log)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises a signal again once it has drained: to have done so is success
+        signal.signal(number, lambda *_: None)
     try:
         server.run()
     except SystemExit as error:  # uvicorn's word for a port that it cannot have

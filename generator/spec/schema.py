@@ -65,9 +65,7 @@ class Fnn(_Section):
 class Head(_Section):
     """What the output reads of the recurrent net, beyond the paper; all off gives the paper's net."""
 
-    tied: bool = Field(
-        False, description="The output's table is page_embedding: pages and items share one vocabulary."
-    )
+    tied: bool = Field(False, description="The output's table is page_embedding: pages and items share one vocabulary.")
     projection: bool = Field(False, description="A matrix before the output's table; it starts as the identity.")
     skip: bool = Field(False, description="The page of the state itself, through a matrix that starts at 0.")
     dropout: float = Field(

@@ -1,7 +1,7 @@
 """Batches of a split: which rows, in which order, as the arrays the graph wants."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from generator.data.blobs import Split
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
-__all__ = ["READERS", "Batch", "Batches", "Order", "load_split"]
+__all__ = ["READERS", "Batch", "Batches", "Dropout", "Order", "load_split"]
 
 Order = Literal["shuffle", "file"]
 
@@ -27,6 +27,49 @@ class Batch:
 
     blobs: dict[str, npt.NDArray[Any]]
     ids: dict[str, npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """The masks of dropout, as Caffe's Dropout layer draws them: 0 with probability ``ratio``, else 1 / (1 - ratio).
+
+    Batch k's masks depend on (seed, k) alone, so that a resumed run draws what an unbroken one does.
+
+    Attributes
+    ----------
+    ratio
+        Share dropped, below 1; 0 draws nothing.
+    shapes
+        Shape of each mask by the name of the gradient graph's input.
+    seed
+        0 or more.
+    """
+
+    ratio: float = 0.0
+    shapes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    seed: int = 0
+
+    @classmethod
+    def of(cls, spec: Spec) -> "Dropout":
+        """Return the masks of the net of ``spec``: visits (n·B, a1), and the states the output reads, time-major."""
+        ratio = spec.head.dropout
+        if not (ratio and spec.rnn and spec.has_rnn):
+            return cls()
+        visits = spec.window * spec.solver.batch_size
+        tops = visits if spec.loss == "every" else spec.solver.batch_size
+        shapes = {"visit_dropout": (visits, spec.rnn.widths[0]), "top_dropout": (tops, spec.rnn.widths[-1])}
+        return cls(ratio, shapes, spec.solver.random_seed)
+
+    def masks(self, number: int) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the float32 masks of batch ``number``."""
+        if not self.shapes:
+            return {}
+        rng = np.random.default_rng([self.seed, number, 1])  # the 1 keeps them apart from the permutations
+        kept = np.float32(1 / (1 - self.ratio))
+        return {name: (rng.random(shape, np.float32) >= self.ratio) * kept for name, shape in self.shapes.items()}
+
+
+NO_DROPOUT = Dropout()
 
 
 class Batches:
@@ -48,6 +91,8 @@ class Batches:
         Of the permutations, 0 or more.
     tables
         The embedding tables whose ids each batch lists.
+    dropout
+        The masks that go with each batch.
     """
 
     def __init__(
@@ -58,8 +103,9 @@ class Batches:
         order: Order = "shuffle",
         seed: int = 0,
         tables: Sequence[str] = (),
+        dropout: Dropout = NO_DROPOUT,
     ) -> None:
-        self._arrays, self._size, self._tables = arrays, batch_size, tables
+        self._arrays, self._size, self._tables, self._dropout = arrays, batch_size, tables, dropout
         self.rows = len(next(iter(arrays.values())))
 
         @lru_cache(maxsize=2)  # the two epochs a batch can lie across
@@ -76,7 +122,10 @@ class Batches:
             for epoch in np.unique(epochs):
                 here = epochs == epoch
                 rows[here] = self._permutation(int(epoch))[rows[here]]
-        return self._cut(rows)
+        batches = self._cut(rows)
+        for place, batch in enumerate(batches, number):
+            batch.blobs.update(self._dropout.masks(place))
+        return batches
 
     def once(self, limit: int) -> list[Batch]:
         """Return the split in file order, each row once: at most ``limit`` batches, the last one perhaps short."""

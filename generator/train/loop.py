@@ -11,11 +11,11 @@ from generator.caffe.prototxt import learnable, parse_net, read_solver
 from generator.codegen.artefacts import generate, write
 from generator.errors import TrainingError
 from generator.files import write_text
-from generator.onnxgraph.initialise import fill
+from generator.onnxgraph.initialise import fill, identities
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
-from generator.train.batches import Batches, Order, load_split
+from generator.train.batches import Batches, Dropout, Order, load_split
 from generator.train.export import check_vocabularies, export
 from generator.train.iterations import Iterations, Progress
 from generator.train.learner import Learner
@@ -27,7 +27,7 @@ from generator.train.testing import Tester
 __all__ = ["Progress", "Result", "prepare", "train"]
 
 # The fields of a spec that a resumed run may not change: its snapshots are of that net.
-NET_FIELDS = ("name", "net", "pages", "items", "rnn", "fnn", "loss")
+NET_FIELDS = ("name", "net", "pages", "items", "rnn", "fnn", "head", "loss")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ def train(
         snapshots.restore_rows(learner)
     else:
         seed = spec.solver.random_seed
-        values = read_caffemodel(weights, net, shapes) if weights else fill(learnable(net), shapes, seed)
+        values = (
+            read_caffemodel(weights, net, shapes) if weights else fill(learnable(net), shapes, seed, identities(spec))
+        )
         learner = Learner(gradient, net, solver, values, threads=threads)
         # Iteration 0 is kept too: a run resumes from its first moment on, without the weights it was given.
         snapshots.save(learner)
@@ -142,6 +144,7 @@ def train(
         order=order,
         seed=spec.solver.random_seed,
         tables=list(learner.tables),
+        dropout=Dropout.of(spec),
     )
     tester = None
     if test_rows is not None:

@@ -25,7 +25,7 @@ def small_spec(**changes: Any) -> Spec:
     """Return the spec of a small combined net; ``solver`` is merged, other fields are replaced."""
     solver = {
         "batch_size": 8,
-        "base_lr": 0.05,
+        "base_lr": 0.02,
         "max_iter": 500,
         "display": NEVER,
         "snapshot": NEVER,
@@ -37,8 +37,8 @@ def small_spec(**changes: Any) -> Spec:
         "net": "combined",
         "pages": 300,
         "items": 20,
-        "rnn": {"window": 3, "widths": [6, 5], "history": 3},
-        "fnn": {"bought": 3, "widths": [5, 4]},
+        "rnn": {"window": 2, "widths": [5, 4], "history": 2},
+        "fnn": {"bought": 2, "widths": [4, 3]},
         "top_k": 3,
         **changes,
     }

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import pytest
 
 from generator.errors import DataError, TrainingError
@@ -238,15 +239,16 @@ def test_data_without_a_validation_split_are_refused(data, make_plan, inline, tm
 
 
 def test_a_validation_split_without_a_session_is_refused(data, make_plan, inline, tmp_path):
-    import h5py
-
     folder = tmp_path / "empty"
     folder.mkdir()
     for path in data.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     with h5py.File(data / "valid.h5") as full, h5py.File(folder / "valid.h5", "w") as empty:
-        full.visititems(
-            lambda name, item: empty.create_dataset(name, data=item[:0]) if isinstance(item, h5py.Dataset) else None
-        )
+
+        def emptied(name, item):
+            if isinstance(item, h5py.Dataset):
+                empty.create_dataset(name, data=item[:0])
+
+        full.visititems(emptied)
     with pytest.raises(DataError, match=r"valid\.h5: it has no session"):
         tune(make_plan(), folder, tmp_path / "run", engine=inline)

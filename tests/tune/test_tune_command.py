@@ -45,5 +45,5 @@ def test_a_broken_plan_exits_2_and_writes_nothing(data, plan, tmp_path):
     done = drn("tune", plan, "--data", data, "-o", tmp_path / "run")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"{plan}:12:3: search.rnn.window: 0 is too small: at least 1\n"
+    assert done.stderr == f"{plan}:14:3: search.rnn.window: 0 is too small: at least 1\n"
     assert not (tmp_path / "run").exists()

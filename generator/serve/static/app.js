@@ -69,9 +69,12 @@ async function view() {
   }
 }
 
+function recommendations() {
+  return `${path()}/recommendations${user() ? `?user=${encodeURIComponent(user())}` : ""}`;
+}
+
 async function refresh() {
-  const query = user() ? `?user=${encodeURIComponent(user())}` : "";
-  drawItems(await call("GET", `${path()}/recommendations${query}`));
+  drawItems(await call("GET", recommendations()));
   drawSession(await view());
 }
 
@@ -90,8 +93,10 @@ async function offer() {
   }));
 }
 
-function fresh() {
+async function begin() {
   at("session").value = `web-${Math.random().toString(36).slice(2, 10)}`;
+  drawItems(await call("GET", recommendations()));
+  drawSession(EMPTY);
 }
 
 function parsed(text) {
@@ -102,7 +107,7 @@ function parsed(text) {
 }
 
 async function replay(steps) {
-  fresh();
+  await begin();
   for (const { page, dwell } of steps) {
     await visit(page, { dwell });
     await new Promise((done) => { setTimeout(done, 250); });
@@ -114,16 +119,15 @@ at("pages").addEventListener("click", (event) => {
   if (page !== undefined) queue(() => visit(page));
 });
 at("chooser").addEventListener("submit", (event) => { event.preventDefault(); queue(refresh); });
-at("fresh").addEventListener("click", () => { fresh(); queue(refresh); });
+at("fresh").addEventListener("click", () => queue(begin));
 at("filter").addEventListener("input", () => queue(offer));
 at("replayer").addEventListener("submit", (event) => { event.preventDefault(); queue(() => replay(parsed(at("replay").value))); });
 at("again").addEventListener("click", () => queue(async () => replay((await view()).visits)));
 at("token").addEventListener("change", (event) => {
   sessionStorage.setItem("token", event.target.value);
   queue(offer);
-  queue(refresh);
+  queue(begin);
 });
 
-fresh();
 queue(offer);
-queue(refresh);
+queue(begin);
