@@ -1,6 +1,7 @@
 """Reports on Caffe's text files: the prototxt of a net and of a solver."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,10 @@ def _data_shapes(path: Path, source: Prototxt) -> dict[str, Shape]:
     data = [layer for layer in source.net.layer if layer.type == "HDF5Data"]
     deploy = path.with_name("deploy.prototxt")
     if data and deploy.is_file():
-        inputs = infer(Prototxt.read(deploy), "TEST").blobs
-        known = {top: shape for layer in data for top in layer.top if (shape := inputs.get(top)) is not None}
+        # Where the deploy net does not hold, its own report says so.
+        with suppress(ModelError):
+            inputs = infer(Prototxt.read(deploy), "TEST").blobs
+            known = {top: shape for layer in data for top in layer.top if (shape := inputs.get(top)) is not None}
     for layer in data:
         known |= _hdf5_shapes(path.parent, layer)
     return known
@@ -162,11 +165,11 @@ def solver_report(path: Path) -> Report:
 
 
 def _plain(field: Any, value: Any) -> Any:
-    """Return a field's value as text or number; a message as its text."""
+    """Return a field's value as text or number; a message as its text, repeated values as a list."""
     if field.enum_type is not None:
         return field.enum_type.values_by_number[value].name
-    if field.message_type is not None:
-        return [str(each) for each in value] if field.is_repeated else str(value)
     if isinstance(value, (bool, int, str)):
         return value
-    return float(f"{value:.7g}") if isinstance(value, float) else list(value)
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    return str(value) if hasattr(value, "ListFields") else [_plain(field, each) for each in value]

@@ -9,6 +9,7 @@ from generator.caffe.schema import Message, SolverState, WeightsParameter
 from generator.errors import ModelError
 from generator.inspect.report import Layer, Parameter, Report, is_ours, part_of
 from generator.inspect.rules import Shape, shape_text
+from generator.inspect.strings import require_text
 
 __all__ = ["caffemodel_report", "solverstate_report"]
 
@@ -23,6 +24,7 @@ def caffemodel_report(path: Path) -> Report:
         is stored in two shapes.
     """
     message = read_message(path, WeightsParameter(), "caffemodel")
+    require_text(path, message)
     if not message.layer or not all(layer.name for layer in message.layer):
         raise ModelError(f"{path}: is no caffemodel of Caffe 1.0: it holds no layers with names")
     ours = is_ours(layer.name for layer in message.layer)
@@ -38,7 +40,7 @@ def caffemodel_report(path: Path) -> Report:
                 type=layer.type,
                 bottoms=tuple(layer.bottom),
                 tops=tuple(layer.top),
-                shapes=(None,) * len(layer.top),
+                shapes=(),  # the file holds none
                 parameters=tuple(name for name, _ in uses),
                 flop=None,
                 part=part_of(layer.name, layer.type, len(layer.top)) if ours else "",
@@ -89,6 +91,7 @@ def solverstate_report(path: Path) -> Report:
         The file is no solverstate or cut short; a blob has not as many numbers as its shape says.
     """
     message = read_message(path, SolverState(), "solverstate")
+    require_text(path, message)
     if not message.HasField("iter") or not message.HasField("current_step"):  # the first and the last that Caffe writes
         raise ModelError(f"{path}: is no solverstate, or is cut short: it lacks its iteration or its step")
     facts = {"iteration": message.iter, "current_step": message.current_step, "learned_net": message.learned_net,

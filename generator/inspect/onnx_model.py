@@ -12,6 +12,7 @@ from generator.errors import ModelError
 from generator.inspect.places import read_text
 from generator.inspect.report import Blob, Layer, Parameter, Report, flop_of, is_ours, part_of
 from generator.inspect.rules import BATCH, Shape
+from generator.inspect.strings import require_text
 from generator.onnxgraph.parse import BLOBS, parse
 
 __all__ = ["onnx_report", "onnx_text_report"]
@@ -37,6 +38,7 @@ def onnx_report(path: Path) -> Report:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     except DecodeError as error:
         raise ModelError(f"{path}: is no ONNX model, or is cut short") from error
+    require_text(path, model)
     if not model.ir_version or not model.HasField("graph"):
         raise ModelError(f"{path}: is no ONNX model: it has no graph")
     return _report(path, model)

@@ -60,7 +60,7 @@ def _layers(layers: Sequence[Layer]) -> str:
                         ", ".join(bottom for bottom in layer.bottoms if bottom not in layer.parameters),
                         ", ".join(shapes),
                         ", ".join(layer.parameters),
-                        "" if layer.flop == 0 else _number(layer.flop),
+                        _number(layer.flop) if layer.flop or None in layer.shapes else "",
                     ]
                 )
     return "\n".join(_aligned(rows, "lllllr"))

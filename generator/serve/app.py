@@ -1,7 +1,7 @@
 """The HTTP service: sessions and recommendations under /v1, the Open Inference Protocol under /v2."""
 
 import asyncio
-import json
+import itertools
 import time
 import uuid
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -41,7 +42,7 @@ B = TypeVar("B", bound=BaseModel)
 
 def answered(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON response."""
-    return Response(json.dumps(value), status, headers, "application/json")
+    return Response(to_json(value), status, headers, "application/json")
 
 
 def problem(error: Exception) -> Response | None:
@@ -69,8 +70,9 @@ class Api:
 
     def __init__(self, recommender: Recommender, document: Mapping[str, Any]) -> None:
         self._recommender, self._repository = recommender, recommender.repository
-        self._document = json.dumps(document).encode()
+        self._document = to_json(document)
         self._last_received = 0
+        self._boot, self._drawn = uuid.uuid4().hex, itertools.count(1)
         self._files = {path.name: path.read_bytes() for path in STATIC.iterdir()}
 
     # /v1: sessions
@@ -137,7 +139,7 @@ class Api:
         if body.time is not None and body.time > now / 1e6 + FUTURE:
             raise HTTPException(422, "time: it is in the future")
         moment = now / 1e6 if body.time is None else body.time
-        event = body.event or uuid.uuid4().hex
+        event = body.event or f"{self._boot}-{next(self._drawn)}"
         return Event(session, event, kind, label, moment, self._last_received, body.user, dwell)
 
     # /v1: models
@@ -258,7 +260,7 @@ class Api:
 
 
 def _top(request: Request) -> int:
-    return bodies.count(request.query_params.get("k", "20"))
+    return bodies.count(request.query_params.get("k", "20")) if request.scope["query_string"] else 20
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -49,6 +49,15 @@ class Metrics:
         )
         self.expired = Counter("drn_sessions_expired", "Idle sessions forgotten.", registry=self.registry)
 
+        self._counted: dict[tuple[str, str, int], Counter] = {}
+
+    def count(self, method: str, route: str, status: int) -> None:
+        """Count a request."""
+        key = method, route, status
+        if key not in self._counted:  # looking up a child by its labels costs more than counting
+            self._counted[key] = self.requests.labels(method, route, str(status))
+        self._counted[key].inc()
+
     def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""
         return generate_latest(self.registry)

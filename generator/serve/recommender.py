@@ -54,7 +54,7 @@ class Recommender:
         self._net = ThreadPoolExecutor(1, "drn-net")
         self._record = Batcher(self._record_batch, self._threads, workers=store.workers, largest=largest)
         self._answer = Batcher(self._answer_batch, self._net, largest=largest)
-        self._last: OrderedDict[str, tuple[str, frozenset[str]]] = OrderedDict()
+        self._last: OrderedDict[str, tuple[int, Answer]] = OrderedDict()
 
     def close(self) -> None:
         """End the threads, after the work they have."""
@@ -119,7 +119,7 @@ class Recommender:
         began = time.perf_counter()
         answer = await self._answer((model, state.query()))
         self.metrics.inference.observe(time.perf_counter() - began)
-        self._last[state.session.id] = (str(model.version), frozenset(item for item, _ in answer.items))
+        self._last[state.session.id] = (model.version, answer)
         self._last.move_to_end(state.session.id)
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)
@@ -132,8 +132,9 @@ class Recommender:
         if not known.ids([event.label])[0]:
             self.metrics.unknown.labels(event.kind).inc()
         if event.session in self._last:
-            version, items = self._last[event.session]
-            self.metrics.shown.labels(version, event.kind, str(event.label in items).lower()).inc()
+            version, answer = self._last[event.session]
+            held = any(item == event.label for item, _ in answer.items)
+            self.metrics.shown.labels(str(version), event.kind, str(held).lower()).inc()
 
     async def look(self, read: Callable[..., T], *given: object) -> T:
         """Call a method of the store in a thread; raises what it does."""

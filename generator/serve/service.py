@@ -7,32 +7,30 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from generator.errors import DrnError
 from generator.serve.app import Api, answered, problem
 from generator.serve.logs import Log
 from generator.serve.metrics import Metrics
-from generator.serve.openapi import OPEN, ROUTES, document
+from generator.serve.openapi import OPEN, document
 from generator.serve.recommender import Recommender
 from generator.serve.repository import Choice, Repository
+from generator.serve.routes import Routes
 from generator.serve.stores import IDLE, Store, StoreError, open_store
 
-__all__ = ["Settings", "application", "serve"]
+__all__ = ["Service", "Settings", "serve"]
 
 SECONDS = 10.0  # a request may take
+METHODS = ("GET", "POST", "DELETE")
 EXPIRY = 60.0  # seconds between two looks for idle sessions
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -90,19 +88,37 @@ class Settings:
     drain: float = 10.0
 
 
-class _Guard:
-    """The outermost layer: token, time limit, faults, headers, figures and the log."""
+class Service:
+    """The ASGI application: token, routes, time limit, faults, headers, figures and the log.
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, log: Log) -> None:
-        self._app, self._metrics, self._log, self._logs = app, metrics, log, settings.log_requests
+    Parameters
+    ----------
+    settings
+        What to serve and how.
+    store, repository
+        With what; the store is closed at shutdown.
+    metrics, log
+        Where figures and lines go.
+    """
+
+    def __init__(self, settings: Settings, store: Store, repository: Repository, metrics: Metrics, log: Log) -> None:
+        self._settings, self._store, self._repository, self._metrics, self._log = (
+            settings,
+            store,
+            repository,
+            metrics,
+            log,
+        )
+        self._recommender = Recommender(store, repository, metrics, settings.batch)
+        self._routes = Routes(Api(self._recommender, document(bool(settings.token))))
         self._token = f"Bearer {settings.token}".encode() if settings.token else None
-        self._templates: dict[Any, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        """Answer one request, or live through the service's life."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
             return
-        began, status = time.perf_counter(), 0
+        began, status, late = time.perf_counter(), 0, False
 
         async def sent(message: Message) -> None:
             nonlocal status
@@ -111,7 +127,7 @@ class _Guard:
                 message["headers"] = [*message["headers"], *HEADERS]
             await send(message)
 
-        loop, task, late = asyncio.get_running_loop(), asyncio.current_task(), False
+        task = asyncio.current_task()
 
         def end() -> None:
             nonlocal late
@@ -119,106 +135,73 @@ class _Guard:
             if task:
                 task.cancel()
 
-        timer = loop.call_later(SECONDS, end)
+        timer = asyncio.get_running_loop().call_later(SECONDS, end)
+        route, handler = self._routes.find(scope)
         try:
             if self._token is not None and scope["path"] not in OPEN and not self._knows(scope):
-                await _unauthorised()(scope, receive, sent)
+                response = answered({"error": "a bearer token is wanted"}, 401, {"WWW-Authenticate": "Bearer"})
             else:
-                await self._app(scope, receive, sent)
+                response = await handler(Request(scope, receive))
+            await response(scope, receive, sent)
         except asyncio.CancelledError:
             if not late or status:
                 raise
             await answered({"error": "it took too long"}, 503, {"Retry-After": "1"})(scope, receive, sent)
-        except Exception as error:  # what is left is a fault of ours: the client learns no more than that
-            self._log("fault", error=type(error).__name__, where=_place(error))
+        except Exception as error:
+            response = problem(error) or self._fault(error)
             if not status:
-                await answered({"error": "internal fault"}, 500)(scope, receive, sent)
+                await response(scope, receive, sent)
         finally:
             timer.cancel()
-            self._note(scope, status, time.perf_counter() - began)
+            self._note(scope["method"], route, status, time.perf_counter() - began)
 
     def _knows(self, scope: Scope) -> bool:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         return hmac.compare_digest(given, self._token or b"")
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = scope.get("drn.route", "other")
-        method = scope["method"] if scope["method"] in {"GET", "POST", "DELETE", "HEAD"} else "other"
-        self._metrics.requests.labels(method, route, str(status)).inc()
+    def _fault(self, error: Exception) -> Response:
+        """Log a fault of ours by its place, since its text might hold what a client sent."""
+        trace = error.__traceback__
+        while trace and trace.tb_next:
+            trace = trace.tb_next
+        place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+        self._log("fault", error=type(error).__name__, where=place)
+        return answered({"error": "internal fault"}, 500)
+
+    def _note(self, method: str, route: str, status: int, seconds: float) -> None:
+        known = method if method in METHODS else "other"
+        self._metrics.count(known, route, status)
         self._metrics.total.observe(seconds)
-        if self._logs:
-            self._log("request", method=method, route=route, status=status, ms=round(seconds * 1e3, 2))
+        if self._settings.log_requests:
+            self._log("request", method=known, route=route, status=status, ms=round(seconds * 1e3, 2))
 
-
-def _unauthorised() -> Response:
-    return answered({"error": "a bearer token is wanted"}, 401, {"WWW-Authenticate": "Bearer"})
-
-
-def _place(error: Exception) -> str:
-    """Return file and line of an exception: its text might hold what a client sent."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-
-
-def application(settings: Settings, store: Store, repository: Repository, metrics: Metrics, log: Log) -> ASGIApp:
-    """Return the ASGI application; it closes ``store`` when it shuts down."""
-    recommender = Recommender(store, repository, metrics, settings.batch)
-    api = Api(recommender, document(bool(settings.token)))
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        chores = [asyncio.create_task(_every(EXPIRY, lambda: _expire(store, metrics)))]
-        if settings.reload:
-            chores.append(asyncio.create_task(_every(settings.reload, repository.scan)))
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Do the chores from startup to shutdown, then end the work under way and close the store."""
+        await receive()
+        chores = [asyncio.create_task(_every(EXPIRY, self._expire))]
+        if self._settings.reload:
+            chores.append(asyncio.create_task(_every(self._settings.reload, self._repository.scan)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
-        yield
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
         for chore in chores:
             chore.cancel()
-        recommender.close()
-        store.close()
-        log("stopped")
+        self._recommender.close()
+        self._store.close()
+        self._log("stopped")
+        await send({"type": "lifespan.shutdown.complete"})
 
-    def handler(method: str, path: str, name: str) -> Route:
-        work = getattr(api, name)
-
-        async def endpoint(request: Request) -> Response:
-            request.scope["drn.route"] = path
-            try:
-                found: Response = await work(request)
-            except Exception as error:
-                response = problem(error)
-                if response is None:
-                    raise
-                return response
-            return found
-
-        return Route(path.replace("{user}", "{user:path}"), endpoint, methods=[method])
-
-    async def failed(_request: Request, error: Exception) -> Response:
-        return problem(error) or answered({"error": "internal fault"}, 500)
-
-    # DELETE and GET of one path are two routes; Starlette answers 405 only if none takes the method.
-    routes = [handler(route.method, route.path, route.handler) for route in ROUTES]
-    routes += [handler("GET", "/openapi.json", "openapi")]
-    routes += [handler("GET", path, "page") for path in ("/", "/docs", "/static/{file}")]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: failed})
-    app.router.redirect_slashes = False
-    return _Guard(app, settings, metrics, log)
+    def _expire(self) -> None:
+        with suppress(StoreError):  # the store is down: requests say so, and the next look is soon
+            self._metrics.expired.inc(self._store.expire(time.time()))
 
 
-async def _every(seconds: float, chore: Any) -> None:
+async def _every(seconds: float, chore: Callable[[], None]) -> None:
     """Call ``chore`` in a thread, again and again."""
     while True:
         await asyncio.sleep(seconds)
         await asyncio.to_thread(chore)
-
-
-def _expire(store: Store, metrics: Metrics) -> None:
-    with suppress(StoreError):  # the store is down: requests say so, and the next look is soon
-        metrics.expired.inc(store.expire(time.time()))
 
 
 class _Server(uvicorn.Server):
@@ -256,10 +239,11 @@ def serve(settings: Settings) -> None:
     store = open_store(settings.store, settings.idle)
     sys.setswitchinterval(0.001)  # the loop waits at most so long for a thread that computes in Python
     config = uvicorn.Config(
-        application(settings, store, repository, metrics, log),
+        Service(settings, store, repository, metrics, log),
         host=settings.host,
         port=settings.port,
         log_config=None,
+        ws="none",
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,

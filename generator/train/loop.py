@@ -118,25 +118,26 @@ def train(
     start = _snapshot_to_resume(spec, run, snapshots, resume) if resume else None
     if start is None:
         _refuse_used(run, snapshots)
-    snapshots.tidy()
-    prepare(spec, files, data, run)
-
-    solver = read_solver(run / "solver.prototxt")
     declared = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
     shapes = {parameter.name: declared[parameter.name] for parameter in learnable(net)}
-    gradient = files["gradient.onnx"]
+    # Read before anything is written: files that do not hold leave the run as it was.
+    state = None
     if start is not None:
-        values, state = snapshots.load(start, shapes, Rule(solver).histories)
-        learner = Learner(gradient, net, solver, values, state=state, threads=threads)
-        snapshots.restore_rows(learner)
+        values, state = snapshots.load(start, shapes, Rule(spec.solver).histories)
+    elif weights:
+        values = read_caffemodel(weights, net, shapes)
     else:
-        seed = spec.solver.random_seed
-        values = (
-            read_caffemodel(weights, net, shapes) if weights else fill(learnable(net), shapes, seed, identities(spec))
-        )
-        learner = Learner(gradient, net, solver, values, threads=threads)
+        values = fill(learnable(net), shapes, spec.solver.random_seed, identities(spec))
+
+    snapshots.tidy()
+    prepare(spec, files, data, run)
+    solver = read_solver(run / "solver.prototxt")
+    learner = Learner(files["gradient.onnx"], net, solver, values, state=state, threads=threads)
+    if start is None:
         # Iteration 0 is kept too: a run resumes from its first moment on, without the weights it was given.
         snapshots.save(learner)
+    else:
+        snapshots.restore_rows(learner)
 
     batches = Batches(
         train_rows,

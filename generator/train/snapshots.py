@@ -102,13 +102,14 @@ class Snapshots:
         return weights, read_solverstate(self.path(iteration, ".solverstate"), [*shapes.values()] * histories)
 
     def restore_rows(self, learner: Learner) -> None:
-        """Put back what `keep_rows` wrote at the learner's iteration, if it wrote."""
+        """Put back what `keep_rows` wrote at the learner's iteration, if it wrote and the pair is still of that run.
+
+        Caffe may have gone on from an earlier snapshot, and its pair have taken the place of ours.
+        """
         path = self.path(learner.iteration, ".rows.npz")
         if not path.exists():
             return
         with np.load(path, allow_pickle=False) as rows:
             for name, table in learner.tables.items():
                 if f"{name}/seen" in rows:
-                    table.weight[:] = rows[f"{name}/weight"]
-                    table.histories[0][:] = rows[f"{name}/history"]
-                    table.seen[:] = rows[f"{name}/seen"]
+                    table.unsettle(rows[f"{name}/weight"], rows[f"{name}/history"], rows[f"{name}/seen"])

@@ -78,6 +78,13 @@ class Table:
         """Settle every row: before weights are read as a whole."""
         self.settle(np.arange(self.seen.size), iteration)
 
+    def unsettle(self, weight: Array, history: Array, seen: Ids) -> None:
+        """Put rows back to where `flush` brought them from; leave the table alone if it did not come from there."""
+        settled, faded = weight.copy(), history.copy()
+        self._rule.glide(settled, faded, self.seen - seen)
+        if np.array_equal(settled, self.weight) and np.array_equal(faded, self.histories[0]):
+            self.weight[:], self.histories[0][:], self.seen[:] = weight, history, seen
+
     def add(self, rows: Rows) -> None:
         """Take up one batch's gradient."""
         distinct, sums = sum_rows(*rows)

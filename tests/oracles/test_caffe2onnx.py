@@ -129,7 +129,9 @@ def test_a_shared_parameter_stored_once_is_not_found_by_caffe2onnx(python, tmp_p
     deploy, caffemodel = write(tmp_path, text)
     assert [parameter.places for parameter in learnable(parse_net(text, "x"))] == [(("a", 0), ("b", 0))]
     theirs(python, deploy, caffemodel)
-    with pytest.raises(Exception, match="Node input '_W' is not a graph input"):  # onnxruntime's exceptions have no common root but this
+    with pytest.raises(
+        Exception, match="Node input '_W' is not a graph input"
+    ):  # onnxruntime's exceptions have no common root but this
         onnxruntime.InferenceSession(tmp_path / "theirs.onnx")
     x = np.float32([[1, 2, 3, 4]])
     w = weights({"w": (4, 4)}, 5)["w"]

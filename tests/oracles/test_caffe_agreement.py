@@ -174,7 +174,7 @@ def test_at_a_high_rate_caffe_parts_from_itself(
     caffe: Caffe, tmp_path: Path, real: Callable[[str, str], Path], record_property: Record
 ) -> None:
     log, loss, net = NETS["combined"]
-    spec, run = real_spec(real(log, loss), loss, net, base_lr=0.2), tmp_path / "run"
+    spec, run = real_spec(real(log, loss), loss, net, base_lr=0.1, clip_gradients=5.0), tmp_path / "run"
     ours, theirs, _ = both(caffe, spec, real(log, loss), run)
     start = weights_at(run, 0)
     write_caffemodel(

@@ -12,7 +12,6 @@ from generator.errors import DataError
 from generator.evaluate.model import Query
 from generator.serve.export import events, write_events
 from generator.serve.sessions import Event
-from generator.serve.stores import open_store
 from generator.serve.windows import blobs, window
 from generator.spec.load import parse_spec
 

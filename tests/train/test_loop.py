@@ -22,7 +22,7 @@ from generator.caffe.solverstate import read_solverstate
 from generator.errors import DataError, TrainingError
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
-from generator.train.batches import load_split
+from generator.train.batches import Dropout, load_split
 from generator.train.loop import train
 from generator.train.metrics import Metrics
 
@@ -64,13 +64,15 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
     else:
         optimizer = torch.optim.Adam(groups, solver.base_lr, (solver.momentum, solver.momentum2), eps=solver.delta)
     count, place, losses = len(rows["label"]), 0, []
+    dropout = Dropout.of(spec)
     for _ in range(iterations):
         optimizer.zero_grad()
         total = 0.0
         for _ in range(solver.iter_size):
             taken = np.arange(place, place + solver.batch_size) % count
+            blobs = {name: rows[name][taken] for name in rows} | dropout.masks(place // solver.batch_size)
             place += solver.batch_size
-            loss = reference.loss(spec, parameters, reference.tensors({name: rows[name][taken] for name in rows}))
+            loss = reference.loss(spec, parameters, reference.tensors(blobs))
             loss.backward()
             total += loss.item() / solver.iter_size
         if solver.clip_gradients is not None:
@@ -81,6 +83,9 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
         optimizer.step()
         losses.append(total)
     return losses
+
+
+HEAD = {"tied": True, "projection": True, "skip": True}
 
 
 @pytest.mark.parametrize(
@@ -95,8 +100,22 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
         ({"net": "rnn", "rnn": {"window": 3, "widths": [8, 6]}}, {"base_lr": 0.05}),
         ({"net": "rnn", "loss": "every"}, {"base_lr": 0.05}),
         ({"loss": "every"}, {"base_lr": 0.05, "type": "Nesterov"}),
+        ({"items": 12, "head": HEAD, "loss": "every"}, {"base_lr": 0.005, "type": "Adam"}),
+        ({"items": 12, "head": HEAD | {"dropout": 0.5}}, {"base_lr": 0.02}),
     ],
-    ids=["sgd", "decay-iter_size-clip", "nesterov", "adagrad", "adam", "fnn", "rnn", "rnn-every", "combined-every"],
+    ids=[
+        "sgd",
+        "decay-iter_size-clip",
+        "nesterov",
+        "adagrad",
+        "adam",
+        "fnn",
+        "rnn",
+        "rnn-every",
+        "combined-every",
+        "head",
+        "dropout",
+    ],
 )
 def test_losses_are_those_of_pytorch(
     changes: dict[str, Any], solver: dict[str, Any], tmp_path: Path, make_data: Callable[..., Path], make_spec: Make
@@ -115,9 +134,11 @@ def test_a_resumed_run_is_the_unbroken_run_to_the_bit(kind: str, tmp_path: Path,
     def spec(max_iter: int) -> Spec:
         momentum = 0.0 if kind == "AdaGrad" else 0.9
         policy = {"lr_policy": "multistep", "stepvalue": [8, 25], "base_lr": 0.05}
-        return make_spec(solver={"type": kind, "momentum": momentum, "max_iter": max_iter, **policy})
+        head = {"dropout": 0.3 if kind == "SGD" else 0.0}
+        return make_spec(head=head, solver={"type": kind, "momentum": momentum, "max_iter": max_iter, **policy})
 
     train(spec(40), data, tmp_path / "whole", threads=1)
+    # Dropout's masks, too, are those of the batch, whenever the run began.
     # 10 is a snapshot; 23 lies between snapshots, where rows of tables are behind.
     train(spec(10), data, tmp_path / "parts", threads=1)
     train(spec(23), data, tmp_path / "parts", threads=1, resume=True)
