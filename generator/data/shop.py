@@ -20,8 +20,9 @@ LEVELS = 3  # price levels of items and of users
 SHORTEST, LONGEST = 4, 20  # pages of a session
 RELATED = 6  # similar products a product page links to
 CARRIED = 5  # brands a category carries; there are as many brands as categories
-ZIPF = 1.0  # the r-th item of a category draws r**-ZIPF of its interest
-TASTE = 0.15  # Dirichlet parameter of a user's taste over categories
+ZIPF = 1.2  # the r-th item of a category draws r**-ZIPF of its interest
+TASTE = 5.0  # sum of the Dirichlet parameters of a user's taste over categories
+CATEGORY_ZIPF = 0.7
 OFFER = 0.8  # share of sessions from home that follow a product the home page puts forward
 PRICE = 1.0  # interest falls by exp(-PRICE) with each price level between user and item
 FIXED = ("home", "search", "cart")  # pages 0, 1 and 2
@@ -211,8 +212,10 @@ def open_shop(options: Shop) -> Catalogue:
     popularity = (np.arange(items) - start[category] + 1.0) ** -ZIPF
     price = rng.integers(0, LEVELS, items)
     interest = popularity * np.exp(-PRICE * np.abs(price - np.arange(LEVELS)[:, None]))
-    # Step 1 to C-1 categories on, and there to the item of the same rank, so that popular goes with popular.
-    other = (category + rng.integers(1, categories, items)) % categories
+    cycle = rng.permutation(categories)
+    partner = np.empty(categories, np.int64)
+    partner[cycle] = np.roll(cycle, -1)
+    other = partner[category]
     complement = start[other] + np.minimum(np.arange(items) - start[category], size[other] - 1)
     # Similar products: a random step to another item of the category.
     step = 1 + (rng.random((items, RELATED)) * (size[category] - 1)[:, None]).astype(np.int64)
@@ -286,7 +289,8 @@ class _Walkers:
 
     def __init__(self, user: Ints, catalogue: Catalogue, rng: np.random.Generator) -> None:
         users, categories = int(user.max()) + 1, int(catalogue.category[-1]) + 1
-        taste = rng.dirichlet(np.full(categories, TASTE), users).cumsum(1)
+        share = np.arange(1.0, categories + 1) ** -CATEGORY_ZIPF
+        taste = rng.dirichlet(TASTE * share / share.sum(), users).cumsum(1)
         self.catalogue, self.rng = catalogue, rng
         self.taste = (taste + np.arange(users)[:, None]).ravel()
         self.user = user

@@ -36,12 +36,12 @@ WEIGHTS = REACHED | {
     "recent": 2.5,  # times exp(-age / RECENCY) for each look, age in pages before the end
     "parting": -3.0,  # the session ends on it: the last look did not convince
     "dwell": 0.8,  # for each standard deviation of the log dwell of each look
-    "complement": 3.0,  # it goes with one of the newest purchases
+    "complement": 2.5,  # it goes with one of the newest purchases
     "brand": 2.0,  # of the brand of one of the newest purchases
-    "satiated": -3.0,  # it is one of the newest purchases
+    "satiated": -2.0,  # it is one of the newest purchases
 }
 RECENCY = 4.0
-FITTING = 0.75  # share of offers that go with one of the newest purchases
+FITTING = 0.5  # share of offers that go with one of the newest purchases
 NEWEST = 3  # purchases that a user remembers
 
 
@@ -260,12 +260,12 @@ def _offers(offer: Ints, item: Ints, newest: Ints, catalogue: Catalogue, rng: np
 
 def _pull(item: Ints, newest: Ints, catalogue: Catalogue) -> Floats:
     """Return the log-odds (B, T) that the newest purchases (B, K) add to buying each ``item`` (B, T)."""
-    known, seen = (newest >= 0)[:, None], item[:, :, None]
-    was = newest[:, None]
+    known, seen, was = (newest >= 0)[:, None], item[:, :, None], newest[:, None]
+    kind, brand = catalogue.category, catalogue.brand
     reasons = {
-        "complement": seen == catalogue.complement[was],
-        "brand": catalogue.brand[seen] == catalogue.brand[was],
-        "satiated": seen == was,
+        "complement": kind[seen] == kind[catalogue.complement[was]],
+        "brand": brand[seen] == brand[was],
+        "satiated": kind[seen] == kind[was],
     }
     return np.asarray(sum(WEIGHTS[name] * (holds & known).any(2) for name, holds in reasons.items()))
 

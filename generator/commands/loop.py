@@ -1,0 +1,109 @@
+"""``drn loop``: from served events to a new version, again and again."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from generator.console import err, format_option, out, progress
+
+if TYPE_CHECKING:
+    from generator.serve.loop import Round
+
+__all__ = ["command"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("store", metavar="STORE")
+@click.option("--spec", "spec_path", required=True, type=click.Path(path_type=Path), help="The net and its solver.")
+@click.option("-o", "--output", "run", required=True, type=click.Path(path_type=Path), help="Folder of the loop.")
+@click.option(
+    "--every", type=click.FloatRange(0, min_open=True), help="Minutes between the starts of two rounds [default: one]."
+)
+@click.option(
+    "--newest",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the sessions, the newest, that the models are compared on.",
+)
+@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Of onnxruntime; 0: all cores.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a field of the spec.")
+@format_option
+def command(
+    *,
+    store: str,
+    spec_path: Path,
+    run: Path,
+    every: float | None,
+    newest: float,
+    threads: int,
+    overrides: tuple[str, ...],
+    output_format: str,
+) -> None:
+    """Train on what was served, and publish the model unless it is worse on the newest sessions.
+
+    STORE is the URL given to drn serve. Training goes on from the weights published last, label by label. Versions
+    appear in RUN/models, where drn serve picks them up. With --every, rounds go on until Ctrl-C; one that fails is
+    told and the next is tried, and one without new events does nothing.
+
+    \b
+    Example:
+      drn loop sqlite:///drn.sqlite --spec arch_specs/shop.yaml -o runs/live
+      drn loop mongodb://localhost:27017/drn --spec arch_specs/shop.yaml -o runs/live --every 60
+      drn serve runs/live --store sqlite:///drn.sqlite
+    """
+    from generator.errors import DrnError
+    from generator.serve.loop import run_round
+    from generator.spec import load_spec
+
+    spec = load_spec(spec_path, overrides)
+    seen = 0
+
+    def news(events: int) -> bool:
+        nonlocal seen
+        seen, before = events, seen
+        return events != before
+
+    while True:
+        began = time.monotonic()
+        try:
+            with progress("loss") as bar:
+                task = bar.add_task(f"train {spec.name}", total=spec.solver.max_iter, loss="")
+                found = run_round(
+                    store,
+                    spec,
+                    run,
+                    newest=newest,
+                    threads=threads,
+                    wanted=news,
+                    progress=lambda iteration, loss, _speed, bar=bar, task=task: bar.update(  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+                        task, completed=iteration, loss=f"loss {loss:.4f}"
+                    ),
+                )
+        except DrnError as error:
+            if every is None:
+                raise
+            err.print(f"this round failed: {error}", markup=False)
+        else:
+            if found:
+                _print(found, output_format)
+        if every is None:
+            return
+        time.sleep(max(0.0, every * 60 - (time.monotonic() - began)))
+
+
+def _print(found: "Round", output_format: str) -> None:
+    if output_format == "json":
+        record = dataclasses.asdict(found) | {"version": str(found.version) if found.version else None}
+        click.echo(json.dumps(record))
+        return
+    before = "nothing is served yet" if found.published is None else f"served so far {found.published:.4f}"
+    out.print(
+        f"{found.events:,} events; MRR on the {found.judged:,} newest rows: candidate {found.candidate:.4f}, {before}",
+        markup=False,
+    )
+    out.print(f"published {found.version}" if found.version else "not published: it is worse", markup=False)
