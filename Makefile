@@ -19,8 +19,8 @@ $(VENV)/.tested: $(VENV)/.installed tests/constraints.txt
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
 	$(DRN) generate arch_specs/shop.yaml -o $(DEMO)/generated
-	$(DRN) simulate -o $(DEMO)/log --sessions 60000 --seed 1
-	$(DRN) sessions $(DEMO)/log/events.parquet --log-format events --spec arch_specs/shop.yaml --test-share 0.1 -o $(DEMO)/data
+	$(DRN) simulate -o $(DEMO)/log --sessions 100000 --seed 1
+	$(DRN) sessions $(DEMO)/log/events.parquet --spec arch_specs/shop.yaml --test-share 0.1 -o $(DEMO)/data
 	$(DRN) train arch_specs/shop.yaml --data $(DEMO)/data -o $(DEMO)/run
 	$(DRN) evaluate $(DEMO)/run --data $(DEMO)/data --plot $(DEMO)/hit-rate.png
 	$(DRN) recommend $(DEMO)/run --session "home:5,cat-1:20,item-12:90,item-15:40" --bought item-3

@@ -51,7 +51,6 @@ LIVE = """
 """
 TABLE = """
   rnn.window: {choice: [1, 2, 4, 8]}
-  rnn.history: {choice: [0, 16]}
   rnn.widths: {list: {choice: [16, 64]}, length: [1, 2]}
   solver.base_lr: {choice: [0.01, 0.03, 0.1, 0.3, 1]}
   solver.momentum: {choice: [0, 0.9]}
@@ -73,7 +72,7 @@ def main() -> None:
     parser.add_argument("--data", default="simulator", help="simulator, or a folder yoochoose-100k")
     parser.add_argument("--sessions", type=int, default=20_000, help="of the simulator")
     parser.add_argument("--trainings", type=int, default=40)
-    parser.add_argument("--population", type=int, default=8)
+    parser.add_argument("--population", type=int, default=10)
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)

@@ -10,9 +10,9 @@ import click
 from generator.console import err, format_option, out, print_json, print_table, progress
 
 if TYPE_CHECKING:
+    from generator.tune.history import Status
     from generator.tune.plan import Plan
     from generator.tune.run import Result
-    from generator.tune.search import Status
 
 __all__ = ["command"]
 

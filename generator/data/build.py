@@ -159,7 +159,8 @@ def _other_views(
     known[other] = known_in_training(
         options, division, start, other_start, log.part[other], lambda: _owners(frame, log, other)
     )
-    return log.page[(log.kind == VIEW) & (log.page >= 0) & known[log.session]]
+    codes: NDArray[np.int32] = log.page[(log.kind == VIEW) & (log.page >= 0) & known[log.session]]
+    return codes
 
 
 class _Numbering:

@@ -134,7 +134,7 @@ def known_in_training(
     other_start, other_part, other_owners
         The same of the other sessions.
     """
-    known = other_part == 0
+    known: NDArray[np.bool_] = other_part == 0
     if division.users is not None or division.folds is not None:
         known &= ~_by_user(division, other_owners())
         held_out = found == VALID

@@ -71,9 +71,9 @@ class Budget(_Section):
 class Genetic(_Section):
     """The genetic algorithm, NSGA-II (Deb et al. 2002)."""
 
-    population: int = Field(16, ge=1, le=10_000, description="Individuals of a generation, for every sampler.")
+    population: int = Field(10, ge=1, le=10_000, description="Individuals of a generation, for every sampler.")
     crossover: Literal["uniform", "blxalpha", "sbx", "vsbx", "spx", "undx"] = Field(
-        "uniform", description="How the numbers of two or three parents are merged; choices are exchanged."
+        "blxalpha", description="How the numbers of two or three parents are merged; choices are exchanged."
     )
     crossover_rate: float = Field(0.9, ge=0, le=1, description="Share of the children that have more than one parent.")
     mutation: Literal["redraw", "polynomial"] = Field("redraw", description="How a gene mutates.")

@@ -6,9 +6,9 @@ from itertools import accumulate
 
 from generator.tune.charts import Axis, bars, number, parallel, scatter
 from generator.tune.genes import Listing, Number
+from generator.tune.history import Individual, Status
 from generator.tune.plan import COSTS, Plan
 from generator.tune.sampler import importances
-from generator.tune.search import Individual, Status
 
 __all__ = ["report"]
 
@@ -58,7 +58,7 @@ def report(plan: Plan, history: Sequence[Individual], front: Sequence[Individual
         _front(plan, trained, front) if len(plan.objectives) > 1 else "",
         _coordinates(plan, trained),
         _importance(plan, trained),
-        _table(plan, front),
+        _table(plan, trained, front),
         _failures(trained),
     ]
     return (
@@ -178,8 +178,11 @@ def _importance(plan: Plan, trained: Sequence[Individual]) -> str:
     return _section("Importance of the genes", note, bars(list(found.items()), "importance of the genes"))
 
 
-def _table(plan: Plan, front: Sequence[Individual]) -> str:
-    """Tabulate the front."""
+def _table(plan: Plan, trained: Sequence[Individual], front: Sequence[Individual]) -> str:
+    """Tabulate the front; with one objective, which has no front to speak of, the best."""
+    if len(plan.objectives) == 1:
+        complete = [each for each in trained if each.state == "complete"]
+        front = sorted(complete, key=lambda each: -_figures(plan, each)[0])[:20]
     heads = ["individual", *plan.objectives, *plan.search]
     rows = [
         [str(each.number), *map(number, _figures(plan, each)), *(_shown(value) for value in each.genes.values())]

@@ -11,11 +11,12 @@ from generator.files import write_text
 from generator.spec import dump_spec
 from generator.train.export import check_vocabularies
 from generator.tune.engine import Engine
+from generator.tune.history import Individual, Status
 from generator.tune.individual import check_data
 from generator.tune.journal import Journal
 from generator.tune.plan import Plan
 from generator.tune.report import report
-from generator.tune.search import Individual, Search, Status, identity_of
+from generator.tune.search import Search, identity_of
 
 __all__ = ["Result", "tune"]
 

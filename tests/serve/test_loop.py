@@ -24,7 +24,7 @@ TEXT = """\
 name: shop
 net: combined
 pages: 40
-items: 20
+items: 40
 top_k: 5
 rnn: {window: 3, widths: [8], history: 4}
 fnn: {bought: 3, widths: [8]}
@@ -43,7 +43,7 @@ def shoppers(store, first: int, count: int, pages: int = 12) -> None:
             events.append(Event(f"s{session}", str(number), "view", f"p{page}", moment, number, f"u{session % 9}"))
             moment += 10
         number += 1
-        events.append(Event(f"s{session}", str(number), "buy", f"i{page}", moment, number, f"u{session % 9}"))
+        events.append(Event(f"s{session}", str(number), "buy", f"p{page}", moment, number, f"u{session % 9}"))
     store.record(events)
 
 
@@ -64,7 +64,7 @@ def test_rounds_learn_publish_and_go_on_from_what_was_published(url, tmp_path):
     brief = SPEC.model_copy(update={"solver": SPEC.solver.model_copy(update={"max_iter": 1, "base_lr": 1e-6})})
     second = run_round(url, brief, tmp_path / "live", threads=1)
     assert second.carried
-    assert second.candidate == pytest.approx(second.published, abs=0.02)  # one tiny step: what it knew, it knows
+    assert second.candidate == pytest.approx(second.published, abs=0.05)  # one tiny step: what it knew, it knows
     before, after = Model(first.version), Model(tmp_path / "live/round/run/models/shop")
     assert before.items.labels != after.items.labels
     for page in before.pages.labels:
@@ -95,7 +95,7 @@ def test_the_command_publishes_into_a_running_service(url, tmp_path):
     for session in range(120):
         item = session % 11 + 1
         drn.visit(f"s{session}", f"p{item}")
-        drn("POST", f"/v1/sessions/s{session}/purchases", {"item": f"i{item}"})
+        drn("POST", f"/v1/sessions/s{session}/purchases", {"item": f"p{item}"})
     command = [sys.executable, "-m", "generator", "loop", url, "--spec", str(spec), "-o", str(tmp_path / "live")]
     printed = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=True)
     found = json.loads(printed.stdout)
@@ -107,7 +107,7 @@ def test_the_command_publishes_into_a_running_service(url, tmp_path):
         _, answer, _ = drn("GET", "/v1/sessions/new/recommendations")
         version = answer["model"]["version"]
     _, answer, _ = drn.visit("new", "p3")
-    assert answer["items"][0]["item"] == "i3"
+    assert answer["items"][0]["item"] == "p3"
     assert drn.stop() == 0
 
 
