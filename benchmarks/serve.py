@@ -4,7 +4,7 @@
     python benchmarks/serve.py --soak 600         # ten minutes at half load: memory, failures, two reloads
     python benchmarks/serve.py --mongodb          # the first row on MongoDB's protocol as well
 
-Load generator and server share the machine's cores. Arrivals are a Poisson process that waits for nobody; latency counts
+Load generator and server share the cores. Arrivals are a Poisson process that waits for nobody; latency counts
 from the moment a visit was due. Session lengths and page popularity follow power laws; SQLite flushes at every commit.
 """
 

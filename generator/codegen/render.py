@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from generator.codegen.cache import TemplateCache
 from generator.codegen.net import net_of
 from generator.files import resource
 from generator.spec.schema import Spec
@@ -39,6 +40,7 @@ def _environment(folder: Path) -> SandboxedEnvironment:
         undefined=StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,
+        bytecode_cache=TemplateCache(),
     )
     environment.filters["prototxt_number"] = prototxt_number
     return environment

@@ -23,7 +23,7 @@ CARRIED = 5  # brands a category carries; there are as many brands as categories
 ZIPF = 1.2  # the r-th item of a category draws r**-ZIPF of its interest
 TASTE = 5.0  # sum of the Dirichlet parameters of a user's taste over categories
 CATEGORY_ZIPF = 0.7
-OFFER = 0.8  # share of sessions from home that follow a product the home page puts forward
+OFFER = 0.5  # share of sessions from home that follow a product the home page puts forward
 PRICE = 1.0  # interest falls by exp(-PRICE) with each price level between user and item
 FIXED = ("home", "search", "cart")  # pages 0, 1 and 2
 
@@ -174,10 +174,7 @@ class Catalogue:
 
     def pick(self, level: Ints, category: Ints, rng: np.random.Generator) -> Ints:
         """Return an item (S,) of each ``category`` (S,) as users of price ``level`` (S,) choose."""
-        row = level * (self.category[-1] + 1) + category
-        found = _choose(self.interest, row, rng) - level * len(self.category)
-        last: Ints = np.searchsorted(self.category, category, side="right") - 1
-        return np.minimum(found, last)  # rounding may step over the end of a row
+        return _pick(self.interest, self.category, level, category, rng)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the items as JSON holds them."""
@@ -202,6 +199,12 @@ def _choose(cumulative: Floats, row: Ints, rng: np.random.Generator) -> Ints:
     return np.searchsorted(cumulative, row + rng.random(len(row)), side="right").astype(np.int64)
 
 
+def _pick(interest: Floats, categories: Ints, level: Ints, category: Ints, rng: np.random.Generator) -> Ints:
+    found = _choose(interest, level * (categories[-1] + 1) + category, rng) - level * len(categories)
+    last: Ints = np.searchsorted(categories, category, side="right") - 1
+    return np.minimum(found, last)  # rounding may step over the end of a row
+
+
 def open_shop(options: Shop) -> Catalogue:
     """Return the catalogue that ``options`` ask for, the same for the same seed, items and categories."""
     rng = np.random.default_rng([options.seed, 0])
@@ -212,23 +215,23 @@ def open_shop(options: Shop) -> Catalogue:
     popularity = (np.arange(items) - start[category] + 1.0) ** -ZIPF
     price = rng.integers(0, LEVELS, items)
     interest = popularity * np.exp(-PRICE * np.abs(price - np.arange(LEVELS)[:, None]))
+    flat = _cumulative(interest, start, size)
     cycle = rng.permutation(categories)
     partner = np.empty(categories, np.int64)
     partner[cycle] = np.roll(cycle, -1)
     other = partner[category]
     complement = start[other] + np.minimum(np.arange(items) - start[category], size[other] - 1)
-    # Similar products: a random step to another item of the category.
-    step = 1 + (rng.random((items, RELATED)) * (size[category] - 1)[:, None]).astype(np.int64)
-    rank = np.arange(items) - start[category]
-    related = start[category][:, None] + (rank[:, None] + step) % size[category][:, None]
+    own = np.repeat(np.arange(items), RELATED)
+    related = _pick(flat, category, price[own], category[own], rng)
+    related = np.where(related == own, start[category[own]] + (own - start[category[own]] + 1) % size[category[own]], related)
     carried = rng.integers(0, max(CARRIED, categories), (categories, CARRIED))
     return Catalogue(
         category=category,
         brand=carried[category, rng.integers(0, CARRIED, items)],
         price=price,
         complement=complement,
-        related=related,
-        interest=_cumulative(interest, start, size),
+        related=related.reshape(items, RELATED),
+        interest=flat,
     )
 
 

@@ -36,9 +36,9 @@ WEIGHTS = REACHED | {
     "recent": 2.5,  # times exp(-age / RECENCY) for each look, age in pages before the end
     "parting": -3.0,  # the session ends on it: the last look did not convince
     "dwell": 0.8,  # for each standard deviation of the log dwell of each look
-    "complement": 2.5,  # it goes with one of the newest purchases
-    "brand": 2.0,  # of the brand of one of the newest purchases
-    "satiated": -2.0,  # it is one of the newest purchases
+    "complement": 4.5,  # it goes with one of the newest purchases
+    "brand": 2.5,  # of the brand of one of the newest purchases
+    "satiated": -4.0,  # it is one of the newest purchases
 }
 RECENCY = 4.0
 FITTING = 0.5  # share of offers that go with one of the newest purchases

@@ -176,11 +176,15 @@ class Model:
                 raise DataError(f"the model {self.name} reads {size} columns of {name}, not {blobs[name].shape[1:]}")
             kind = np.int64 if INPUTS[name] == "tensor(int64)" else np.float32
             feed[name] = np.ascontiguousarray(blobs[name], kind)
+        rows = len(next(iter(feed.values())))
+        if rows == 1:
+            # onnxruntime multiplies a lone row by another kernel, whose last bits differ from those of any batch.
+            feed = {name: np.repeat(values, 2, axis=0) for name, values in feed.items()}
         try:
             found: list[Any] = self._session.run(list(outputs), feed)
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(f"{self.file}: onnxruntime fails on these rows ({str(error).splitlines()[0]})") from error
-        return found
+        return [values[:rows] for values in found]
 
     def recommend(self, queries: Sequence[Query], top: int | None = None) -> list[Answer]:
         """Return the ``top`` items for each query, best first; ``top_k`` of the model by default.

@@ -219,10 +219,7 @@ class Api:
             raise DataError("Inference-Header-Content-Length is a number of bytes")
         body = await _body(request, LARGE)
         asked = protocol.parse(body, None if length is None else int(length), model)
-        try:
-            values = await self._recommender.infer(lambda: model.infer(list(asked.outputs), asked.inputs))
-        except ModelError as error:
-            raise DataError("onnxruntime fails on these inputs: is an id beyond the model's table?") from error
+        values = await self._recommender.infer(lambda: model.infer(list(asked.outputs), asked.inputs))
         content, head = protocol.respond(asked, model, values)
         if head is None:
             return Response(content, media_type="application/json")

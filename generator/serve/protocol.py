@@ -72,6 +72,8 @@ def parse(body: bytes, header_length: int | None, model: Served) -> Asked:
         if name not in model.sizes or name in inputs:
             raise DataError(f"inputs[{place}].name is no input, or given twice: {', '.join(model.sizes)} are wanted")
         inputs[name], used = _tensor(tensor, rest, name, TYPES[model.kinds[name]], model.sizes[name])
+        if inputs[name].max() > model.highest.get(name, np.inf):
+            raise DataError(f"input {name}: an id is beyond the model's vocabulary, 0..{model.highest[name]}")
         rest = rest[used:]
     if len(rest):
         raise DataError(f"{len(rest)} bytes follow the last binary tensor")

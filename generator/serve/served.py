@@ -16,7 +16,6 @@ from generator.serve.windows import Window, blobs, window
 __all__ = ["Served"]
 
 PROBES = 8
-PAIR = 2
 
 
 class Served(Model):
@@ -48,15 +47,14 @@ class Served(Model):
         return f"{self.name}/{self.version}"
 
     def infer(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Return the ``outputs`` of the graph for B rows of ``inputs``.
+        """Return the ``outputs`` of the graph for B rows of ``inputs``; a row's do not depend on the others."""
+        return self._run(outputs, inputs)
 
-        One row is run as two: onnxruntime multiplies a single row by another kernel than several, whose last bits
-        differ. So what is answered does not depend on what else is in the batch.
-        """
-        rows = len(next(iter(inputs.values())))
-        if rows == 1:
-            inputs = {name: np.repeat(values, PAIR, axis=0) for name, values in inputs.items()}
-        return [found[:rows] for found in self._run(outputs, inputs)]
+    @property
+    def highest(self) -> dict[str, int]:
+        """The highest id each input of ids may hold."""
+        pages = dict.fromkeys(("page", "history_page"), len(self.pages))
+        return {name: limit for name, limit in (pages | {"bought": len(self.items)}).items() if name in self.sizes}
 
     def window(self, query: Query) -> Window:
         """Return what the net sees of a query."""

@@ -83,8 +83,8 @@ def test_an_input_that_does_not_fit_is_refused(client, name):
         with pytest.raises(InferenceServerException, match=r"\[400\]"):
             client.infer("shop", tensors(broken, True))
     if "weight" not in name:
-        with pytest.raises(InferenceServerException, match="beyond the model's table"):
-            client.infer("shop", tensors(blobs | {name: np.full_like(blobs[name], len(PAGES) + 900)}, True))
+        with pytest.raises(InferenceServerException, match="beyond the model's vocabulary"):
+            client.infer("shop", tensors(blobs | {name: np.full_like(blobs[name], len(PAGES) + 1)}, True))
 
 
 WHOLE = {"name": "page", "shape": [1, 3], "datatype": "INT64", "data": [1, 2, 3]}
