@@ -244,6 +244,7 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         log_config=None,
         ws="none",
+        proxy_headers=False,
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,

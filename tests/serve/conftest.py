@@ -5,11 +5,20 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from serving import Drn, Mongo, write_version
+from serving import Drn, Mongo, Process, write_version
 
 from generator.serve.stores import open_store
 
 NUMBERS = count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_stays():
+    """Whatever a failed test left running is ended."""
+    yield
+    for one in Process.started:
+        if one.process.poll() is None:
+            one.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

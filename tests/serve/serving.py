@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import ClassVar
 
 from generator.codegen.artefacts import generate
 from generator.spec.load import parse_spec
@@ -52,12 +53,15 @@ def free_port() -> int:
 class Process:
     """A child whose stderr is read line by line until it says that it is up."""
 
+    started: ClassVar[list["Process"]] = []
+
     def __init__(self, command, up: str, **environment):
         self.lines: list[str] = []
         self._up = threading.Event()
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}, stdin=subprocess.DEVNULL
         )
+        self.started.append(self)
         threading.Thread(target=self._read, args=(up,), daemon=True).start()
         if not self._up.wait(60) or self.process.poll() is not None:
             raise RuntimeError("".join(self.lines))
