@@ -43,5 +43,6 @@ def command(out: Path, output_format: str, **options: float) -> None:
         return
     counts = {"sessions": summary.sessions, "users": summary.users, "views": summary.views}
     rows = [[name, f"{count:,}"] for name, count in (counts | {"purchases": summary.purchases}).items()]
-    rows += [[f"MRR@20 of the rule, {name.replace('_', ' ')}", f"{of['mrr@20']:.3f}"] for name, of in summary.oracle.items()]
+    for name, of in summary.oracle.items():
+        rows.append([f"MRR@20 of the rule, {name.replace('_', ' ')}", f"{of['mrr@20']:.3f}"])
     print_table(f"{out}: a simulated shop", ["what", "figure"], rows)

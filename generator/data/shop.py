@@ -72,7 +72,7 @@ ACTIONS: Floats = np.array(
         ],
     ]
 )
-_GRAPH: Floats = (ACTIONS.cumsum(2).reshape(-1, len(Action)) + np.arange(2 * len(Kind))[:, None]).ravel()
+_GRAPH: Floats = (ACTIONS.cumsum(2).reshape(-1, len(Action)) + np.arange(2.0 * len(Kind))[:, None]).ravel()
 _KIND = np.array([Kind.HOME, Kind.SEARCH, Kind.CATEGORY, Kind.ITEM, Kind.ITEM, Kind.ITEM, Kind.CART])  # after an Action
 _FIXED_PAGE = np.array([0, 1, -1, -1, -1, -1, 2])  # page id after an Action
 _ENTRANCES = (Kind.HOME, Kind.SEARCH, Kind.OFFER)
@@ -202,7 +202,7 @@ def _choose(cumulative: Floats, row: Ints, rng: np.random.Generator) -> Ints:
 def _pick(interest: Floats, categories: Ints, level: Ints, category: Ints, rng: np.random.Generator) -> Ints:
     found = _choose(interest, level * (categories[-1] + 1) + category, rng) - level * len(categories)
     last: Ints = np.searchsorted(categories, category, side="right") - 1
-    return np.minimum(found, last)  # rounding may step over the end of a row
+    return np.asarray(np.minimum(found, last))  # rounding may step over the end of a row
 
 
 def open_shop(options: Shop) -> Catalogue:
@@ -223,7 +223,8 @@ def open_shop(options: Shop) -> Catalogue:
     complement = start[other] + np.minimum(np.arange(items) - start[category], size[other] - 1)
     own = np.repeat(np.arange(items), RELATED)
     related = _pick(flat, category, price[own], category[own], rng)
-    related = np.where(related == own, start[category[own]] + (own - start[category[own]] + 1) % size[category[own]], related)
+    first, count = start[category[own]], size[category[own]]
+    related = np.where(related == own, first + (own - first + 1) % count, related)
     carried = rng.integers(0, max(CARRIED, categories), (categories, CARRIED))
     return Catalogue(
         category=category,
@@ -295,7 +296,7 @@ class _Walkers:
         share = np.arange(1.0, categories + 1) ** -CATEGORY_ZIPF
         taste = rng.dirichlet(TASTE * share / share.sum(), users).cumsum(1)
         self.catalogue, self.rng = catalogue, rng
-        self.taste = (taste + np.arange(users)[:, None]).ravel()
+        self.taste = (taste + np.arange(float(users))[:, None]).ravel()
         self.user = user
         self.level = rng.integers(0, LEVELS, users)[user]
         self.kind = np.where(rng.random(len(user)) < FROM_HOME, Kind.HOME, Kind.SEARCH).astype(np.int64)

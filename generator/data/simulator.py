@@ -83,7 +83,8 @@ class _Tally:
 
     def mean(self, name: str) -> dict[str, float]:
         """Return the mean over purchases of each measure of ranking ``name``, to 4 digits."""
-        return dict(zip(("hit@1", "hit@5", "mrr@20"), (self.oracle[name] / self.purchases).round(4).tolist()))
+        means = (self.oracle[name] / self.purchases).round(4).tolist()
+        return dict(zip(("hit@1", "hit@5", "mrr@20"), means, strict=True))
 
 
 def simulate(folder: Path, options: Shop, progress: Callable[[int], None] = lambda _: None) -> Summary:
@@ -206,7 +207,8 @@ def _settle(
         bought[rows] = item[rows, slot]
         newest[buyers] = np.column_stack([bought[rows], newest[buyers, :-1]])
 
-    walks.page[:, 1] = np.where((walks.offer >= 0) & (item[:, 1] >= 0), catalogue.first_item + item[:, 1], walks.page[:, 1])
+    offered = (walks.offer >= 0) & (item[:, 1] >= 0)
+    walks.page[:, 1] = np.where(offered, catalogue.first_item + item[:, 1], walks.page[:, 1])
     _rate(score[buys], pull[buys], undwelt_score[buys], tally)
     return bought
 
@@ -223,7 +225,7 @@ def _first_looks(item: Ints) -> Ints:
 def _last_look(item: Ints) -> Bools:
     """Return which of the looks (S, T) at a product is the session's last."""
     seen = item >= 0
-    return seen & (seen[:, ::-1].cumsum(1)[:, ::-1] == 1)
+    return np.asarray(seen & (seen[:, ::-1].cumsum(1)[:, ::-1] == 1))
 
 
 def _by_product(looks: Floats, item: Ints, first: Ints) -> Floats:
@@ -296,7 +298,7 @@ def _starts(seconds: Floats, rank: Ints, days: int, rng: np.random.Generator) ->
 def _events(page: Ints, time: Floats, user: Ints, first: int, catalogue: Catalogue, options: Shop) -> pl.DataFrame:
     """Return the events of sessions (S,), numbered from ``first``: views (S, T), and in a last column the purchase."""
     session, slot = np.nonzero(page >= 0)
-    page = pl.Series(page[session, slot])
+    pages = pl.Series(page[session, slot])
     names = catalogue.pages
     category = [f"cat-{c}" for c in catalogue.category]
     items = catalogue.first_item
@@ -304,10 +306,10 @@ def _events(page: Ints, time: Floats, user: Ints, first: int, catalogue: Catalog
         "user": _numbered("u", user, options.users).gather(session),
         "session": _numbered("s", first + np.arange(len(user)), options.sessions).gather(session),
         "time": time[session, slot].round(3),
-        "page": pl.Series(names).gather(page),
+        "page": pl.Series(names).gather(pages),
         "event": pl.Series(["view", "buy"]).gather(slot == time.shape[1] - 1),
-        "item": pl.Series([None] * items + names[items:]).gather(page),
-        "category": pl.Series([None] * len(FIXED) + names[len(FIXED) : items] + category).gather(page),
+        "item": pl.Series([None] * items + names[items:]).gather(pages),
+        "category": pl.Series([None] * len(FIXED) + names[len(FIXED) : items] + category).gather(pages),
     }
     return pl.DataFrame(frame)
 

@@ -73,12 +73,18 @@ class Processes:
         """As `Engine.map`; the jobs are begun in order."""
         waiting = deque((index, 1) for index in range(len(jobs)))
         busy: dict[Connection, _Worker] = {}
+        outcomes: list[Outcome[R]] = []
         try:
-            while waiting or busy:
+            while waiting or busy or outcomes:
                 while waiting and len(busy) < self.workers:
                     worker = self._idle.pop() if self._idle else _Worker()
                     worker.begin(function, jobs[waiting[0][0]], *waiting.popleft(), time.monotonic() + self._timeout)
                     busy[worker.connection] = worker
+                # Handed over only now, so that no worker waits for what is done with them.
+                yield from outcomes
+                outcomes = []
+                if not busy:
+                    continue
                 patience = max(0.0, min(worker.deadline for worker in busy.values()) - time.monotonic())
                 ready = multiprocessing.connection.wait(list(busy), patience)
                 for connection, worker in list(busy.items()):
@@ -91,13 +97,14 @@ class Processes:
                     del busy[connection]
                     if answer is not None:
                         self._idle.append(worker)
-                        yield Outcome(worker.index, *answer, worker.tries)
+                        outcomes.append(Outcome(worker.index, *answer, worker.tries))
                         continue
                     worker.kill()
                     if worker.tries < TRIES:
                         waiting.append((worker.index, worker.tries + 1))
                     else:
-                        yield Outcome(worker.index, None, f"its worker was lost, {TRIES} times: {lost}", worker.tries)
+                        error = f"its worker was lost, {TRIES} times: {lost}"
+                        outcomes.append(Outcome(worker.index, None, error, worker.tries))
         finally:
             for worker in busy.values():
                 worker.kill()

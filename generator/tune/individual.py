@@ -39,6 +39,7 @@ __all__ = [
 
 SPLITS = ("train.h5", "valid.h5")
 VOCABULARIES = ("pages.txt", "items.txt")
+PER_BATCH = 2e7  # multiplications a core would do in the time a batch costs, however small the net
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def work(spec: Spec) -> float:
     states = spec.window + 1
     hidden = states * sum(2 * width * width for width in widths[0]) + sum(width * width for width in widths[1])
     outputs = spec.items * sum(each[-1] for each in widths if each) * (states if spec.loss == "every" else 1)
-    return float(solver.max_iter * solver.batch_size * solver.iter_size * (hidden + outputs))
+    return float(solver.max_iter * solver.iter_size * (PER_BATCH + solver.batch_size * (hidden + outputs)))
 
 
 def check_data(data: Path) -> None:

@@ -5,6 +5,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,10 @@ class Search:
         TrainingError
             All individuals of the first generation failed.
         """
+        with ThreadPoolExecutor(1, thread_name_prefix="sweep") as self._sweeper:
+            self._generations()
+
+    def _generations(self) -> None:
         sampler = Sampler(self.plan)
         generation = barren = 0
         while not self._over(generation):
@@ -263,7 +268,8 @@ class Search:
             point = self._point(each)
             if not any(dominates(self._point(other), point) for other in self._front):
                 self._front = [other for other in self._front if not dominates(point, self._point(other))] + [each]
-        shutil.rmtree(self.folder / "work" / each.hash[:16], ignore_errors=True)
+        # Twenty files and more, while a worker may be waiting for its next job: not here.
+        self._sweeper.submit(shutil.rmtree, self.folder / "work" / each.hash[:16], ignore_errors=True)
 
     def _cap(self, share: float, there: Sequence[Individual], points: Sequence[tuple[float, ...]]) -> None:
         """Have those of ``there`` who were given up after ``share`` worth less than those that dominated them then."""
