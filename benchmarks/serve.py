@@ -189,10 +189,10 @@ def measure(port: int, items: int, rate: float, seconds: float, seed: int = 1) -
     try:
         import uvloop
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Load(port, items, rate, seconds, seed).run())
+        run = uvloop.run
     except ImportError:
-        return asyncio.run(Load(port, items, rate, seconds, seed).run())
+        run = asyncio.run
+    return run(Load(port, items, rate, seconds, seed).run())
 
 
 def free_port() -> int:

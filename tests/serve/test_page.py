@@ -73,10 +73,12 @@ def test_each_click_moves_the_bars_the_window_and_the_history(browser, drn, repo
     lengths = [float(one.removeprefix("scaleX(").rstrip(")")) for one in bars]
     assert lengths == pytest.approx([probability / best for _, probability in wanted.items], rel=1e-4)
     assert browser.save_screenshot(str(tmp_path / "page.png"))
+    before = session(browser)
     browser.find_element(By.ID, "again").click()  # the same visits in a new session
-    wait(browser, lambda: texts(browser, "#window .name") == ["empty"])
-    wait(browser, lambda: texts(browser, "#history .name") == clicked[:-3])
-    assert texts(browser, "#window .name") == clicked[-3:]
+    wait(browser, lambda: session(browser) != before)
+    wait(browser, lambda: len(drn("GET", f"/v1/sessions/{session(browser)}")[1].get("visits", [])) == len(clicked))
+    wait(browser, lambda: texts(browser, "#window .name") == clicked[-3:])
+    assert texts(browser, "#history .name") == clicked[:-3]
     assert problems(browser) == []
 
 
