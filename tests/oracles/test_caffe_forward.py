@@ -53,7 +53,8 @@ def agree(caffe, folder: Path, spec: Spec, seed: int) -> None:
 
 @pytest.mark.parametrize("path", ARCH_SPECS, ids=lambda path: path.stem)
 def test_arch_spec(caffe, tmp_path, path):
-    agree(caffe, tmp_path, load_spec(path, [f"solver.batch_size={BATCH}"]), seed=7)
+    # Caffe draws dropout's masks at random in its TRAIN phase: compared with dropout off.
+    agree(caffe, tmp_path, load_spec(path, [f"solver.batch_size={BATCH}", "head.dropout=0"]), seed=7)
 
 
 @DRAWN
