@@ -41,6 +41,8 @@ class Graph:
     def __init__(self, content: bytes, weights: Mapping[str, Array], threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Threads that spin between operators take the cores from the solver's own work, and slow small nets down.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
