@@ -37,7 +37,7 @@ def command(out: Path, output_format: str, **options: float) -> None:
     shop = Shop(**options)  # type: ignore[arg-type]  # click has made each a number of its kind
     with progress() as bar:
         task = bar.add_task("sessions", total=shop.sessions)
-        summary = simulate(out, shop, lambda done: bar.update(task, completed=done))
+        summary = simulate(out, shop, lambda sessions: bar.advance(task, sessions))
     if output_format == "json":
         print_json(asdict(summary))
         return
