@@ -1,28 +1,18 @@
 """What drn prints: tables and notes for people, JSON for machines, progress bars on a terminal only."""
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["err", "format_option", "out", "print_json", "print_table", "progress"]
+__all__ = ["err", "out", "print_json", "print_table", "progress"]
 
 # rich honours NO_COLOR and drops colour and bars by itself where the stream is no terminal.
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def format_option(function: F) -> F:
-    """Add ``--format text|json`` to a click command, as the argument ``output_format``."""
-    return click.option(
-        "--format", "output_format", type=click.Choice(["text", "json"]), default="text", help="For people or machines."
-    )(function)
 
 
 def print_json(value: object) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator.console import err, format_option, print_json, print_table, progress
+from generator.console import err, print_json, print_table, progress
+from generator.options import format_option
 
 if TYPE_CHECKING:
     from generator.evaluate.evaluate import Report

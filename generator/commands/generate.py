@@ -8,6 +8,7 @@ import click
 
 from generator.codegen import ALL_GROUPS, diff, generate, generate_text, write
 from generator.errors import SpecError
+from generator.options import format_option
 from generator.spec import Spec, load_spec
 
 __all__ = ["command"]
@@ -22,8 +23,7 @@ __all__ = ["command"]
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a field: --set rnn.window=8.")
 @click.option("--init", type=click.IntRange(min=0), metavar="SEED", help="Put initial weights into model.onnx.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the spec and do nothing else.")
-@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text",
-              help="For people or machines.")  # fmt: skip
+@format_option
 def command(
     specs: tuple[Path, ...],
     output: Path,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator.console import format_option, out, print_json
+from generator.console import out, print_json
+from generator.options import format_option
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from generator.console import err, format_option, print_json
+from generator.console import err, print_json
+from generator.options import format_option
 
 __all__ = ["command"]
 

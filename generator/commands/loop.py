@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator.console import err, format_option, out, progress
+from generator.console import err, out, progress
+from generator.options import format_option
 
 if TYPE_CHECKING:
     from generator.serve.loop import Round

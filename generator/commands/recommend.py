@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator.console import err, format_option, out, print_table
+from generator.console import err, out, print_table
+from generator.options import format_option
 
 if TYPE_CHECKING:
     from generator.evaluate.model import Answer, Model

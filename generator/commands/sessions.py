@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from generator.console import err, format_option, print_json, print_table
+from generator.console import err, print_json, print_table
+from generator.options import format_option
 
 __all__ = ["command"]
 

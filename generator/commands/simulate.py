@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from generator.console import format_option, print_json, print_table, progress
+from generator.console import print_json, print_table, progress
+from generator.options import format_option
 
 __all__ = ["command"]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from generator.console import format_option, out, print_json, progress
+from generator.console import out, print_json, progress
+from generator.options import format_option
 
 __all__ = ["command"]
 

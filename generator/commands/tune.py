@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from generator.console import err, format_option, out, print_json, print_table, progress
+from generator.console import err, out, print_json, print_table, progress
+from generator.options import format_option
 
 if TYPE_CHECKING:
     from generator.tune.history import Status

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -15,7 +14,7 @@ from generator.errors import ModelError
 from generator.files import replacing
 from generator.spec.schema import Spec
 
-__all__ = ["embed_weights", "fill", "identities", "save"]
+__all__ = ["embed_weights", "fill", "save"]
 
 Array = NDArray[np.float32]
 
@@ -23,7 +22,7 @@ Array = NDArray[np.float32]
 LARGEST = 2**31 - 2**20
 
 
-def identities(spec: Spec) -> dict[str, float]:
+def _identities(spec: Spec) -> dict[str, float]:
     """Return the matrices that start as a number times the identity, which no filler of Caffe's gives."""
     found: dict[str, float] = {}
     if spec.rnn and spec.has_rnn:
@@ -36,18 +35,16 @@ def identities(spec: Spec) -> dict[str, float]:
 
 
 def fill(
-    parameters: Iterable[Parameter],
-    shapes: Mapping[str, tuple[int, ...]],
-    seed: int,
-    identities: Mapping[str, float] = MappingProxyType({}),
+    spec: Spec, parameters: Iterable[Parameter], shapes: Mapping[str, tuple[int, ...]], seed: int
 ) -> dict[str, Array]:
-    """Return initial float32 weights by name.
+    """Return initial float32 weights by name, of the ``parameters`` of the net of ``spec``.
 
     Each parameter draws from a generator of its own, seeded by (seed, position), so that one parameter's shape does
     not change another's start. The distributions are Caffe's (filler.hpp): xavier is uniform within sqrt(3 / fan_in),
-    msra normal with deviation sqrt(2 / fan_in); fan_in of a table or an InnerProduct is its second size. A parameter
-    named in ``identities`` starts as that number times the identity instead.
+    msra normal with deviation sqrt(2 / fan_in); fan_in of a table or an InnerProduct is its second size. What the
+    spec lets start as a number times the identity does so instead.
     """
+    identities = _identities(spec)
     return {
         parameter.name: _identity(shapes[parameter.name], identities[parameter.name])
         if parameter.name in identities

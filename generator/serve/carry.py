@@ -50,7 +50,7 @@ def carry(folder: Path, spec: Spec, data: Path, target: Path) -> Path | None:
     except ModelError:
         return None
     before, now = ({name: Vocabulary.read(place / name) for name in (PAGES, ITEMS)} for place in (folder, data))
-    fresh = fill(learnable(net), shapes, spec.solver.random_seed)
+    fresh = fill(spec, learnable(net), shapes, spec.solver.random_seed)
     moved = {name: _moved(name, spec, values, fresh[name], before, now) for name, values in weights.items()}
     write_caffemodel(target, net, moved, also=[deploy])
     return target

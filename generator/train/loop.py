@@ -11,7 +11,7 @@ from generator.caffe.prototxt import learnable, parse_net, read_solver
 from generator.codegen.artefacts import generate, write
 from generator.errors import TrainingError
 from generator.files import write_text
-from generator.onnxgraph.initialise import fill, identities
+from generator.onnxgraph.initialise import fill
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
@@ -127,7 +127,7 @@ def train(
     elif weights:
         values = read_caffemodel(weights, net, shapes)
     else:
-        values = fill(learnable(net), shapes, spec.solver.random_seed, identities(spec))
+        values = fill(spec, learnable(net), shapes, spec.solver.random_seed)
 
     snapshots.tidy()
     prepare(spec, files, data, run)

@@ -7,7 +7,7 @@ from draws import weights
 from generator.caffe.prototxt import learnable, parse_net
 from generator.codegen.render import render
 from generator.errors import ModelError
-from generator.onnxgraph.initialise import embed_weights, fill, identities
+from generator.onnxgraph.initialise import embed_weights, fill
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
 
@@ -17,7 +17,7 @@ def start(seed: int = 3, **changes: object) -> dict[str, np.ndarray]:
     spec = Spec.model_validate(values | changes)
     net = parse_net(render(spec, ["caffe"])["train_val.prototxt"], "train_val.prototxt")
     shapes = parameter_shapes(parse(render(spec, ["onnx"])["model.onnxtxt"], "model.onnxtxt"))
-    return fill(learnable(net), shapes, seed, identities(spec))
+    return fill(spec, learnable(net), shapes, seed)
 
 
 def test_gaussian_and_xavier_have_caffes_moments():

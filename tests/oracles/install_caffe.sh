@@ -6,6 +6,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 folder=${1:-$root/.caffe-venv}
+source "$root/tests/oracles/find_python.sh"
 packages=(
     'kendryte-caffe==1.0.0.20210829'
     'numpy==1.26.4; python_version >= "3.9"'
@@ -20,32 +21,6 @@ packages=(
 
 imports_caffe() {
     [ -x "$folder/bin/python" ] && "$folder/bin/python" -c 'import caffe' >/dev/null 2>&1
-}
-
-# A candidate counts only if it runs and is the version asked for: pyenv's shims exist for versions that are not active.
-is_python() {
-    [ "$("$2" -c 'import ensurepip, venv, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$1" ]
-}
-
-find_python() {
-    local version candidate
-    for version in 3.9 3.8 3.7; do
-        for candidate in "python$version" "$HOME/.pyenv/versions/$version".*/bin/python; do
-            if is_python "$version" "$candidate"; then
-                echo "$candidate"
-                return
-            fi
-        done
-    done
-    command -v uv >/dev/null || return 0
-    for version in 3.9 3.8; do
-        uv python install --quiet "$version" >/dev/null 2>&1 || true
-        candidate=$(uv python find "$version" 2>/dev/null || true)
-        if is_python "$version" "$candidate"; then
-            echo "$candidate"
-            return
-        fi
-    done
 }
 
 if imports_caffe; then

@@ -7,26 +7,10 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 folder=${1:-$root/.caffe2onnx-venv}
+source "$root/tests/oracles/find_python.sh"
 
 imports_it() {
     [ -x "$folder/bin/python" ] && "$folder/bin/python" -c 'import caffe2onnx.src.caffe2onnx' >/dev/null 2>&1
-}
-
-# A candidate counts only if it runs and is the version asked for: pyenv's shims exist for versions that are not active.
-is_python() {
-    [ "$("$2" -c 'import ensurepip, venv, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$1" ]
-}
-
-find_python() {
-    local version candidate
-    for version in 3.9 3.8 3.7; do
-        for candidate in "python$version" "$HOME/.pyenv/versions/$version".*/bin/python; do
-            if is_python "$version" "$candidate"; then
-                echo "$candidate"
-                return
-            fi
-        done
-    done
 }
 
 if imports_it; then

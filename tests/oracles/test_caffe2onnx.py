@@ -1,8 +1,6 @@
 """caffe2onnx 2.0.1 beside `drn import`: the same numbers where it converts, and why it does not where it does not."""
 
-import os
 import subprocess
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 from draws import weights
+from peers import peer_python
 
 from generator.caffe.caffemodel import write_caffemodel
 from generator.caffe.prototxt import learnable, parse_net
@@ -35,14 +34,7 @@ saveonnxmodel(Caffe2Onnx(net, weights, "net").createOnnxModel(), sys.argv[3])
 @pytest.fixture(scope="module")
 def python(root: Path) -> Path:
     """A Python with caffe2onnx; the tests that need it are skipped, loudly, where it is not installed."""
-    named = os.environ.get("DRN_CAFFE2ONNX_PYTHON")
-    python = Path(named) if named else root / ".caffe2onnx-venv" / "bin" / "python"
-    if not python.exists():
-        if named:
-            pytest.fail(f"DRN_CAFFE2ONNX_PYTHON names {named}, which does not exist")
-        warnings.warn(f"caffe2onnx is not here, so its tests are SKIPPED; {HOW}", stacklevel=1)
-        pytest.skip(f"caffe2onnx is not here; {HOW}")
-    return python
+    return peer_python(root, "DRN_CAFFE2ONNX_PYTHON", ".caffe2onnx-venv", "caffe2onnx", HOW)
 
 
 def write(folder: Path, text: str) -> tuple[Path, Path]:

@@ -115,7 +115,7 @@ def test_rows_follow_their_labels(tmp_path):
     files = generate(SPEC)
     net, deploy = (parse_net(files[name].decode(), name) for name in ("train_val.prototxt", "deploy.prototxt"))
     shapes = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
-    weights = fill(learnable(net), shapes, 5)
+    weights = fill(SPEC, learnable(net), shapes, 5)
     write_caffemodel(tmp_path / "old.caffemodel", net, weights, also=[deploy])
     for name, pages, items in (("old", "abc", "xy"), ("new", "dca", "zyx")):
         (tmp_path / name).mkdir()

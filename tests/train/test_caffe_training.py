@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from peers import caffe_python
 
 from generator.caffe.caffemodel import read_caffemodel
 from generator.caffe.prototxt import learnable, read_net
@@ -31,13 +31,9 @@ solver.snapshot()
 
 
 @pytest.fixture(scope="module")
-def caffe_python(root: Path) -> Path:
-    """A Python that can import real Caffe; see tests/oracles/install_caffe.sh."""
-    python = Path(os.environ.get("DRN_CAFFE_PYTHON", root / ".caffe-venv/bin/python"))
-    if not python.exists():
-        warnings.warn("real Caffe is not here, so its tests are SKIPPED; see tests/oracles", stacklevel=1)
-        pytest.skip("real Caffe is not here; run tests/oracles/install_caffe.sh, or set DRN_CAFFE_PYTHON")
-    return python
+def caffe(root: Path) -> Path:
+    """A Python that can import real Caffe."""
+    return caffe_python(root)
 
 
 def state_of(run: Path, iteration: int, histories: int) -> tuple[dict[str, Any], Any]:
@@ -82,7 +78,7 @@ def test_caffe_ends_where_we_end(
     tmp_path: Path,
     make_data: Callable[..., Path],
     make_spec: Callable[..., Spec],
-    caffe_python: Path,
+    caffe: Path,
 ) -> None:
     # Caffe reads the file from its first row whenever it starts: 25 batches of 16 are 4 epochs of 100 rows.
     spec = make_spec(**changes, solver={"base_lr": 0.03, "max_iter": LAST, "snapshot": 25, **solver})
@@ -92,7 +88,7 @@ def test_caffe_ends_where_we_end(
     (run / "snapshots" / f"small_iter_{LAST}.solverstate").unlink()
     script = CAFFE.format(start=start, steps=LAST - start)
     done = subprocess.run(
-        [caffe_python, "-c", script],
+        [caffe, "-c", script],
         cwd=run,
         env={**os.environ, "GLOG_minloglevel": "2"},
         capture_output=True,
