@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "Train the net of a spec by Caffe's SGD on onnxruntime.",
     "tune": "Search the fields of a spec for the best net by a genetic algorithm.",
     "evaluate": "Rank all items for every test session: hit rate, MRR, NDCG, beside baselines.",
+    "experiment": "Run the paper's experiments on any data, and report whether its claims hold there.",
     "recommend": "Recommend the top K items for a session.",
     "serve": "Recommend over HTTP in real time, remember sessions, reload models.",
     "loop": "Train again from the served events, on a schedule, and publish what is not worse.",

@@ -43,6 +43,10 @@ def command(
     RUN is a folder of drn train, or a model in it, or a model.onnx. Hit rate (HR), MRR and NDCG come with 95 %
     intervals by a bootstrap over sessions.
 
+    Baselines by default: popularity, last-view, recency, frequency. With all, also second-last-view, dwell-frequency,
+    rules (sequential rules), vs-knn (session-based nearest neighbours) and als (collaborative filtering by implicit,
+    of the extra drn[eval]).
+
     \b
     Example:
       drn evaluate runs/shop --data data/shop

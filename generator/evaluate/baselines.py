@@ -1,6 +1,6 @@
-"""Baselines beside every model: each one class, entered in BASELINES by its decorator."""
+"""Baselines beside every model: the rules that look at the session alone, and the table of all there are."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.als import Als
+from generator.evaluate.baseline import Baseline, Popularity, Scores
+from generator.evaluate.neighbours import VsKnn
+from generator.evaluate.rows import Batch
+from generator.evaluate.sequential import SequentialRules
 
 __all__ = [
     "BASELINES",
+    "Als",
     "Baseline",
     "DwellFrequency",
     "Frequency",
@@ -19,76 +24,10 @@ __all__ = [
     "Popularity",
     "Recency",
     "SecondLastView",
+    "SequentialRules",
+    "VsKnn",
     "choose",
-    "register",
 ]
-
-Scores = NDArray[np.float32]
-
-
-class Baseline(ABC):
-    """A method that needs no net: ``fit`` on the training part, then ``scores`` of any batch.
-
-    A new one is a class with these two verbs and a ``name``, under ``@register``.
-    """
-
-    name: ClassVar[str]
-    default: ClassVar[bool] = True  # whether `--baselines default` has it
-
-    @abstractmethod
-    def fit(self, train: Part) -> None:
-        """Learn from the training part: its labels (``train.labels()``) and its sessions (``train.sessions()``)."""
-
-    @abstractmethod
-    def scores(self, batch: Batch) -> Scores:
-        """Return the score of each item for each row, (B, N+1) float32, all finite, column 0 below every other."""
-
-
-BASELINES: dict[str, type[Baseline]] = {}
-
-
-def register(cls: type[Baseline]) -> type[Baseline]:
-    """Enter a baseline in BASELINES under its name."""
-    BASELINES[cls.name] = cls
-    return cls
-
-
-def choose(names: str | Sequence[str]) -> list[Baseline]:
-    """Return new baselines for ``default``, ``all``, ``none``, or names, as a list or with commas between.
-
-    Raises
-    ------
-    DataError : no baseline has that name.
-    """
-    if names in ("default", "all", "none"):
-        return [cls() for cls in BASELINES.values() if names == "all" or (names == "default" and cls.default)]
-    wanted = [part.strip() for part in names.split(",")] if isinstance(names, str) else list(names)
-    for name in wanted:
-        if name not in BASELINES:
-            raise DataError(f"there is no baseline {name!r}: choose of {', '.join(BASELINES)}, or default, all, none")
-    return [BASELINES[name]() for name in dict.fromkeys(wanted)]
-
-
-@register
-class Popularity(Baseline):
-    """Items by how often they are the label in the training part; items never seen there tie at the end."""
-
-    name = "popularity"
-
-    def fit(self, train: Part) -> None:
-        """Count the labels."""
-        counts = np.zeros(len(train.items) + 1, np.int64)
-        for labels in train.labels():
-            counts += np.bincount(labels, minlength=len(train.items) + 1)
-        counts[0] = 0
-        # Dense ranks of the counts, not the counts: float32 tells them apart up to 2**24.
-        levels, rank = np.unique(counts, return_inverse=True)
-        self._popularity: Scores = (rank / len(levels)).astype(np.float32)  # within 0 <= . < 1
-        self._popularity[0] = -1
-
-    def scores(self, batch: Batch) -> Scores:
-        """Return the same popularity for each row, within 0..1."""
-        return np.tile(self._popularity, (len(batch), 1))
 
 
 class _Back(Popularity):
@@ -106,7 +45,6 @@ class _Back(Popularity):
         return found
 
 
-@register
 class LastView(_Back):
     """The item viewed last, then the rest by popularity."""
 
@@ -114,7 +52,6 @@ class LastView(_Back):
     back = 1
 
 
-@register
 class SecondLastView(_Back):
     """The item viewed just before the last view, then the rest by popularity.
 
@@ -149,7 +86,6 @@ class _Ranked(Popularity):
         return found
 
 
-@register
 class Recency(_Ranked):
     """The items of the session, the latest view first; the rest by popularity."""
 
@@ -160,7 +96,6 @@ class Recency(_Ranked):
         return np.zeros(len(batch.item))
 
 
-@register
 class Frequency(_Ranked):
     """The items of the session by their number of views, ties by recency; the rest by popularity."""
 
@@ -171,7 +106,6 @@ class Frequency(_Ranked):
         return np.ones(len(batch.item))
 
 
-@register
 class DwellFrequency(_Ranked):
     """The items of the session by the total time spent on them, ties by recency; the rest by popularity.
 
@@ -184,3 +118,35 @@ class DwellFrequency(_Ranked):
     def weight(self, batch: Batch) -> NDArray[np.floating]:
         """Return the dwell time of each view in seconds."""
         return batch.seen.dwell
+
+
+BASELINES: dict[str, type[Baseline]] = {
+    cls.name: cls
+    for cls in (
+        Popularity,
+        LastView,
+        SecondLastView,
+        Recency,
+        Frequency,
+        DwellFrequency,
+        SequentialRules,
+        VsKnn,
+        Als,
+    )
+}
+
+
+def choose(names: str | Sequence[str]) -> list[Baseline]:
+    """Return new baselines for ``default``, ``all``, ``none``, or names, as a list or with commas between.
+
+    Raises
+    ------
+    DataError : no baseline has that name, or one needs a library that is not installed.
+    """
+    if names in ("default", "all", "none"):
+        return [cls() for cls in BASELINES.values() if names == "all" or (names == "default" and cls.default)]
+    wanted = [part.strip() for part in names.split(",")] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in BASELINES:
+            raise DataError(f"there is no baseline {name!r}: choose of {', '.join(BASELINES)}, or default, all, none")
+    return [BASELINES[name]() for name in dict.fromkeys(wanted)]

@@ -14,7 +14,7 @@ from generator.evaluate.metrics import METRICS, Interval, Tally, ranks
 from generator.evaluate.model import Model
 from generator.evaluate.rows import Batch, Part
 
-__all__ = ["Difference", "Method", "Report", "evaluate"]
+__all__ = ["Difference", "Method", "Report", "evaluate", "row_ranks"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,35 @@ def evaluate(
             for two in methods[index + 1 :]
         ),
     )
+
+
+def row_ranks(
+    method: Model | Baseline, data: Path, *, split: str = "test", batch_size: int = 512
+) -> NDArray[np.float64]:
+    """Return the rank of every row's label by one method, (R,) in the order of the split; infinity is a miss.
+
+    Parameters
+    ----------
+    method : a model whose vocabularies are those of ``data``, or a baseline, fitted here
+    data, split, batch_size : as in `evaluate`
+
+    Raises
+    ------
+    DataError, ModelError : as `evaluate`.
+    """
+    if not isinstance(method, Model):
+        with Part(data, "train") as train:
+            method.fit(train)
+    with Part(data, split) as part:
+        if len(part) == 0:
+            raise DataError(f"{part.path}: it has no row to evaluate")
+        if isinstance(method, Model):
+            _same_vocabularies(method, part)
+        return np.concatenate([_ranks_by(method, batch) for batch in part.batches(batch_size)])
+
+
+def _ranks_by(method: Model | Baseline, batch: Batch) -> NDArray[np.float64]:
+    return _rank(method, batch) if isinstance(method, Model) else ranks(method.scores(batch), batch.label)
 
 
 def _same_vocabularies(model: Model, part: Part) -> None:

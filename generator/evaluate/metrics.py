@@ -125,10 +125,18 @@ class Tally:
         rank : for each method a (B,) array of ranks
         sessions : (B,) array of int; the rows of a session are contiguous, over batches too
         """
-        if len(sessions) == 0:
-            return
+        if len(sessions):
+            self.add_values(np.stack([values(rank[method]) for method in self.methods], axis=1), sessions)
+
+    def add_values(self, each_row: NDArray[np.float64], sessions: NDArray[np.integer[Any]]) -> None:
+        """Count a batch of rows by what each contributes: a mean over several trainings, a difference of methods.
+
+        Parameters
+        ----------
+        each_row : (B, methods, METRICS) array, as `values` gives for one method
+        sessions : as in `add`; at least one row
+        """
         starts = np.flatnonzero(np.concatenate([[True], sessions[1:] != sessions[:-1]]))
-        each_row = np.stack([values(rank[method]) for method in self.methods], axis=1)
         each_session = np.add.reduceat(each_row, starts, axis=0)
         weight = self._weights(sessions[starts])
         self.rows += len(sessions)

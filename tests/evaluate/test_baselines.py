@@ -97,6 +97,28 @@ class TestDwellFrequency(Common):
     expected = (["b", "c", "a", "z"], ["b", "c", "a=z"], ["b", "c", "a=z"], ["a", "b", "c", "z"], ["b", "c", "a=z"])
 
 
+# Every training session has viewed a alone. In the first row a is two views back, in the fourth it is the last view.
+class TestSequentialRules(Common):
+    name = "rules"
+    expected = (["b", "c", "a=z"],) * 5
+
+
+class TestVsKnn(Common):
+    name = "vs-knn"
+    expected = (["b", "c", "a", "z"], ["b", "c", "a=z"], ["b", "c", "a=z"], ["b", "c", "a", "z"], ["b", "c", "a=z"])
+
+
+class TestAls(Common):
+    name = "als"
+
+    def test_known_answers(self, folder):
+        """Only the first and the third row have bought something, z b c and a; no user bought two items."""
+        first, *rest = ranking(folder, BASELINES[self.name]())
+        assert first[-1] == "a"
+        assert rest[1][0] == "a"
+        assert [rest[0], *rest[2:]] == [["b", "c", "a=z"]] * 3
+
+
 def test_every_baseline_has_its_test():
     assert {cls.name for cls in Common.__subclasses__()} == set(BASELINES)
 
@@ -141,8 +163,8 @@ def test_the_names_on_the_command_line():
     assert [one.name for one in choose("default")] == ["popularity", "last-view", "recency", "frequency"]
     assert choose("none") == []
     assert [one.name for one in choose("recency, popularity,recency")] == ["recency", "popularity"]
-    with pytest.raises(DataError, match=r"no baseline 'als': choose of popularity, .* default, all, none"):
-        choose("popularity,als")
+    with pytest.raises(DataError, match=r"no baseline 'knn': choose of popularity, .* default, all, none"):
+        choose("popularity,knn")
 
 
 def test_rows_hold_the_states_of_the_sessions(folder):

@@ -1,0 +1,181 @@
+"""The report of the experiments: one HTML file that needs nothing else."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from generator.evaluate.metrics import HEADLINES
+from generator.experiment.claims import PAPER, interval, number
+
+__all__ = ["HEADINGS", "report"]
+
+Json = Mapping[str, Any]
+Table = dict[str, Any]
+
+HEADINGS = {
+    "accuracy": "Accuracy",
+    "als": "Beside matrix factorisation",
+    "nets": "Feed-forward, recurrent, combined",
+    "top_k": "Hit rate over K",
+    "history": "History state",
+    "batch_size": "Batch size",
+    "convergence": "Convergence",
+}
+
+
+def report(document: Json, figures: Mapping[str, bytes]) -> str:
+    """Return the report as HTML: the claims with their verdicts, then each experiment with figure and tables.
+
+    Parameters
+    ----------
+    document
+        What report.json holds.
+    figures
+        A PNG for each experiment.
+    """
+    environment = Environment(
+        loader=PackageLoader("generator.experiment", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    claims = [
+        # The verdict stands beside the sentence: it is not said twice.
+        {**claim, "sentence": claim["sentence"].removesuffix(f": {claim['verdict']}")}
+        for claim in document["claims"]
+    ]
+    sections = [
+        {
+            "name": name,
+            "heading": HEADINGS[name],
+            "paper": PAPER[name],
+            "claims": [claim for claim in claims if claim["experiment"] == name],
+            "figure": base64.b64encode(figures[name]).decode(),
+            "tables": _tables(name, found),
+        }
+        for name, found in document["experiments"].items()
+    ]
+    return environment.get_template("report.html.j2").render(
+        title=document["title"],
+        facts=_facts(document),
+        claims=[{**claim, "heading": HEADINGS[claim["experiment"]]} for claim in claims],
+        sections=sections,
+    )
+
+
+def _facts(document: Json) -> dict[str, str]:
+    data, plan = document["data"], document["plan"]
+    folds = data["folds"]
+    training = ", ".join(f"{fold['training_sessions']:,}" for fold in folds)
+    source = plan["data"].get("folder") or ("a simulated shop" if "simulate" in plan["data"] else None)
+    facts = {
+        "data": source or ", ".join(plan["data"]["log"]),
+        "training sessions": training if len(folds) == 1 else f"{training} in {len(folds)} folds by user",
+        "test rows": f"{data['test_rows']:,} of {data['test_sessions']:,} sessions",
+        "items": ", ".join(sorted({f"{fold['items']:,}" for fold in folds})),
+        "seeds": ", ".join(map(str, plan["seeds"])),
+        "judged by": plan["metric"],
+        "versions": ", ".join(f"{name} {version}" for name, version in document["versions"].items()),
+    }
+    if data["unknown"]:
+        facts["unknown"] = f"{data['unknown']:,} test rows ask for an item the training part lacks: a miss for all"
+    return facts
+
+
+def _tables(experiment: str, found: Json) -> list[Table]:
+    tables = []
+    if experiment in ("accuracy", "als", "nets"):
+        tables += [_methods(found), _comparisons(found)]
+    elif experiment == "top_k":
+        tables.append(_hit_rates(found))
+    elif experiment == "history":
+        tables.append(_windows(found))
+    elif experiment == "batch_size":
+        tables.append(_sizes(found))
+    else:
+        tables += [_points(net, found["metric"]) for net in found["nets"]]
+    return tables
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    return {"title": title, "head": head, "rows": rows}
+
+
+def _methods(found: Json) -> Table:
+    metric = found["metric"]
+    rows = []
+    for each in found["methods"]:
+        seeds = ", ".join(number(seed[metric]) for seed in each["each_seed"])
+        figures = [number(each["metrics"][name]["value"]) for name in HEADLINES]
+        own = each["metrics"][metric]
+        rows.append(
+            [each["name"], *figures, f"[{number(own['low'])}, {number(own['high'])}]", seeds, f"{each['seconds']:.1f}"]
+        )
+    head = ["method", *HEADLINES, f"{metric}, 95 %", f"{metric} by seed", "seconds"]
+    return _table("Mean over the seeds; seconds of a training, or of a baseline in all", head, rows)
+
+
+def _comparisons(found: Json) -> Table:
+    rows = [
+        [
+            f"{each['method']} − {each['other']}",  # noqa: RUF001 - a minus
+            interval(each["difference"]),
+            ", ".join(number(value, sign=True) for value in each["each_seed"]),
+        ]
+        for each in found["comparisons"]
+    ]
+    return _table("Paired differences", ["methods", found["metric"], "by seed"], rows)
+
+
+def _hit_rates(found: Json) -> Table:
+    rows = [[each["name"], *(number(rate["value"]) for rate in each["hit_rate"])] for each in found["methods"]]
+    return _table("Hit rate @K", ["method", *map(str, found["cutoffs"])], rows)
+
+
+def _windows(found: Json) -> Table:
+    rows = [
+        [
+            str(each["window"]),
+            interval(each["off"], sign=False),
+            interval(each["on"], sign=False),
+            interval(each["gain"]),
+            ", ".join(number(value, sign=True) for value in each["each_seed"]),
+        ]
+        for each in found["windows"]
+    ]
+    head = ["window", "no history", f"history of {found['states']}", "gain", "gain by seed"]
+    return _table(f"{found['metric']} of {found['variant']}, equal epochs", head, rows)
+
+
+def _sizes(found: Json) -> Table:
+    rows = [
+        [
+            str(each["batch_size"]),
+            f"{each['iterations']:,.0f}",
+            f"{each['epochs']:.2f}",
+            interval(each["accuracy"], sign=False),
+            interval(each["difference"]) if each is not found["sizes"][0] else "",
+            f"{each['seconds_an_epoch']:.2f}",
+        ]
+        for each in found["sizes"]
+    ]
+    head = ["batch", "iterations", "epochs", found["metric"], "beside the smallest", "seconds an epoch"]
+    return _table(f"{found['variant']} at an equal number of sessions seen and the same learning rate", head, rows)
+
+
+def _points(net: Json, metric: str) -> Table:
+    rows = [
+        [
+            f"{each['epochs']:.2f}",
+            f"{each['iteration']:,.0f}",
+            f"{each['seconds']:.1f}",
+            interval(each["accuracy"], sign=False),
+            interval(each["hit_rate"], sign=False),
+        ]
+        for each in net["points"]
+    ]
+    return _table(net["name"], ["epochs", "iterations", "seconds", metric, "HR@20"], rows)

@@ -1,0 +1,267 @@
+"""The experiments of a plan in a folder: what is missing is trained, everything is kept, and the report is written."""
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from generator.errors import DrnError, TrainingError
+from generator.experiment.claims import PAPER, claims_of
+from generator.experiment.figures import draw
+from generator.experiment.measure import measure
+from generator.experiment.nets import Net, baselines_of, nets_of, points_of
+from generator.experiment.plan import Plan
+from generator.experiment.report import report
+from generator.experiment.results import Results
+from generator.experiment.shops import Cut, Fold, cut, folds_of
+from generator.experiment.work import (
+    VERSIONS,
+    Ranking,
+    Record,
+    Training,
+    key_of,
+    perform,
+    read_record,
+    training_spec,
+)
+from generator.files import write_bytes, write_text
+from generator.spec import Spec
+from generator.tune.engine import Engine
+from generator.tune.individual import work
+
+__all__ = ["Progress", "experiment"]
+
+# Told the pieces of work done, how many there are in all, and what is being done.
+Progress = Callable[[int, int, str], None]
+Job = Training | Ranking
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Where things are: ``kept`` stays, ``work`` goes at the end."""
+
+    out: Path
+
+    @property
+    def data(self) -> Path:
+        return self.out / "data"
+
+    @property
+    def kept(self) -> Path:
+        return self.out / "kept"
+
+    @property
+    def work(self) -> Path:
+        return self.out / "work"
+
+    def tidy(self) -> None:
+        """Remove what a kill left half made; trainings under way stay."""
+        for torn in (*self.data.glob(".make-*"), *(self.work / "cuts").glob(".cut-*")):
+            shutil.rmtree(torn, ignore_errors=True)
+        for torn in (*self.kept.glob(".*.npz"), *self.work.glob("*/.point-*.npz")):
+            torn.unlink(missing_ok=True)
+
+
+def experiment(
+    plan: Plan,
+    out: Path,
+    *,
+    engine: Engine,
+    root: Path | None = None,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run the experiments of ``plan`` and write the report; return what report.json holds.
+
+    Every training and every baseline is kept in ``out``/kept under a hash of all it depends on, written beside and
+    then renamed. After a kill at any moment the same call goes on from there, and comes to the same report apart from
+    the seconds; with another plan it makes only what that plan has new.
+
+    Parameters
+    ----------
+    plan
+        What to try.
+    out
+        The folder: report.html, report.json, a PNG an experiment; data/ and kept/ for the next time.
+    engine
+        What does the work; it stays open.
+    root
+        Where relative paths of the plan's data begin; by default the plan's folder.
+    only
+        Names of experiments; by default all of the plan.
+    progress
+        Called as work is done.
+
+    Raises
+    ------
+    DataError
+        The data do not hold, or do not fit the nets.
+    SpecError
+        The plan has no experiment of a name in ``only``.
+    TrainingError
+        A training failed, or another process is at work in ``out``.
+    """
+    tell = progress or (lambda _done, _total, _note: None)
+    chosen, folders = plan.only(only), _Folders(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        folders.tidy()
+        folds = folds_of(chosen, root or plan.folder, folders.data, lambda note: tell(0, 0, note))
+        results = _results(chosen, points_of(plan), folds, folders, engine, tell)
+        document = _document(chosen, folds, results)
+        figures = {name: draw(name, document["experiments"][name]) for name in chosen.names}
+        for name, png in figures.items():
+            write_bytes(out / f"{name}.png", png)
+        write_text(out / "report.json", json.dumps(document, indent=1) + "\n")
+        write_text(out / "report.html", report(document, figures))
+        shutil.rmtree(folders.work, ignore_errors=True)
+    return document
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the folder for this process."""
+    with (out / ".lock").open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise TrainingError(f"{out}: another drn experiment is at work in this folder") from None
+        yield
+
+
+def _results(
+    plan: Plan, points: Any, folds: Sequence[Fold], folders: _Folders, engine: Engine, tell: Progress
+) -> Results:
+    """Do what is missing, and read everything."""
+    nets = {net.hash: net for name in plan.names for net in nets_of(plan, name).values()}
+    baselines = list(dict.fromkeys(one for name in plan.names for one in baselines_of(plan, name)))
+    trainings = {
+        key: [
+            [_training(net, seed, fold, points_in, folders) for fold, points_in in zip(folds, places, strict=True)]
+            for seed in plan.seeds
+        ]
+        for key, net in nets.items()
+        for places in [_points(net, points.get(key, []), folds)]
+    }
+    rankings = {
+        name: [Ranking(name, fold.folder, _kept(folders, key_of(name, fold.fingerprint))) for fold in folds]
+        for name in baselines
+    }
+    jobs: list[Job] = [job for each in trainings.values() for seed in each for job in seed]
+    jobs += [job for each in rankings.values() for job in each]
+    records = _done({job.target: job for job in jobs}, engine, tell)
+    return Results(
+        folds,
+        plan.seeds,
+        {key: [[records[job.target] for job in seed] for seed in each] for key, each in trainings.items()},
+        {name: [records[job.target] for job in each] for name, each in rankings.items()},
+    )
+
+
+def _kept(folders: _Folders, key: str) -> Path:
+    return folders.kept / f"{key}.npz"
+
+
+def _points(net: Net, epochs: Sequence[float], folds: Sequence[Fold]) -> list[tuple[int, ...]]:
+    """Return, fold by fold, the iterations after which a net is ranked: those of ``epochs``, and the last."""
+    size = net.spec.solver.batch_size * net.spec.solver.iter_size
+    places: list[list[int]] = [[] for _ in folds]
+    ends = [net.iterations(fold.rows(net.spec), fold.rows(net.like)) for fold in folds]
+    for epoch in epochs:
+        at = [round(epoch * fold.rows(net.spec) / size) for fold in folds]
+        # Taken where it is a place of its own in every fold, so that all folds have as many.
+        if all((taken[-1] if taken else 0) < one < end for taken, one, end in zip(places, at, ends, strict=True)):
+            for taken, one in zip(places, at, strict=True):
+                taken.append(one)
+    return [(*taken, end) for taken, end in zip(places, ends, strict=True)]
+
+
+def _training(net: Net, seed: int, fold: Fold, points: tuple[int, ...], folders: _Folders) -> Training:
+    spec = training_spec(net.spec, seed, points[-1])
+    key = key_of(spec, fold.fingerprint, points)
+    data = Cut.of(fold, spec, folders.work / "cuts").target
+    return Training(spec, fold.folder, data, folders.work / key, _kept(folders, key), points)
+
+
+def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, Record]:
+    """Return the record of every job by its target, after doing those that are not there."""
+    found = {target: read_record(target) for target in jobs}
+    missing = [jobs[target] for target, record in found.items() if record is None]
+    done, failed = len(jobs) - len(missing), []
+    tell(done, len(jobs), "")
+    # Baselines are done here: some bring libraries that do not outlive a worker in peace.
+    for ranking in [job for job in missing if isinstance(job, Ranking)]:
+        tell(done, len(jobs), _name(ranking))
+        try:
+            perform(ranking)
+        except DrnError as error:
+            failed.append(f"{_name(ranking)}: {error}")
+        else:
+            found[ranking.target] = read_record(ranking.target)
+        done += 1
+    # The longest first, so that no worker is left with a long one at the end.
+    trainings = sorted((job for job in missing if isinstance(job, Training)), key=lambda job: -work(job.spec))
+    _cut(trainings, engine)
+    for outcome in engine.map(perform, trainings):
+        job = trainings[outcome.index]
+        done += 1
+        if outcome.error is not None:
+            failed.append(f"{_name(job)}: {outcome.error}")
+        else:
+            found[job.target] = read_record(job.target)
+        tell(done, len(jobs), _name(job))
+    if failed:
+        raise TrainingError("\n".join([*failed, "all else is kept: mend the plan and run it again"]))
+    records = {target: record for target, record in found.items() if record is not None}
+    if len(records) < len(jobs):
+        lost = next(target for target in jobs if target not in records)
+        raise DrnError(f"{lost}: cannot be read back; is the disk full?")
+    return records
+
+
+def _cut(jobs: Sequence[Training], engine: Engine) -> None:
+    cuts = list({job.data: Cut(job.source, job.data, job.spec) for job in jobs}.values())
+    for outcome in engine.map(cut, cuts):
+        if outcome.error is not None:
+            raise TrainingError(outcome.error)
+
+
+def _name(job: Job) -> str:
+    if isinstance(job, Ranking):
+        return job.baseline
+    return f"{job.spec.name}, {job.spec.net}, seed {job.spec.solver.random_seed}"
+
+
+def _document(plan: Plan, folds: Sequence[Fold], results: Results) -> dict[str, Any]:
+    """Return the report in plain values."""
+    found = {name: measure(plan, name, results) for name in plan.names}
+    specs: dict[str, Spec] = plan.specs
+    return {
+        "title": plan.title or next(iter(specs.values())).name,
+        "plan": plan.model_dump(mode="json", exclude_none=True),
+        "variants": {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in specs.items()},
+        "data": {
+            "folds": [
+                {
+                    "fingerprint": fold.fingerprint,
+                    "items": fold.items,
+                    "training_sessions": fold.training_sessions,
+                    "test_rows": len(fold.test["session"]),
+                    "unknown": int(fold.test["unknown"].sum()),
+                }
+                for fold in folds
+            ],
+            "test_rows": len(results.sessions),
+            "test_sessions": len(set(results.sessions.tolist())),
+            "unknown": int(sum(fold.test["unknown"].sum() for fold in folds)),
+        },
+        "versions": VERSIONS,
+        "claims": [
+            {"paper": PAPER[name], **asdict(claim)} for name in plan.names for claim in claims_of(name, found[name])
+        ],
+        "experiments": found,
+    }
