@@ -26,8 +26,10 @@ def specs(draw: st.DrawFn, dropout: bool = False) -> Spec:
         history = draw(st.one_of(st.just(0), st.integers(1, 5)))
         values["rnn"] = {"window": draw(st.integers(1, 4)), "widths": draw(WIDTHS), "history": history}
         head: dict[str, Any] = {name: draw(st.booleans()) for name in ("tied", "projection", "skip")}
-        if head["tied"]:
+        head["copy"] = values["loss"] == "last" and draw(st.booleans())
+        if head["tied"] or head["copy"]:
             values["pages"] = values["items"]
+        if head["tied"]:
             head["projection"] |= values["rnn"]["widths"][0] != values["rnn"]["widths"][-1]
         values["head"] = head | {"dropout": 0.5 if dropout else 0.0}
     if net != "rnn":
@@ -48,6 +50,9 @@ def blobs(spec: Spec, batch: int, seed: int) -> dict[str, np.ndarray]:
             weight = np.sort(rng.random((batch, spec.history)).astype(np.float32), axis=1)
             weight[:, -1] = 1
             made["history_weight"] = weight * (made["history_page"] > 0)
+        if spec.head.copy:
+            dwell = np.log(rng.uniform(1, 600, made["page"].shape)).astype(np.float32)
+            made["page_dwell"] = dwell * (made["page"] > 0)
     if spec.has_fnn:
         made["bought"] = _right_aligned(rng, rng.integers(0, spec.bought + 1, batch), spec.bought, spec.items)
         made["bought_weight"] = (made["bought"] > 0).astype(np.float32)

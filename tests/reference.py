@@ -19,7 +19,27 @@ def logits(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.
     if spec.has_rnn:
         table = weights["page_embedding" if spec.head.tied else "output_rnn_weight"]
         z = z + _outputs(spec, weights, blobs) @ table.T
+    if spec.head.copy:
+        z = z + _copied(spec, weights, blobs)[:, None]
     return z
+
+
+def _copied(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What each visit, read one after the other, adds to the score of its page, (B, N+1)."""
+    page, rows = blobs["page"], []
+    for b in range(len(page)):
+        row = [torch.zeros((), dtype=weights["copy_dwell"].dtype)] * (spec.items + 1)
+        visits: dict[int, int] = {}
+        for t, p in enumerate(page[b].tolist()):
+            if p:
+                count = weights["copy_count"][min(visits.get(p, 0), 3), 0]
+                dwell = weights["copy_dwell"][0] * blobs["page_dwell"][b, t]
+                row[p] = row[p] + weights["copy_position"][t] + count + dwell
+                visits[p] = visits.get(p, 0) + 1
+        for j, p in enumerate(blobs["history_page"][b].tolist() if spec.history else []):
+            row[p] = row[p] + weights["copy_history"][0] * blobs["history_weight"][b, j]
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
 
 
 def _outputs(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -69,6 +89,14 @@ def probability(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.
     """Probabilities at the newest state, (B, N+1)."""
     z = logits(spec, tensors(weights), tensors(blobs))[:, -1]
     return torch.softmax(z, -1).numpy()
+
+
+def caffe_inputs(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What deploy.prototxt reads for these blobs: what the copy path adds is an input of its own, ready summed."""
+    inputs = {name: blob for name, blob in blobs.items() if name not in ("label", "page_dwell")}
+    if spec.head.copy:
+        inputs["copy"] = _copied(spec, tensors(weights), tensors(blobs)).numpy()
+    return inputs
 
 
 def loss(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -138,6 +138,7 @@ message LayerParameter {
   optional DropoutParameter dropout_param = 108;
   optional EltwiseParameter eltwise_param = 110;
   optional EmbedParameter embed_param = 137;
+  optional ParameterParameter parameter_param = 145;
   optional FlattenParameter flatten_param = 135;
   optional HDF5DataParameter hdf5_data_param = 112;
   optional InnerProductParameter inner_product_param = 117;
@@ -193,6 +194,9 @@ message EmbedParameter {
   optional bool bias_term = 3 [default = true];
   optional FillerParameter weight_filler = 4;
   optional FillerParameter bias_filler = 5;
+}
+message ParameterParameter {
+  optional BlobShape shape = 1;
 }
 message FlattenParameter {
   optional int32 axis = 1 [default = 1];

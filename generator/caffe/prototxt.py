@@ -177,6 +177,7 @@ _FILLERS: dict[str, Callable[[Message], list[Filler]]] = {
     "Embed": lambda layer: _weight_and_bias(layer.embed_param),
     "Scale": _scale,
     "Bias": lambda layer: [] if len(layer.bottom) > 1 else [_filler(layer.bias_param.filler)],
+    "Parameter": lambda layer: [_filler(layer.bias_param.filler)],  # it states none: Caffe leaves it at 0
 }
 # fmt: off
 _WITHOUT_BLOBS = {

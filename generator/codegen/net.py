@@ -6,6 +6,9 @@ from generator.spec.schema import Init, Multipliers, Spec
 
 __all__ = ["Net", "net_of"]
 
+# The visits of a page that the copy path tells apart: the first, the second, the third, and all later ones.
+COPY_COUNTS = 4
+
 
 @dataclass(frozen=True)
 class Net:
@@ -27,6 +30,8 @@ class Net:
     projection: bool
     skip: bool
     dropout: float
+    copy: bool
+    dwell: int
     top_k: int
     batch_size: int
     init: Init
@@ -43,16 +48,28 @@ class Net:
         return len(self.columns) > 1
 
     @property
+    def copy_parameters(self) -> list[tuple[str, list[int]]]:
+        """The parameters of the copy path and their shapes, where there is one."""
+        every = [("copy_position", [self.window]), ("copy_count", [COPY_COUNTS, 1]), ("copy_dwell", [1])]
+        return [*every, *([("copy_history", [1])] if self.history else [])]
+
+    @property
     def state_width(self) -> int:
         """Width of what the output's table multiplies: a row of the tied table, or the topmost hidden layer."""
         return self.rnn_widths[0] if self.tied else self.rnn_widths[-1]
 
     @property
     def blobs(self) -> list[tuple[str, int]]:
-        """The input blobs and their sizes behind the batch axis."""
+        """The input blobs of the ONNX graphs and their sizes behind the batch axis."""
         sizes = [("page", self.window), ("history_page", self.history), ("history_weight", self.history)]
+        sizes += [("page_dwell", self.dwell)]
         sizes += [("bought", self.bought), ("bought_weight", self.bought)]
         return [(blob, size) for blob, size in sizes if size]
+
+    @property
+    def caffe_blobs(self) -> list[tuple[str, int]]:
+        """Those of `blobs` that Caffe reads: what it adds for the copy path is one input of its own."""
+        return [(blob, size) for blob, size in self.blobs if blob != "page_dwell"]
 
 
 def net_of(spec: Spec) -> Net:
@@ -75,6 +92,8 @@ def net_of(spec: Spec) -> Net:
         projection=spec.has_rnn and spec.head.projection,
         skip=spec.has_rnn and spec.head.skip,
         dropout=spec.head.dropout if spec.has_rnn else 0.0,
+        copy=spec.head.copy,
+        dwell=spec.dwell,
         top_k=spec.top_k,
         batch_size=spec.solver.batch_size,
         init=spec.init,

@@ -13,7 +13,7 @@ from generator.errors import DataError
 
 __all__ = ["Split"]
 
-BLOBS = ("page", "history_page", "history_weight", "bought", "bought_weight", "label")
+BLOBS = ("page", "history_page", "history_weight", "page_dwell", "bought", "bought_weight", "label")
 INDEX = ("rows/session", "rows/position", "rows/unknown")
 
 

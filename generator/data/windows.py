@@ -1,6 +1,6 @@
 """Ragged sessions to the blobs of the net: window, history state, earlier purchases, labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ __all__ = [
     "Rows",
     "Sessions",
     "blobs",
+    "log_dwell",
     "ragged_index",
     "read_sessions",
     "rewindow",
@@ -166,6 +167,11 @@ def aging(dwell: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.divide(dwell, since, out=np.zeros_like(dwell), where=dwell > 0).astype(np.float32)
 
 
+def log_dwell(seconds: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the logarithm of dwell times, float32 like ``seconds`` (at least 1), 0 where no state is present."""
+    return np.log(np.where(present, seconds, 1).astype(np.float64)).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class _Shape:
     """The sizes of the blobs: what of the spec the windows depend on."""
@@ -173,6 +179,7 @@ class _Shape:
     window: int
     history: int
     bought: int
+    dwell: int
     every: bool
 
 
@@ -187,6 +194,9 @@ def _inputs(
         found["history_page"], _ = _right_aligned(known, rows.first, fallen, shape.history)
         seconds, _ = _right_aligned(dwell, rows.first, fallen, shape.history)
         found["history_weight"] = aging(seconds.astype(np.float64))
+    if shape.dwell:
+        seconds, present = _right_aligned(dwell, rows.first, rows.stop, shape.dwell)
+        found["page_dwell"] = log_dwell(seconds, present)
     if shape.bought:
         begin, end = sessions.bought_offset[rows.session], sessions.bought_offset[rows.session + 1]
         found["bought"], held = _right_aligned(sessions.bought, begin, end, shape.bought)
@@ -210,13 +220,13 @@ def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
     """Yield the blobs of ``rows`` in chunks of bounded size, in order.
 
     Each is a dict of ``page`` int32 (r, n), ``history_page`` int32 (r, H), ``history_weight`` float32 (r, H),
-    ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``label`` int32 (r,) or (r, n); a blob of width 0 is
-    absent.
+    ``page_dwell`` float32 (r, n), ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``label`` int32 (r,) or
+    (r, n); a blob of width 0 is absent.
     """
-    shape = _Shape(spec.window, spec.history, spec.bought, spec.loss == "every")
+    shape = _Shape(spec.window, spec.history, spec.bought, spec.dwell, spec.loss == "every")
     states = sessions.page > 0
     known, dwell = sessions.page[states], sessions.dwell[states]
-    step = max(1, CELLS // (shape.window + shape.history + shape.bought))
+    step = max(1, CELLS // (shape.window + shape.history + shape.dwell + shape.bought))
     for begin in range(0, len(rows), step):
         part = rows[begin : begin + step]
         found = _inputs(sessions, known, dwell, part, shape)
@@ -224,9 +234,7 @@ def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
         yield found
 
 
-def window_of(
-    pages: Sequence[int], dwells: Sequence[float], bought: Sequence[int], window: int, history: int, bought_size: int
-) -> Blobs:
+def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[int], sizes: Mapping[str, int]) -> Blobs:
     """Return the input blobs of one session, batch size 1, as its row in a split file would hold them.
 
     Parameters
@@ -237,8 +245,8 @@ def window_of(
         Seconds on each of them, floored at 1.
     bought
         Ids of the items bought in earlier sessions, oldest first; 0 is passed over.
-    window, history, bought_size
-        n, H and K; a blob of width 0 is absent.
+    sizes
+        Columns by blob: ``page``, ``history_page``, ``page_dwell``, ``bought``; what is not named is absent.
     """
     if len(pages) != len(dwells):
         raise DataError(f"{len(pages)} pages but {len(dwells)} dwell times: give one for each page")
@@ -254,7 +262,8 @@ def window_of(
         label=np.zeros(1, np.int32),
     )
     states = session.page > 0
-    shape = _Shape(window, history, bought_size, every=False)
+    window, history, dwell, kept = (sizes.get(name, 0) for name in ("page", "history_page", "page_dwell", "bought"))
+    shape = _Shape(window, history, kept, dwell, every=False)
     return _inputs(session, session.page[states], session.dwell[states], rows_of(session, window, "last"), shape)
 
 

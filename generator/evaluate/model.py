@@ -19,6 +19,7 @@ INPUTS = {
     "page": "tensor(int64)",
     "history_page": "tensor(int64)",
     "history_weight": "tensor(float)",
+    "page_dwell": "tensor(float)",
     "bought": "tensor(int64)",
     "bought_weight": "tensor(float)",
 }
@@ -201,9 +202,8 @@ class Model:
         top = min(top or self.top_k, len(self.items))
         pages = [self.pages.ids([page for page, _ in query.pages]) for query in queries]
         bought = [self.items.ids(query.bought) for query in queries]
-        n, h, k = (self.sizes.get(name, 0) for name in ("page", "history_page", "bought"))
         windows = [
-            window_of(ids.tolist(), [seconds for _, seconds in query.pages], items.tolist(), n, h, k)
+            window_of(ids.tolist(), [seconds for _, seconds in query.pages], items.tolist(), self.sizes)
             for ids, items, query in zip(pages, bought, queries, strict=True)
         ]
         blobs = {name: np.concatenate([window[name] for window in windows]) for name in self.sizes}

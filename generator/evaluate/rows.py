@@ -15,7 +15,7 @@ from generator.data.blobs import Split
 from generator.data.vocabulary import Vocabulary
 from generator.data.windows import Rows, Sessions, blobs, ragged_index
 from generator.errors import DataError
-from generator.spec.schema import Fnn, Rnn, Spec
+from generator.spec.schema import Fnn, Head, Rnn, Spec
 
 __all__ = ["Batch", "Part"]
 
@@ -80,11 +80,12 @@ def _spec(sizes: Mapping[str, int], items: int) -> Spec:
     return Spec(
         name="windows",
         net="combined" if rnn and fnn else "rnn" if rnn else "fnn",
-        pages=1,
+        pages=items,
         items=items,
         top_k=1,
         rnn=Rnn(window=sizes["page"], history=sizes.get("history_page", 0), widths=[1]) if rnn else None,
         fnn=Fnn(bought=sizes["bought"], widths=[1]) if fnn else None,
+        head=Head(copy="page_dwell" in sizes),
     )
 
 

@@ -82,6 +82,10 @@ def embed_parameters(layer: Message, _bottoms: list[Shape]) -> list[Shape]:
     return [(param.input_dim, param.num_output), (param.num_output,)][: 1 + param.bias_term]
 
 
+def _parameter(layer: Message, _bottoms: list[Shape]) -> list[Shape]:
+    return [tuple(layer.parameter_param.shape.dim)]
+
+
 def _inner_product(layer: Message, bottoms: list[Shape]) -> list[Shape]:
     param = layer.inner_product_param
     return [(*bottoms[0][: _axis(param.axis, bottoms[0])], _wide(param.num_output))]
@@ -247,6 +251,7 @@ KINDS = {
     "HDF5Data": Kind((0, 0), _SOME, _nothing),
     "InnerProduct": Kind(_ONE, _ONE, _inner_product, _inner_product_parameters),
     "Input": Kind((0, 0), _SOME, _input),
+    "Parameter": Kind((0, 0), _ONE, _parameter, _parameter),
     "Pooling": Kind(_ONE, (1, 2), _pooling),
     "Power": Kind(_ONE, _ONE, _same),
     "ReLU": Kind(_ONE, _ONE, _same),

@@ -42,6 +42,7 @@ class _Differentiation:
                 self._wanted.update(node.output)
         self._gradients: dict[str, _Gradient] = defaultdict(_Gradient)
         names = {*self._infos, *self._constants, *(name for node in graph.node for name in node.output)}
+        names |= {f"{parameter}_grad" for parameter in parameters}  # kept for the outputs
         self.build = Builder(graph.initializer, names)
         for node in graph.node:
             if node.op_type == "SoftmaxCrossEntropyLoss":

@@ -175,6 +175,18 @@ def _gather(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> Non
     tape.give_rows(table, rows, values)
 
 
+@rule("ScatterElements")
+def _scatter_elements(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
+    if _attribute(node, "reduction", b"none") != b"add":
+        raise NotImplementedError('ScatterElements has a gradient rule for reduction = "add" alone')
+    data, places, updates = node.input
+    gradient = _only(gradients)
+    tape.give(data, gradient)
+    if tape.wants(updates):
+        axis = _attribute(node, "axis", 0)
+        tape.give(updates, tape.build.one("GatherElements", [gradient, places], f"{updates}_grad", axis=axis))
+
+
 @rule("Gemm")
 def _gemm(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
     settings = {name: _attribute(node, name, default) for name, default in _GEMM.items()}

@@ -7,7 +7,7 @@ from generator.errors import ModelError
 __all__ = ["BLOBS", "MASKS", "parameter_shapes", "parse"]
 
 # Graph inputs that are data or dropout masks; every other graph input is a parameter.
-BLOBS = ("page", "history_page", "history_weight", "bought", "bought_weight", "label")
+BLOBS = ("page", "history_page", "history_weight", "page_dwell", "bought", "bought_weight", "label")
 MASKS = ("visit_dropout", "top_dropout")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.vocabulary import Vocabulary
-from generator.data.windows import aging
+from generator.data.windows import aging, log_dwell
 from generator.evaluate.model import Query
 
 __all__ = ["Window", "blobs", "window"]
@@ -63,6 +63,9 @@ def blobs(windows: Sequence[Window], sizes: Mapping[str, int]) -> dict[str, NDAr
             found[name] = np.array([_right(getattr(one, name), size) for one in windows], np.int64)
     if size := sizes.get("history_weight", 0):
         found["history_weight"] = _aging([one.history_dwell for one in windows], size)
+    if size := sizes.get("page_dwell", 0):
+        seconds = np.array([_right(one.dwell, size) for one in windows], np.float32)
+        found["page_dwell"] = log_dwell(seconds, found["page"] > 0)
     if "bought_weight" in sizes:
         found["bought_weight"] = (found["bought"] > 0).astype(np.float32)
     return found

@@ -1,6 +1,7 @@
 """The architecture spec: every hyperparameter a user may set, with its bounds."""
 
 from typing import Annotated, Any, Literal, get_args
+from warnings import catch_warnings, simplefilter
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -62,15 +63,24 @@ class Fnn(_Section):
     layers: int | None = Field(None, ge=1, le=32, description="Number of hidden layers; checked against widths.")
 
 
-class Head(_Section):
-    """What the output reads of the recurrent net, beyond the paper; all off gives the paper's net."""
+with catch_warnings():
+    # pydantic warns of `copy`, which hides its own deprecated BaseModel.copy(): nothing here calls that.
+    simplefilter("ignore", UserWarning)
 
-    tied: bool = Field(False, description="The output's table is page_embedding: pages and items share one vocabulary.")
-    projection: bool = Field(False, description="A matrix before the output's table; it starts as the identity.")
-    skip: bool = Field(False, description="The page of the state itself, through a matrix that starts at 0.")
-    dropout: float = Field(
-        0.0, ge=0, le=0.95, description="Share dropped, in training, of each visit and of what the output reads."
-    )
+    class Head(_Section):
+        """What the output reads of the recurrent net, beyond the paper; all off gives the paper's net."""
+
+        tied: bool = Field(
+            False, description="The output's table is page_embedding: pages and items share one vocabulary."
+        )
+        projection: bool = Field(False, description="A matrix before the output's table; it starts as the identity.")
+        skip: bool = Field(False, description="The page of the state itself, through a matrix that starts at 0.")
+        dropout: float = Field(
+            0.0, ge=0, le=0.95, description="Share dropped, in training, of each visit and of what the output reads."
+        )
+        copy: bool = Field(  # type: ignore[assignment]  # see above
+            False, description="Learned weights, by recency, count and dwell, on the scores of the pages seen."
+        )
 
 
 class Filler(_Section):
@@ -116,6 +126,7 @@ class Multipliers(_Section):
     )
     weight: Multiplier = Field(Multiplier.model_construct(), description="Weights of hidden and output layers.")
     bias: Undecayed = Field(Undecayed.model_construct(), description="Biases.")
+    copy_weight: Undecayed = Field(Undecayed.model_construct(), description="The weights of head.copy.")
 
 
 class Solver(_Section):
@@ -132,6 +143,9 @@ class Solver(_Section):
     stepsize: Count = Field(1000, description="step, sigmoid: iterations.")
     stepvalue: list[Count] = Field(
         [], max_length=1000, description="multistep: the iterations at which the rate falls, increasing."
+    )
+    warmup: int = Field(
+        0, ge=0, le=_INT32, description="Iterations in which the rate rises to lr_policy's; drn's own, Caffe has none."
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; Adam's beta1; AdaGrad has none.")
     momentum2: float = Field(0.999, ge=0, lt=1, description="Adam's beta2.")
@@ -202,6 +216,11 @@ class Spec(_Section):
     def history(self) -> int:
         """States of the history, H; 0 without a history state."""
         return self.rnn.history if self.rnn and self.has_rnn else 0
+
+    @property
+    def dwell(self) -> int:
+        """States whose dwell time the net reads: n with a copy path, else 0."""
+        return self.window if self.head.copy else 0
 
     @property
     def bought(self) -> int:

@@ -166,7 +166,7 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     -------
     dict
         page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H),
-        bought_weight (R, K) as float32; those of size 0 are absent.
+        page_dwell (R, n), bought_weight (R, K) as float32; those of size 0 are absent.
 
     Raises
     ------
@@ -178,6 +178,7 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
         "page": ((spec.window,), spec.pages, "rnn.window"),
         "history_page": ((spec.history,), spec.pages, "rnn.history"),
         "history_weight": ((spec.history,), None, "rnn.history"),
+        "page_dwell": ((spec.dwell,), None, "head.copy"),
         "bought": ((spec.bought,), spec.items, "fnn.bought"),
         "bought_weight": ((spec.bought,), None, "fnn.bought"),
         "label": (label, spec.items, "loss"),

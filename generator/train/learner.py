@@ -32,6 +32,8 @@ class Learner:
         Float32 arrays by name, in the shapes and the order of ``learnable(net)``; updated in place.
     state
         Where training stands, and the history: one array a parameter, for Adam as many again. None: at the start.
+    warmup
+        Updates in which the rate rises, in equal steps, to what the solver's policy says; Caffe knows none.
     threads
         Intra-op threads of onnxruntime; 0: one for each core.
 
@@ -60,6 +62,7 @@ class Learner:
         weights: Mapping[str, Array],
         *,
         state: State | None = None,
+        warmup: int = 0,
         threads: int = 0,
     ) -> None:
         rule = Rule(solver)
@@ -67,7 +70,8 @@ class Learner:
         state = state or State(0, "", [np.zeros_like(w) for _ in range(rule.histories) for w in weights.values()], 0)
         self.history = state.history
         self.iteration, self.current_step = state.iteration, state.current_step
-        self.rate, _ = learning_rate(solver, self.iteration, self.current_step)
+        self._warmup = warmup
+        self.rate, _ = self._rate(solver)
         self.tables: dict[str, Table] = {}
         self._dense: dict[str, Dense] = {}
         self._solver = solver
@@ -99,7 +103,7 @@ class Learner:
         """
         losses = [self._backward(batch) for batch in islice(batches, self._solver.iter_size)]
         loss = sum(losses) / len(losses)
-        self.rate, current_step = learning_rate(self._solver, self.iteration, self.current_step)
+        self.rate, current_step = self._rate(self._solver)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
         parameters: list[Dense | Table] = [*self._dense.values(), *self.tables.values()]
@@ -124,6 +128,11 @@ class Learner:
         for name, weight in self.weights.items():
             if not np.isfinite(weight).all():
                 raise self._diverged(f"parameter {name} holds numbers that are not finite")
+
+    def _rate(self, solver: Message) -> tuple[float, int]:
+        """Return the rate of the update to come, warm-up included, and Caffe's ``current_step`` after it."""
+        rate, current_step = learning_rate(solver, self.iteration, self.current_step)
+        return rate * min(1.0, (self.iteration + 1) / max(1, self._warmup)), current_step
 
     def _backward(self, batch: Batch) -> float:
         """Add the gradient of one batch; return its loss."""

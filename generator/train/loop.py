@@ -132,7 +132,9 @@ def train(
     snapshots.tidy()
     prepare(spec, files, data, run)
     solver = read_solver(run / "solver.prototxt")
-    learner = Learner(files["gradient.onnx"], net, solver, values, state=state, threads=threads)
+    learner = Learner(
+        files["gradient.onnx"], net, solver, values, state=state, warmup=spec.solver.warmup, threads=threads
+    )
     if start is None:
         # Iteration 0 is kept too: a run resumes from its first moment on, without the weights it was given.
         snapshots.save(learner)

@@ -12,12 +12,18 @@ from generator.data import windows
 from generator.data.blobs import Split
 from generator.data.windows import Sessions, blobs, read_sessions, rewindow, rows_of, window_of, write_split
 from generator.errors import DataError
-from generator.spec.schema import Data, Fnn, Rnn, Spec
+from generator.spec.schema import Data, Fnn, Head, Rnn, Spec
 
 PAGES, ITEMS = 9, 9
 
 
-def spec(window: int, history: int, bought: int, loss: str = "last", target: str = "purchase") -> Spec:
+def sizes(n: int, h: int, k: int, dwell: bool = False) -> dict[str, int]:
+    return {"page": n, "history_page": h, "bought": k, "page_dwell": n * dwell}
+
+
+def spec(
+    window: int, history: int, bought: int, loss: str = "last", target: str = "purchase", copy: bool = False
+) -> Spec:
     return Spec(
         name="t",
         net="combined",
@@ -27,6 +33,7 @@ def spec(window: int, history: int, bought: int, loss: str = "last", target: str
         fnn=Fnn(bought=bought, widths=[2]),
         loss=loss,
         top_k=1,
+        head=Head(copy=copy),
         data=Data(target=target),
     )
 
@@ -161,9 +168,9 @@ def test_window_of_one_session_equals_its_row(case):
     pages, dwells, boughts, _, _, the_spec = case
     sessions = sessions_of(pages, dwells, boughts, [1] * len(pages))
     rows = rows_of(sessions, the_spec.window, "last")
-    (whole,) = blobs(sessions, rows, spec(the_spec.window, the_spec.history, the_spec.bought))
+    (whole,) = blobs(sessions, rows, spec(the_spec.window, the_spec.history, the_spec.bought, copy=True))
     for s, row in enumerate(zip(pages, dwells, boughts, strict=True)):
-        found = window_of(*row, the_spec.window, the_spec.history, the_spec.bought)
+        found = window_of(*row, sizes(the_spec.window, the_spec.history, the_spec.bought, dwell=True))
         assert set(found) == set(whole) - {"label"}
         for name, blob in found.items():
             assert blob.dtype == whole[name].dtype
@@ -172,26 +179,31 @@ def test_window_of_one_session_equals_its_row(case):
 
 def test_aging_factors_by_hand():
     # Collapsed states of 10, 30 and 60 seconds: 10/100, 30/90, 60/60.
-    found = window_of([1, 2, 3, 4, 5], [10, 30, 60, 7, 1], [], window=2, history=4, bought_size=1)
+    found = window_of([1, 2, 3, 4, 5], [10, 30, 60, 7, 1], [], sizes(2, 4, 1))
     assert found["page"].tolist() == [[4, 5]]
     assert found["history_page"].tolist() == [[0, 1, 2, 3]]
     np.testing.assert_allclose(found["history_weight"], [[0, 0.1, 1 / 3, 1]], rtol=1e-7)
     # Only the newest two are kept; their factors do not change.
-    found = window_of([1, 2, 3, 4, 5], [10, 30, 60, 7, 1], [], window=2, history=2, bought_size=1)
+    found = window_of([1, 2, 3, 4, 5], [10, 30, 60, 7, 1], [], sizes(2, 2, 1))
     np.testing.assert_allclose(found["history_weight"], [[1 / 3, 1]], rtol=1e-7)
     # Without times each state counts one second: 1/3, 1/2, 1.
-    found = window_of([1, 2, 3, 4], [0, 0, 0, 0], [], window=1, history=3, bought_size=1)
+    found = window_of([1, 2, 3, 4], [0, 0, 0, 0], [], sizes(1, 3, 1))
     np.testing.assert_allclose(found["history_weight"], [[1 / 3, 1 / 2, 1]], rtol=1e-7)
 
 
+def test_dwell_of_the_window_by_hand():
+    found = window_of([1, 2, 0, 3], [10, 30, 60, 0.5], [], sizes(4, 0, 0, dwell=True))
+    np.testing.assert_allclose(found["page_dwell"], [[0, np.log(10), np.log(30), 0]], rtol=1e-7)
+
+
 def test_window_of_an_empty_session_and_of_mismatched_lists():
-    found = window_of([], [], [0, 3], window=2, history=1, bought_size=2)
+    found = window_of([], [], [0, 3], sizes(2, 1, 2))
     assert found["page"].tolist() == [[0, 0]]
     assert found["history_weight"].tolist() == [[0]]
     assert found["bought"].tolist() == [[0, 3]]
     assert found["bought_weight"].tolist() == [[0, 1]]
     with pytest.raises(DataError, match="2 pages but 1 dwell"):
-        window_of([1, 2], [1.0], [], 2, 0, 0)
+        window_of([1, 2], [1.0], [], sizes(2, 0, 0))
 
 
 SESSIONS = ([[1, 2, 3, 4, 5], [6, 7], [3]], [[5, 1, 9, 2, 1], [3, 1], [1]], [[2, 3], [], [4]])

@@ -9,6 +9,7 @@ import pytest
 from draws import blobs, specs, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reference import caffe_inputs
 
 from generator.caffe.caffemodel import write_caffemodel
 from generator.caffe.prototxt import parse_net
@@ -35,8 +36,9 @@ def agree(caffe, folder: Path, spec: Spec, seed: int) -> None:
     caffemodel = folder / "weights.caffemodel"
     net, deploy = (parse_net(files[name].decode(), name) for name in ("train_val.prototxt", "deploy.prototxt"))
     write_caffemodel(caffemodel, net, w, also=[deploy])
-    inputs = {name: array for name, array in b.items() if name != "label"}
-    ours = onnxruntime.InferenceSession(files["model.onnx"]).run(["probability"], w | inputs)[0]
+    inputs = caffe_inputs(spec, w, b)
+    given = {name: array for name, array in b.items() if name != "label"}
+    ours = onnxruntime.InferenceSession(files["model.onnx"]).run(["probability"], w | given)[0]
     theirs = caffe.forward(folder / "deploy.prototxt", caffemodel, inputs, ["probability"])["probability"]
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -47,7 +49,8 @@ def agree(caffe, folder: Path, spec: Spec, seed: int) -> None:
         (folder / split).write_text("data.h5\n")
     loss = onnxruntime.InferenceSession(files["loss.onnx"]).run(["loss"], w | b)[0]
     for phase in ("TRAIN", "TEST"):
-        found = caffe.forward(folder / "train_val.prototxt", caffemodel, outputs=["loss"], phase=phase)["loss"]
+        copy = {name: array for name, array in inputs.items() if name == "copy"}
+        found = caffe.forward(folder / "train_val.prototxt", caffemodel, copy, ["loss"], phase)["loss"]
         np.testing.assert_allclose(loss, found, rtol=1e-5, atol=1e-6)
 
 

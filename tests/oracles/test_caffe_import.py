@@ -9,6 +9,7 @@ import pytest
 from draws import blobs, specs, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reference import caffe_inputs
 
 from generator.caffe.caffemodel import write_caffemodel
 from generator.caffe.prototxt import learnable, read_net
@@ -141,9 +142,10 @@ def test_drawn_nets(caffe, tmp_path, spec, seed):
     deploy, caffemodel = tmp_path / "deploy.prototxt", tmp_path / "w.caffemodel"
     deploy.write_text(texts["deploy.prototxt"])
     w = weights(parameter_shapes(parse(texts["model.onnxtxt"], "model.onnxtxt")), seed)
-    write_caffemodel(caffemodel, read_net(deploy), w)
-    feed = blobs(spec, BATCH_SIZE, seed)
-    del feed["label"]
+    feed = caffe_inputs(spec, w, blobs(spec, BATCH_SIZE, seed))
+    write_caffemodel(
+        caffemodel, read_net(deploy), {name: each for name, each in w.items() if not name.startswith("copy_")}
+    )
     ours = run(import_net(deploy, caffemodel), feed)
     theirs = caffe.forward(deploy, caffemodel, feed, ["probability"])
     np.testing.assert_allclose(ours["probability"], theirs["probability"], atol=1e-6)

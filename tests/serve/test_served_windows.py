@@ -21,15 +21,17 @@ queries = st.builds(
 )
 
 
-@given(st.lists(queries, min_size=1, max_size=4), st.integers(0, 4), st.integers(0, 4), st.integers(0, 3))
-def test_windows_of_many_are_those_of_one(asked, n, h, k):
-    sizes = {"page": n, "history_page": h, "history_weight": h, "bought": k, "bought_weight": k}
+@given(
+    st.lists(queries, min_size=1, max_size=4), st.integers(0, 4), st.integers(0, 4), st.integers(0, 3), st.booleans()
+)
+def test_windows_of_many_are_those_of_one(asked, n, h, k, copy):
+    sizes = {"page": n, "history_page": h, "history_weight": h, "bought": k, "bought_weight": k, "page_dwell": n * copy}
     sizes = {name: size for name, size in sizes.items() if size}
     found = blobs([window(query, VOCABULARY, SOLD, sizes) for query in asked], sizes)
     for row, query in enumerate(asked):
         ids = VOCABULARY.ids([page for page, _ in query.pages]).tolist()
         dwell = [seconds for _, seconds in query.pages]
-        wanted = window_of(ids, dwell, SOLD.ids(query.bought).tolist(), n, h, k)
+        wanted = window_of(ids, dwell, SOLD.ids(query.bought).tolist(), sizes)
         assert found.keys() == wanted.keys()
         for name, values in wanted.items():
             np.testing.assert_array_equal(found[name][row], values[0], strict=False)

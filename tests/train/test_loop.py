@@ -65,7 +65,10 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
         optimizer = torch.optim.Adam(groups, solver.base_lr, (solver.momentum, solver.momentum2), eps=solver.delta)
     count, place, losses = len(rows["label"]), 0, []
     dropout = Dropout.of(spec)
-    for _ in range(iterations):
+    rates = [group["lr"] if "lr" in group else solver.base_lr for group in optimizer.param_groups]
+    for iteration in range(iterations):
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * min(1, (iteration + 1) / max(1, solver.warmup))
         optimizer.zero_grad()
         total = 0.0
         for _ in range(solver.iter_size):
@@ -102,6 +105,10 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         ({"loss": "every"}, {"base_lr": 0.05, "type": "Nesterov"}),
         ({"items": 12, "head": HEAD, "loss": "every"}, {"base_lr": 0.005, "type": "Adam"}),
         ({"items": 12, "head": HEAD | {"dropout": 0.5}}, {"base_lr": 0.02}),
+        ({"items": 12, "head": HEAD | {"copy": True}}, {"base_lr": 0.02, "clip_gradients": 1.0}),
+        ({"items": 12, "net": "rnn", "head": {"copy": True}}, {"base_lr": 0.005, "type": "Adam", "delta": 1e-3}),
+        # Without momentum, into which Caffe takes the rate, and PyTorch not.
+        ({"net": "rnn"}, {"base_lr": 0.2, "warmup": 30, "momentum": 0.0}),
     ],
     ids=[
         "sgd",
@@ -115,6 +122,9 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         "combined-every",
         "head",
         "dropout",
+        "copy",
+        "copy-adam",
+        "warmup",
     ],
 )
 def test_losses_are_those_of_pytorch(
