@@ -106,7 +106,7 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         ({"items": 12, "head": HEAD, "loss": "every"}, {"base_lr": 0.005, "type": "Adam"}),
         ({"items": 12, "head": HEAD | {"dropout": 0.5}}, {"base_lr": 0.02}),
         ({"items": 12, "head": HEAD | {"copy": True}}, {"base_lr": 0.02, "clip_gradients": 1.0}),
-        ({"items": 12, "net": "rnn", "head": {"copy": True}}, {"base_lr": 0.005, "type": "Adam", "delta": 1e-3}),
+        ({"items": 12, "net": "rnn", "head": {"copy": True}}, {"base_lr": 0.002, "type": "Adam", "delta": 1e-8}),
         # Without momentum, into which Caffe takes the rate, and PyTorch not.
         ({"net": "rnn"}, {"base_lr": 0.2, "warmup": 30, "momentum": 0.0}),
     ],
