@@ -5,8 +5,9 @@ is left alone. Parameters are shared between layers, so drn stores as few layers
 stores a copy for every use.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,32 +104,74 @@ def _names(view: Mapping[str, list[str]], layers: Iterable[str]) -> set[str]:
     return {name for layer in layers for name in view.get(layer, ())}
 
 
-def read_caffemodel(path: Path, net: Message, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+def read_caffemodel(
+    path: Path, net: Message, shapes: Mapping[str, tuple[int, ...]], *, partial: bool = False
+) -> dict[str, NDArray[np.float32]]:
     """Read the weights of a net, written by drn or by Caffe.
 
-    Layers that the net lacks are passed over, as in Caffe. Of a shared parameter that the file holds several times the
-    last counts.
+    Layers that the net lacks are passed over, as in Caffe. Caffe writes a shared parameter once for
+    every use of it.
 
     Parameters
     ----------
     path : the `.caffemodel` to read
     net : NetParameter (`read_net`) that the weights belong to
     shapes : parameter name (`learnable`) to its shape in Caffe
+    partial : whether the file may lack parameters, as Caffe's `Net::CopyTrainedLayersFrom` lets it. drn stores a shared
+        parameter in one layer; where the net has another for it, its name (`param { name }`) tells, as every layer
+        would in a file of Caffe's
 
     Returns
     -------
     dict
-        Parameter name to a new float32 array, in the order of `learnable(net)`.
+        Parameter name to a new float32 array, in the order of `learnable(net)`; with `partial` of those in the file.
 
     Raises
     ------
     ModelError
-        The file is no caffemodel or cut short; a layer has another number of blobs, a blob another shape or length; a
-        parameter is in no layer of the file.
+        The file is no caffemodel or cut short; a layer has another number of blobs, a blob another shape or length; the
+        copies of a shared parameter differ; a parameter is in no layer of the file, unless `partial`.
     """
     message = read_message(path, WeightsParameter(), "caffemodel")
     layers = _blobs_by_layer(net, "TRAIN")
-    found: dict[str, tuple[Message, str]] = {}
+    found = _copies(path, message, layers)
+    elsewhere = _named(path, message, layers) if partial else {}
+    weights = {}
+    for parameter in learnable(net):
+        copies = found.get(parameter.name) or elsewhere.get(parameter.name)
+        if copies:
+            weights[parameter.name] = _agreed(path, parameter.name, copies, shapes[parameter.name])
+        elif not partial:
+            places = ", ".join(dict.fromkeys(layer for layer, _ in parameter.places))
+            raise ModelError(f"{path}: holds no {parameter.name}; it would be in layer {places}. Is it of another net?")
+    return weights
+
+
+class _Copy(NamedTuple):
+    """One of the places where a file holds a parameter."""
+
+    layer: str
+    where: str
+    blob: Message
+
+
+def _agreed(path: Path, name: str, copies: Sequence[_Copy], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return what all copies of a parameter hold."""
+    first, *rest = copies
+    values = decode(first.blob, shape, first.where)
+    for copy in rest:
+        other = decode(copy.blob, shape, copy.where)
+        if not np.array_equal(values, other, equal_nan=True):
+            raise ModelError(
+                f"{path}: layers {first.layer} and {copy.layer} share {name} in the net, but the file gives them "
+                "different numbers; take weights of a net that shares them too"
+            )
+    return values
+
+
+def _copies(path: Path, message: Message, layers: Mapping[str, Sequence[str]]) -> dict[str, list[_Copy]]:
+    """Return where a file holds the parameters of a net, by the names of the net's layers."""
+    found: dict[str, list[_Copy]] = {}
     for layer in message.layer:
         names = layers.get(layer.name)
         if names is None:
@@ -138,12 +181,20 @@ def read_caffemodel(path: Path, net: Message, shapes: Mapping[str, tuple[int, ..
                 f"{path}: layer {layer.name} has {len(layer.blobs)} blobs, not {len(names)} ({', '.join(names)})"
             )
         for index, (name, blob) in enumerate(zip(names, layer.blobs, strict=True)):
-            found[name] = (blob, f"{path}: layer {layer.name}, blob {index} ({name})")
-    weights = {}
-    for parameter in learnable(net):
-        if parameter.name not in found:
-            places = ", ".join(dict.fromkeys(layer for layer, _ in parameter.places))
-            raise ModelError(f"{path}: holds no {parameter.name}; it would be in layer {places}. Is it of another net?")
-        blob, where = found[parameter.name]
-        weights[parameter.name] = decode(blob, shapes[parameter.name], where)
-    return weights
+            found.setdefault(name, []).append(_copy(path, layer.name, index, name, blob))
+    return found
+
+
+def _named(path: Path, message: Message, passed: Container[str]) -> dict[str, list[_Copy]]:
+    """Return where a file holds parameters under the names it gives them itself, but for the layers in `passed`."""
+    found: dict[str, list[_Copy]] = {}
+    for layer in message.layer:
+        if layer.name not in passed:
+            for index, (param, blob) in enumerate(zip(layer.param, layer.blobs, strict=False)):
+                if param.name:
+                    found.setdefault(param.name, []).append(_copy(path, layer.name, index, param.name, blob))
+    return found
+
+
+def _copy(path: Path, layer: str, index: int, name: str, blob: Message) -> _Copy:
+    return _Copy(layer, f"{path}: layer {layer}, blob {index} ({name})", blob)

@@ -1,5 +1,7 @@
 """`drn sessions`: an event log to the data folder that the trainer and Caffe read."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 @click.command("sessions")
-@click.argument("logs", nargs=-1, required=True, type=FILE, metavar="LOG...")
+@click.argument("logs", nargs=-1, type=FILE, metavar="[LOG]...")
+@click.option("--from", "store", metavar="URL", help="The store of drn serve, in place of LOG.")
 @click.option(
     "--spec", "spec_path", type=FILE, required=True, help="The net: window, history, purchases, vocabularies."
 )
@@ -70,6 +73,13 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     help="Views a page needs in the training part to have an id.",
 )
 @click.option(
+    "--vocabulary",
+    default="train",
+    show_default=True,
+    metavar="train|all|DIR",
+    help="Give ids to the training part's pages and items, to the whole log's, or as another folder's vocabularies do.",
+)
+@click.option(
     "--max-bad",
     type=click.FloatRange(0, 1),
     default=0.001,
@@ -79,6 +89,7 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
 @format_option
 def command(
     logs: tuple[Path, ...],
+    store: str | None,
     spec_path: Path,
     out: Path,
     form: str,
@@ -93,22 +104,30 @@ def command(
     valid_share: float,
     seed: int,
     min_support: int,
+    vocabulary: str,
     max_bad: float,
     output_format: str,
 ) -> None:
     """Turn an event log into training data: sessions, windows, history states, vocabularies.
 
     LOG is one file or more, in the same format, each also as .gz. The folder gets train.h5, valid.h5, test.h5,
-    pages.txt, items.txt and meta.json.
+    pages.txt, items.txt and meta.json. --from reads what drn serve has recorded, from sqlite:///FILE or
+    mongodb://HOST:PORT/DATABASE.
 
     \b
     Example:
       drn sessions shop/events.parquet --spec arch_specs/combined.yaml -o data/shop
       drn sessions UserBehavior.csv --log-format taobao --spec s.yaml --test-days 2 -o data/taobao
       drn sessions log.csv --columns user=visitor,time=ts,page=url --spec s.yaml -o data/log
+      drn sessions --from sqlite:///drn.sqlite --spec arch_specs/shop.yaml -o data/served
     """
+    if bool(logs) == bool(store):
+        raise click.UsageError("give LOG or --from URL, one of the two")
+    if store and (form != "events" or columns):
+        raise click.UsageError("--from reads the format events: leave --log-format and --columns out")
     from generator.data.build import Options, build
     from generator.data.splits import Division
+    from generator.serve.export import exported
     from generator.spec import load_spec
 
     division = Division(
@@ -122,7 +141,11 @@ def command(
         seed=seed,
     )
     options = Options(form, test, columns, gap, division, min_support, max_bad)
-    meta = build(logs, out, load_spec(spec_path), options, spec_path.name)
+    if vocabulary != "train":
+        options = replace(options, vocabulary="all" if vocabulary == "all" else Path(vocabulary))
+    spec = load_spec(spec_path)
+    with exported(store) if store else nullcontext(logs) as files:
+        meta = build(files, out, spec, options, spec_path.name)
     for note in meta["skipped_rows"]:
         err.print(f"skipped {note}", markup=False)
     if output_format == "json":

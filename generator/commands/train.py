@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from generator.console import out, print_json, progress
+from generator.console import err, out, print_json, progress
 from generator.options import format_option
 
 __all__ = ["command"]
@@ -24,8 +24,12 @@ LATEST = "newest"
     metavar="[STATE]",
     help="Go on from the newest snapshot of RUN, or from the .solverstate given.",
 )
-@click.option("--weights", type=click.Path(path_type=Path), help="A .caffemodel to start from.")
-@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Of onnxruntime; 0: all cores.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="A .caffemodel to start from, or a run, for its newest; what it lacks starts anew.",
+)
+@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Of onnxruntime; 0: as many as pay.")
 @click.option(
     "--order",
     type=click.Choice(["shuffle", "file"]),
@@ -74,6 +78,7 @@ def command(
             progress=lambda iteration, loss, speed: bar.update(
                 task, completed=iteration, loss=f"loss {loss:.4f}", speed=f"{speed:,.0f} samples/s"
             ),
+            note=lambda text: err.print(text, markup=False),
         )
     if output_format == "json":
         print_json(

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from generator.data.importers import MAX_BAD, Events, read_events
 from generator.data.layouts import KINDS
-from generator.data.sessionise import GAP, VIEW, Log, sessionise, target_sessions
+from generator.data.sessionise import BUY, GAP, VIEW, Log, sessionise, target_sessions
 from generator.data.splits import TEST, TRAIN, VALID, Division, divide, known_in_training
 from generator.data.vocabulary import Vocabulary
 from generator.data.windows import Sessions, write_split
@@ -47,6 +47,9 @@ class Options:
         How often a page must occur in the training part to have an id.
     max_bad
         Share of malformed rows that is skipped rather than refused.
+    vocabulary
+        Which pages and items have an id: those of the training part; all that the log views or buys; those of
+        pages.txt and items.txt in another folder, under the ids they have there.
     """
 
     form: str = "events"
@@ -56,6 +59,14 @@ class Options:
     division: Division = field(default_factory=Division)
     min_support: int = 1
     max_bad: float = MAX_BAD
+    vocabulary: Literal["train", "all"] | Path = "train"
+
+    def __post_init__(self) -> None:
+        if self.min_support > 1 and self.vocabulary != "train":
+            raise DataError(
+                "--min-support is for the vocabulary of the training part: leave it out with --vocabulary "
+                + ("all" if self.vocabulary == "all" else f"{self.vocabulary}, whose ids are taken as they are")
+            )
 
 
 def build(logs: Sequence[Path], folder: Path, spec: Spec, options: Options, spec_name: str = "spec") -> dict[str, Any]:
@@ -67,8 +78,10 @@ def build(logs: Sequence[Path], folder: Path, spec: Spec, options: Options, spec
     Raises
     ------
     DataError
-        The log does not hold, gives no rows, or has more pages or items than the spec allows.
+        The log does not hold, gives no rows, or has more pages or items than the spec allows; the folder whose
+        vocabulary is asked for has none, or one for other levels.
     """
+    given = _Given.read(options.vocabulary, spec) if isinstance(options.vocabulary, Path) else None
     events, parts = _read(logs, options)
     frame, dropped = _levels(events.frame.with_columns(part=pl.Series(parts)), spec)
     log = sessionise(frame, gap=options.gap, resolution=events.resolution)
@@ -78,16 +91,20 @@ def build(logs: Sequence[Path], folder: Path, spec: Spec, options: Options, spec
             f"no session of the {len(log):,} gives a row for target {spec.data.target}: "
             + ("none has a view before its first purchase" if spec.data.target == "purchase" else "none has two views")
         )
-    division = divide(options.division, sessions.start, log.part[chosen], lambda: _owners(frame, log, chosen))
+    division = divide(options.division, sessions.start, log.part[chosen], _Named(frame, log, chosen))
     views = _other_views(frame, log, chosen, options.division, division, sessions.start)
-    numbered = _Numbering(sessions, division == TRAIN, views, _strings(frame), spec, options.min_support)
+    known = given or (_catalogue(log) if options.vocabulary == "all" else None)
+    numbered = _Numbering(sessions, division == TRAIN, views, _strings(frame), spec, options.min_support, known)
     numbered.check(spec, spec_name)
     whole = {name: numbered.sessions(division, part) for name, part in SPLITS.items()}
     if not options.division.valid_share:
         del whole["valid"]
     for name, part in whole.items():
         if not len(part):
-            raise DataError(f"the {name} part is empty: none of the {len(sessions):,} sessions with a row falls in it")
+            raise DataError(
+                f"the {name} part is empty: none of the {len(sessions):,} sessions with a row falls in it"
+                + (f" with the ids of {given.folder}; is that of another log?" if given and name == "train" else "")
+            )
     meta = _meta(logs, spec, options, events, log, dropped, len(sessions), numbered)
     _write(folder, whole, spec, numbered, meta)
     return meta
@@ -137,11 +154,28 @@ def _strings(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({"label": labels.cast(pl.String), "code": labels.to_physical()})
 
 
-def _owners(frame: pl.DataFrame, log: Log, chosen: NDArray[np.int64]) -> list[str]:
-    """Return the user of each chosen session, or the session's own id where it has none."""
-    first = log.order[log.offset[chosen]]
-    names = frame[first].select(pl.coalesce(pl.col("user").cast(pl.String), pl.col("session").cast(pl.String)))
-    return names.to_series().to_list()
+class _Named:
+    """Names of sessions, worked out when they are asked for, from the strings of the log's codes."""
+
+    def __init__(self, frame: pl.DataFrame, log: Log, chosen: NDArray[np.int64]) -> None:
+        self._frame, self._log, self._chosen = frame, log, chosen
+
+    def _table(self) -> pl.DataFrame:
+        """Return ``user`` and ``session`` of each chosen session, String or null."""
+        users = self._frame["user"].unique().drop_nulls()
+        table = pl.DataFrame({"code": users.to_physical().cast(pl.Int32), "user": users.cast(pl.String)})
+        ids = self._frame["session"][self._log.order[self._log.offset[self._chosen]]].cast(pl.String)
+        codes = pl.DataFrame({"code": self._log.user[self._chosen], "session": ids})
+        return codes.join(table, on="code", how="left", maintain_order="left")
+
+    def owners(self) -> list[str]:
+        """Return the user of each session, or the session's own id where it has none."""
+        return self._table().select(pl.coalesce("user", "session")).to_series().to_list()
+
+    def names(self) -> list[str]:
+        """Return the id of each session, after its user's where it has one: ids may be of a user only."""
+        named = self._table().select(pl.concat_str("user", "session", separator=":", ignore_nulls=True))
+        return named.to_series().to_list()
 
 
 def _other_views(
@@ -156,18 +190,86 @@ def _other_views(
     other = np.setdiff1d(np.arange(len(log)), chosen)
     other_start = log.time[log.offset[other]]
     known = np.zeros(len(log), bool)
-    known[other] = known_in_training(
-        options, division, start, other_start, log.part[other], lambda: _owners(frame, log, other)
-    )
+    known[other] = known_in_training(options, division, start, other_start, log.part[other], _Named(frame, log, other))
     codes: NDArray[np.int32] = log.page[(log.kind == VIEW) & (log.page >= 0) & known[log.session]]
     return codes
 
 
+@dataclass(frozen=True)
+class _Catalogue:
+    """The codes of all pages viewed and all items bought in a log, whichever part they fall in."""
+
+    pages: NDArray[np.int32]
+    items: NDArray[np.int32]
+
+
+def _catalogue(log: Log) -> _Catalogue:
+    pages, items = ((log.kind == VIEW) & (log.page >= 0), (log.kind == BUY) & (log.item >= 0))
+    return _Catalogue(np.unique(log.page[pages]), np.unique(log.item[items]))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The vocabularies of another folder."""
+
+    folder: Path
+    pages: Vocabulary
+    items: Vocabulary
+
+    @classmethod
+    def read(cls, folder: Path, spec: Spec) -> "_Given":
+        """Read pages.txt and items.txt of ``folder``; DataError if they are not there or not at the spec's levels."""
+        for name in ("pages.txt", "items.txt"):
+            if not (folder / name).is_file():
+                raise DataError(
+                    f"--vocabulary {folder}: it holds no {name}; name a folder that drn sessions wrote, train or all"
+                )
+        found = cls(folder, Vocabulary.read(folder / "pages.txt"), Vocabulary.read(folder / "items.txt"))
+        levels = _levels_of(spec)
+        if (folder / "meta.json").is_file():
+            there = _levels_there(folder / "meta.json")
+            if there not in (None, levels):
+                raise DataError(
+                    f"--vocabulary {folder}: its ids are of levels {_in_words(there)}, but the spec says "
+                    f"{_in_words(levels)}: set data.page and data.item alike"
+                )
+        if _shared(spec) and found.pages.labels != found.items.labels:
+            raise DataError(
+                f"--vocabulary {folder}: pages.txt and items.txt differ, but target {spec.data.target} with pages by "
+                f"{levels['page']} and items by {levels['item']} has one vocabulary: take a folder where they are alike"
+            )
+        return found
+
+
+def _levels_there(meta: Path) -> Any:
+    """Return the levels in a meta.json; None if it states none."""
+    try:
+        held = json.loads(meta.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {meta}: {error}") from error
+    return held.get("levels") if isinstance(held, dict) else None
+
+
+def _in_words(levels: Any) -> str:
+    return ", ".join(f"{role} {level}" for role, level in levels.items()) if isinstance(levels, dict) else repr(levels)
+
+
+def _levels_of(spec: Spec) -> dict[str, str]:
+    """Return the level of pages and of items, which for the target `next` are pages."""
+    return {"page": spec.data.page, "item": spec.data.page if spec.data.target == "next" else spec.data.item}
+
+
+def _shared(spec: Spec) -> bool:
+    """Return whether pages and items have one vocabulary."""
+    return len(set(_levels_of(spec).values())) == 1
+
+
 class _Numbering:
-    """The vocabularies of the training part, and sessions of codes turned into sessions of ids.
+    """The vocabularies, and sessions of codes turned into sessions of ids.
 
     Labels are numbered by how often they occur in the training part (as a page viewed or a label), ties by
-    themselves; items that were only ever bought before a training session follow.
+    themselves; items that were only ever bought before a training session follow, and so does the rest of ``known``,
+    if that is the whole log's catalogue. If it is the vocabularies of another folder, they stay as they are.
     """
 
     def __init__(
@@ -178,22 +280,36 @@ class _Numbering:
         strings: pl.DataFrame,
         spec: Spec,
         min_support: int,
+        known: _Catalogue | _Given | None = None,
     ) -> None:
         self._all, self._strings = sessions, strings
-        self.shared = spec.data.target == "next" or spec.data.page == spec.data.item
+        self.shared = _shared(spec)
+        self._given = known if isinstance(known, _Given) else None
         self._size = int(strings["code"].max() or 0) + 1  # type: ignore[arg-type]  # polars types max() widely
+        if self._given:
+            self.pages, self.items = self._given.pages, self._given.items
+            self._page_ids, self._item_ids = self._looked_up(self.pages), self._looked_up(self.items)
+            return
         training = sessions.take(np.flatnonzero(train))
         pages = self._count(training.page) + self._count(other_views)
         items = self._count(training.label) if training.label is not None else np.zeros_like(pages)
         before = self._count(training.bought) if training.label is not None else np.zeros_like(pages)
         if self.shared:
             pages += items
-            pages[pages < min_support] = 0
+        pages[pages < min_support] = 0
+        if self.shared:
             items, before = pages, before * (min_support == 1)
-        else:
-            pages[pages < min_support] = 0
-        self.items, self._item_ids = self._numbered(items, before)
-        self.pages, self._page_ids = (self.items, self._item_ids) if self.shared else self._numbered(pages, pages)
+        viewed = np.zeros_like(pages)
+        if isinstance(known, _Catalogue):
+            viewed[known.pages] = 1
+            before[known.items] = 1
+        self.items, self._item_ids = self._numbered(items, before + viewed if self.shared else before)
+        self.pages, self._page_ids = (self.items, self._item_ids) if self.shared else self._numbered(pages, viewed)
+
+    def _looked_up(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
+        ids = np.zeros(self._size, np.int32)
+        ids[self._strings["code"].to_numpy()] = vocabulary.ids(self._strings["label"].to_list())
+        return ids
 
     def _count(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
         return np.bincount(codes, minlength=self._size)
@@ -210,11 +326,13 @@ class _Numbering:
     def check(self, spec: Spec, spec_name: str) -> None:
         """Refuse vocabularies that the net has no room for."""
         findings = []
+        whose = f"the vocabulary of {self._given.folder}" if self._given else "the log"
         for name, vocabulary, limit in (("pages", self.pages, spec.pages), ("items", self.items, spec.items)):
             if len(vocabulary) > limit:
-                remedy = " (or --min-support)" if name == "pages" or self.shared else ""
+                rare = not self._given and (name == "pages" or self.shared)
+                remedy = " (or --min-support)" if rare else ""
                 findings.append(
-                    f"the log has {len(vocabulary):,} {name} but spec {spec_name} allows {limit:,}: "
+                    f"{whose} has {len(vocabulary):,} {name} but spec {spec_name} allows {limit:,}: "
                     f"set {name}: {len(vocabulary)}{remedy}"
                 )
         if findings:
@@ -277,7 +395,7 @@ def _meta(
         "logs": [path.name for path in logs],
         "format": options.form,
         "target": spec.data.target,
-        "levels": {"page": spec.data.page, "item": spec.data.page if spec.data.target == "next" else spec.data.item},
+        "levels": _levels_of(spec),
         "shared_vocabulary": numbered.shared,
         "window": spec.window,
         "history": spec.history,
@@ -286,6 +404,9 @@ def _meta(
         "gap_minutes": GAP if options.gap is None else options.gap,
         "division": options.division.describe() | {"test_files": [path.name for path in options.test]},
         "min_support": options.min_support,
+        "ids": {"from": "folder", "folder": options.vocabulary.resolve().name}
+        if isinstance(options.vocabulary, Path)
+        else {"from": options.vocabulary},
         "events": {"rows": events.rows, **{kind: int(count) for kind, count in zip(KINDS, kinds, strict=True)}},
         "skipped": events.skipped | dropped,
         "skipped_rows": list(events.notes),

@@ -1,16 +1,16 @@
 """Which sessions train, validate and test."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError
 
-__all__ = ["TEST", "TRAIN", "VALID", "Division", "divide", "known_in_training"]
+__all__ = ["TEST", "TRAIN", "VALID", "Division", "Names", "divide", "known_in_training"]
 
 TRAIN, VALID, TEST = 0, 1, 2
 DAY = 86400.0
@@ -27,15 +27,16 @@ class Division:
     days
         The sessions that start within the last ``days`` days before the newest session's start.
     share
-        The newest share of the sessions; a random one where the log has no times.
+        The newest share of the sessions; where the log has no times, about that share by the hash of the session's id,
+        which depends on no other session: whatever the target, the same sessions are held out.
     users
         The sessions of this share of the users.
     folds, fold
         The sessions of the users in part ``fold`` (from 0) of ``folds``.
     valid_share
-        Share of the remaining sessions, the newest (random without times), held out for validation.
+        Share of the remaining sessions, the newest (by another hash without times), held out for validation.
     seed
-        Of random parts and of the users' hash.
+        Of the hashes.
     """
 
     files: bool = False
@@ -82,11 +83,21 @@ class Division:
         return 0.2 if self.share is None else self.share
 
 
+class Names(Protocol):
+    """Names of S sessions."""
+
+    def owners(self) -> Sequence[str]:
+        """Return each session's user, or the session's own id where the user is unknown."""
+
+    def names(self) -> Sequence[str]:
+        """Return each session's own id."""
+
+
 def divide(
     division: Division,
     start: NDArray[np.float64],
     part: NDArray[np.uint8],
-    owners: Callable[[], Sequence[str]],
+    named: Names,
 ) -> NDArray[np.uint8]:
     """Return TRAIN, VALID or TEST for each of S sessions, uint8 (S,). A session is never divided.
 
@@ -96,10 +107,9 @@ def divide(
         float64 (S,) unix seconds, ascending; all NaN where the log has no times.
     part
         uint8 (S,): 1 for the sessions of test files.
-    owners
-        Names each session's user (or the session itself where the user is unknown); called only to divide by users.
+    named
+        Who the sessions are; asked only to divide by users, or to hold out a share where there are no times.
     """
-    rng = np.random.default_rng(division.seed)
     found = np.full(len(start), TRAIN, np.uint8)
     if division.files:
         found[part == 1] = TEST
@@ -108,10 +118,15 @@ def divide(
             raise DataError("--test-days needs times, and the log has none: use --test-share or --folds")
         found[start > start.max(initial=-np.inf) - division.days * DAY] = TEST
     elif division.users is not None or division.folds is not None:
-        found[_by_user(division, owners())] = TEST
+        found[_by_user(division, named.owners())] = TEST
+    elif np.isnan(start).any():
+        found[_places(division.seed, named.names()) < division._share] = TEST
     else:
-        found[_newest(np.arange(len(start)), start, division._share, rng)] = TEST
-    found[_newest(np.flatnonzero(found == TRAIN), start, division.valid_share, rng)] = VALID
+        found[_newest(np.arange(len(start)), division._share)] = TEST
+    if division.valid_share and np.isnan(start).any():
+        found[(found == TRAIN) & _validates(division, named.names())] = VALID
+    else:
+        found[_newest(np.flatnonzero(found == TRAIN), division.valid_share)] = VALID
     return found
 
 
@@ -121,48 +136,59 @@ def known_in_training(
     start: NDArray[np.float64],
     other_start: NDArray[np.float64],
     other_part: NDArray[np.uint8],
-    other_owners: Callable[[], Sequence[str]],
+    other_named: Names,
 ) -> NDArray[np.bool_]:
     """Return which other sessions, which give no row, belong to the training part all the same, bool (R,).
 
-    They are not of the test files, not of a test user, and began before every session held out by time.
+    They are not of the test files, not of a test user, and began before every session held out by time, or are not held
+    out by their own hash.
 
     Parameters
     ----------
     found, start
         What ``divide`` said of the sessions that give a row, and when they start.
-    other_start, other_part, other_owners
+    other_start, other_part, other_named
         The same of the other sessions.
     """
     known: NDArray[np.bool_] = other_part == 0
-    if division.users is not None or division.folds is not None:
-        known &= ~_by_user(division, other_owners())
-        held_out = found == VALID
-    else:
-        held_out = found != TRAIN
-    if not division.files or division.valid_share:
+    by_user = division.users is not None or division.folds is not None
+    if by_user:
+        known &= ~_by_user(division, other_named.owners())
+    if np.isnan(other_start).any():
+        if not by_user and not division.files:
+            known &= _places(division.seed, other_named.names()) >= division._share
+        if division.valid_share:
+            known &= ~_validates(division, other_named.names())
+    elif not division.files or division.valid_share:
+        held_out = found == VALID if by_user else found != TRAIN
         known &= ~(other_start >= start[held_out].min(initial=np.inf))
     return known
 
 
-def _newest(
-    among: NDArray[np.int64], start: NDArray[np.float64], share: float, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return the newest ``share`` of the sessions ``among``, which are in order of time; random ones without times."""
-    count = round(share * len(among))
-    if np.isnan(start).any():
-        among = rng.permutation(among)
-    return among[len(among) - count :]
+def _newest(among: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+    """Return the newest ``share`` of the sessions ``among``, which are in order of time."""
+    return among[len(among) - round(share * len(among)) :]
+
+
+def _places(salt: object, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the hash of (salt, name), a number in [0, 1), for each name: the same on every machine."""
+    places: dict[str, float] = {}
+    for name in names:
+        if name not in places:
+            digest = hashlib.blake2b(f"{salt}:{name}".encode(), digest_size=8).digest()
+            places[name] = int.from_bytes(digest, "big") / 2**64
+    return np.fromiter((places[name] for name in names), np.float64, count=len(names))
+
+
+def _validates(division: Division, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return where the session validates by its hash, should it not be of the test part."""
+    # Salted, for a session without a user may have been divided by the hash of the same name.
+    return np.asarray(_places(f"{division.seed}:valid", names) < division.valid_share)
 
 
 def _by_user(division: Division, owners: Sequence[str]) -> NDArray[np.bool_]:
     """Return where the hash of (seed, user), a number in [0, 1), falls in the test part."""
-    places: dict[str, float] = {}
-    for owner in owners:
-        if owner not in places:
-            digest = hashlib.blake2b(f"{division.seed}:{owner}".encode(), digest_size=8).digest()
-            places[owner] = int.from_bytes(digest, "big") / 2**64
-    place = np.fromiter((places[owner] for owner in owners), np.float64, count=len(owners))
+    place = _places(division.seed, owners)
     if division.users is not None:
         return np.asarray(place < division.users)
     folds = division.folds or 1

@@ -21,7 +21,7 @@ from generator.tune.individual import cut_name
 
 __all__ = ["Cut", "Fold", "cut", "folds_of"]
 
-FORMAT = 1  # of what is kept; another number forgets it
+FORMAT = 2  # of a folder made from a log
 VOCABULARIES = ("pages.txt", "items.txt")
 READ = ("train.h5", "test.h5", *VOCABULARIES)
 

@@ -1,6 +1,8 @@
 """What was served, as an event log that `drn sessions` reads: the way back to training."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from generator.files import replacing
 from generator.serve.sessions import Event
 from generator.serve.stores import open_store
 
-__all__ = ["events", "write_events"]
+__all__ = ["events", "exported", "write_events"]
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "user": pl.String,
@@ -83,3 +85,12 @@ def write_events(url: str, path: Path) -> int:
     with replacing(path) as beside:
         frame.write_parquet(beside)
     return frame.height
+
+
+@contextmanager
+def exported(url: str) -> Iterator[Sequence[Path]]:
+    """Yield the log of the store ``url`` as files for `build`, there for the block; raises what `events` raises."""
+    with tempfile.TemporaryDirectory(prefix="drn-") as folder:
+        path = Path(folder) / "events.parquet"
+        write_events(url, path)
+        yield (path,)

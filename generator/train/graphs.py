@@ -1,5 +1,6 @@
 """Generated graphs in onnxruntime: parameters bound in place, gradients into arrays of ours."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,32 @@ import onnxruntime
 from generator.errors import ModelError
 from generator.train.solver import Array
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "threads_for"]
+
+# Multiplications of a step below which waking a second thread, operator by operator, costs more than it saves.
+WORTH_THREADS = 5e7
+
+
+def threads_for(shapes: Mapping[str, tuple[int, ...]], batch_size: int, states: int, *, every: bool) -> int:
+    """Return the intra-op threads that train a net fastest: 1 for a small one, 0 (each core has one) for others.
+
+    It depends on the net alone, never on a clock, so that the same spec gives the same bits on the same machine.
+
+    Parameters
+    ----------
+    shapes
+        Of the parameters, by name.
+    batch_size, states
+        Rows of a batch, and the columns that share the hidden weights.
+    every
+        Whether the output is read at every state.
+    """
+    rows = {name: states if every or name.startswith("hidden") else 1 for name in shapes}
+    weights = {name: shape for name, shape in shapes.items() if name.endswith("_weight")}
+    products = sum(rows[name] * math.prod(shape) for name, shape in weights.items())
+    if "output_rnn_weight" not in shapes and "page_embedding" in shapes:  # tied
+        products += (states if every else 1) * math.prod(shapes["page_embedding"])
+    return 1 if 3 * batch_size * products < WORTH_THREADS else 0  # forward, and twice as much backward
 
 
 class Graph:

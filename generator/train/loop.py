@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from generator.caffe.caffemodel import read_caffemodel
 from generator.caffe.prototxt import learnable, parse_net, read_solver
 from generator.codegen.artefacts import generate, write
 from generator.errors import TrainingError
@@ -17,11 +16,13 @@ from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
 from generator.train.batches import Batches, Dropout, Order, load_split
 from generator.train.export import check_vocabularies, export
+from generator.train.graphs import threads_for
 from generator.train.iterations import Iterations, Progress
 from generator.train.learner import Learner
 from generator.train.metrics import Metrics
 from generator.train.snapshots import Snapshots
 from generator.train.solver import Rule
+from generator.train.start import Note, start_from
 from generator.train.testing import Tester
 
 __all__ = ["Progress", "Result", "prepare", "train"]
@@ -69,6 +70,7 @@ def train(
     order: Order = "shuffle",
     until: int | None = None,
     progress: Progress | None = None,
+    note: Note | None = None,
 ) -> Result:
     """Train the net of ``spec`` on ``data`` and export it.
 
@@ -86,27 +88,31 @@ def train(
     resume
         True: go on from the newest snapshot in ``run``; a path: from that .solverstate in ``run``.
     weights
-        A .caffemodel to start from; else the spec's fillers with its random_seed.
+        A .caffemodel to start from, or the folder of a run, for its newest snapshot; what they lack of the net, or all
+        without them, starts by the spec's fillers with its random_seed.
     threads
-        Intra-op threads of onnxruntime; 0: one for each core.
+        Intra-op threads of onnxruntime; 0: as many as train this net fastest.
     order
         ``shuffle``: epoch e is a permutation that depends on (random_seed, e) alone; ``file``: as real Caffe reads.
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
     progress
         Called with iteration, loss and samples per second, at most ten times a second.
+    note
+        Told what a person should know: which weights were taken, and that nothing is tested.
 
     Raises
     ------
     DataError
         If the data do not fit the spec.
     ModelError
-        If a snapshot or ``weights`` does not hold or is of another net.
+        If a snapshot does not hold or is of another net, or ``weights`` does not hold or has nothing of this net.
     TrainingError
         If ``run`` holds a run already, there is none to resume, or the loss is not finite: the snapshots stay.
     """
     if resume and weights:
         raise TrainingError("a resumed run takes the weights of its snapshot: leave weights out")
+    note = note or (lambda _: None)
     train_rows = load_split(data / "train.h5", spec)
     test_split = held_out(data)
     test_rows = load_split(test_split, spec) if test_split else None
@@ -120,17 +126,22 @@ def train(
         _refuse_used(run, snapshots)
     declared = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
     shapes = {parameter.name: declared[parameter.name] for parameter in learnable(net)}
+    threads = threads or threads_for(
+        shapes, spec.solver.batch_size, spec.window + bool(spec.history), every=spec.loss == "every"
+    )
     # Read before anything is written: files that do not hold leave the run as it was.
     state = None
     if start is not None:
         values, state = snapshots.load(start, shapes, Rule(spec.solver).histories)
     elif weights:
-        values = read_caffemodel(weights, net, shapes)
+        values = start_from(weights, spec, net, shapes, data, note)
     else:
         values = fill(spec, learnable(net), shapes, spec.solver.random_seed)
 
     snapshots.tidy()
     prepare(spec, files, data, run)
+    if test_rows is None:
+        note(f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5")
     solver = read_solver(run / "solver.prototxt")
     learner = Learner(
         files["gradient.onnx"], net, solver, values, state=state, warmup=spec.solver.warmup, threads=threads
@@ -178,12 +189,12 @@ def train(
 def prepare(spec: Spec, files: Mapping[str, bytes], data: Path, run: Path) -> None:
     """Write what real Caffe and a reader need to train in ``run``: the generated texts, the HDF5 lists, spec.yaml.
 
-    The lists name the data relative to ``run``, where Caffe runs. The binary graphs stay out: with their parameters
+    The lists name the data relative to ``run``, where Caffe runs. Without a held-out split test.txt names train.h5: the
+    solver asks for a test net, and Caffe starts no other. The binary graphs stay out: with their parameters
     as inputs they serve nothing but training.
     """
     write_text(run / "train.txt", _relative(data / "train.h5", run))
-    if test_split := held_out(data):
-        write_text(run / "test.txt", _relative(test_split, run))
+    write_text(run / "test.txt", _relative(held_out(data) or data / "train.h5", run))
     write({name: content for name, content in files.items() if not name.endswith(".onnx")}, run)
     write_text(run / "spec.yaml", dump_spec(spec))
 

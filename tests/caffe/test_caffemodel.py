@@ -81,11 +81,50 @@ def test_the_same_weights_give_the_same_bytes(path: Path, tmp_path: Path) -> Non
     assert (tmp_path / "again.caffemodel").read_bytes() == path.read_bytes()
 
 
-def test_of_copies_that_differ_the_last_counts_as_in_caffe(path: Path) -> None:
+def add_copy(path: Path, values: NDArray[np.float32], layer: str = "a1", **field: str) -> None:
+    """Let the file hold another layer, with one blob."""
     message = WeightsParameter.FromString(path.read_bytes())
-    message.layer.add(name="a1").blobs.add(data=np.ones((4, 3), "<f4").tobytes()).shape.dim.extend([4, 3])
+    added = message.layer.add(name=layer)
+    if field:
+        added.param.add(**field)
+    added.blobs.add(data=values.astype("<f4").tobytes()).shape.dim.extend(values.shape)
     path.write_bytes(message.SerializeToString())
-    assert (read_caffemodel(path, NET, SHAPES)["w"] == 1).all()
+
+
+def test_copies_that_agree_are_one(path: Path) -> None:
+    given = weights()
+    given["w"][0, 0] = np.nan
+    write_caffemodel(path, NET, given)
+    add_copy(path, given["w"])
+    np.testing.assert_array_equal(read_caffemodel(path, NET, SHAPES)["w"], given["w"])
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_copies_that_differ_are_refused_by_both_layers(path: Path, partial: bool) -> None:
+    # By one unit in the last place of one number.
+    given = weights()["w"]
+    given[3, 2] = np.nextafter(given[3, 2], np.float32(9))
+    add_copy(path, given)
+    with pytest.raises(ModelError, match=r"w.caffemodel: layers a2 and a1 share w in the net, but the file gives them"):
+        read_caffemodel(path, NET, SHAPES, partial=partial)
+
+
+def test_a_part_is_read_by_layer_and_else_by_the_parameters_name(tmp_path: Path) -> None:
+    path, given = tmp_path / "w.caffemodel", weights()
+    write_caffemodel(path, parse_net(inner("c", "v") + inner("foreign", "x"), "x"), {"v": given["v"], "x": given["b"]})
+    assert list(read_caffemodel(path, NET, SHAPES, partial=True)) == ["v"]
+    add_copy(path, given["w"], "elsewhere", name="w")
+    # The net's own layer goes before a name: c holds v.
+    add_copy(path, given["w"], "another", name="v")
+    got = read_caffemodel(path, NET, SHAPES, partial=True)
+    assert list(got) == ["w", "v"]
+    for name, values in got.items():
+        np.testing.assert_array_equal(values, given[name])
+    add_copy(path, given["b"], "third", name="w")
+    with pytest.raises(ModelError, match=r"layer third, blob 0 \(w\) has shape 4, not 4x3"):
+        read_caffemodel(path, NET, SHAPES, partial=True)
+    with pytest.raises(ModelError, match="holds no w; it would be in layer a1, a2"):
+        read_caffemodel(path, NET, SHAPES)
 
 
 def refusal(path: Path, **shapes: tuple[int, ...]) -> str:

@@ -96,6 +96,7 @@ MODELS: dict[str, tuple[Spoil, str]] = {
     "narrower": (message(WeightsParameter, narrower), "blob 0 (output_rnn_weight) has shape 21x3, not 21x4"),
     "too few numbers": (message(WeightsParameter, too_few_numbers), "holds 83 numbers, not the 84 of shape 21x4"),
     "no bias": (message(WeightsParameter, no_bias), "layer output_rnn has 1 blobs, not 2 (output_rnn_weight, output_"),
+    # Of a snapshot only: weights to start from may lack some, as in Caffe.
     "no layer": (message(WeightsParameter, no_layer), "holds no output_rnn_weight; it would be in layer output_rnn."),
 }
 STATES: dict[str, tuple[Spoil, str]] = {
@@ -150,7 +151,7 @@ def everything(folder: Path) -> dict[Path, tuple[int, bytes]]:
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize(("spoil", "said"), MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize(("spoil", "said"), [*MODELS.values()][:-1], ids=[*MODELS][:-1])
 def test_weights_that_do_not_hold(run: Path, drn: Callable[..., str], spoil: Spoil, said: str) -> None:
     bad = snapshot(run, 2)
     spoil(bad)
@@ -192,8 +193,8 @@ def test_another_solver_type(run: Path, drn: Callable[..., str]) -> None:
 def test_files_that_are_absent_or_of_another_kind(run: Path, drn: Callable[..., str]) -> None:
     new, state = run.parent / "new", snapshot(run, 2, ".solverstate")
     assert "nowhere.caffemodel: cannot be read: No such file" in drn("-o", new, "--weights", run / "nowhere.caffemodel")
-    assert f"{state}: holds no page_embedding" in drn("-o", new, "--weights", state)
-    assert f"{run}: cannot be read: Is a directory" in drn("-o", new, "--weights", run)
+    assert f"{state}: holds no parameter of small, none of page_embedding, " in drn("-o", new, "--weights", state)
+    assert f"{run.parent}: holds no snapshot to start from" in drn("-o", new, "--weights", run.parent)
     assert not new.exists()
     before = everything(run)
     assert "is no snapshot of this run" in drn("-o", run, "--resume", snapshot(run, 2))

@@ -47,6 +47,27 @@ def state_of(run: Path, iteration: int, histories: int) -> tuple[dict[str, Any],
     )
 
 
+def run_caffe(caffe: Path, run: Path, start: int, steps: int) -> None:
+    done = subprocess.run(
+        [caffe, "-c", CAFFE.format(start=start, steps=steps)],
+        cwd=run,
+        env={**os.environ, "GLOG_minloglevel": "2"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+def test_caffe_takes_a_run_without_a_held_out_split(
+    tmp_path: Path, data: Path, make_spec: Callable[..., Spec], caffe: Path
+) -> None:
+    (data / "test.h5").unlink()
+    train(make_spec(), data, tmp_path / "run", order="file", threads=1)
+    # Past iteration 15 and 30, at which the solver tests.
+    run_caffe(caffe, tmp_path / "run", 10, 25)
+    state_of(tmp_path / "run", 35, 1)
+
+
 @pytest.mark.parametrize(
     ("start", "changes", "solver"),
     [
@@ -86,15 +107,7 @@ def test_caffe_ends_where_we_end(
     train(spec, make_data(every=spec.loss == "every"), run, order="file", threads=1)
     weights, state = state_of(run, LAST, histories)
     (run / "snapshots" / f"small_iter_{LAST}.solverstate").unlink()
-    script = CAFFE.format(start=start, steps=LAST - start)
-    done = subprocess.run(
-        [caffe, "-c", script],
-        cwd=run,
-        env={**os.environ, "GLOG_minloglevel": "2"},
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    run_caffe(caffe, run, start, LAST - start)
     theirs, their_state = state_of(run, LAST, histories)
     for name, array in theirs.items():
         np.testing.assert_allclose(weights[name], array, rtol=1e-4, atol=2e-6, err_msg=name)

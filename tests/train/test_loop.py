@@ -65,7 +65,7 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
         optimizer = torch.optim.Adam(groups, solver.base_lr, (solver.momentum, solver.momentum2), eps=solver.delta)
     count, place, losses = len(rows["label"]), 0, []
     dropout = Dropout.of(spec)
-    rates = [group["lr"] if "lr" in group else solver.base_lr for group in optimizer.param_groups]
+    rates = [group.get("lr", solver.base_lr) for group in optimizer.param_groups]
     for iteration in range(iterations):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * min(1, (iteration + 1) / max(1, solver.warmup))
@@ -381,8 +381,14 @@ def test_a_valid_split_is_tested_before_the_test_split(tmp_path: Path, data: Pat
 
 def test_without_a_held_out_split_nothing_is_tested(tmp_path: Path, data: Path, make_spec: Make) -> None:
     (data / "test.h5").unlink()
-    train(make_spec(), data, tmp_path / "run", threads=1)
+    said: list[str] = []
+    train(make_spec(), data, tmp_path / "run", threads=1, note=said.append)
     assert "test_loss" not in (tmp_path / "run/metrics.jsonl").read_text()
+    # Real Caffe tests all the same: tests/train/test_caffe_training.py.
+    assert (tmp_path / "run/test.txt").read_text() == "../data/train.h5\n"
+    assert said == [
+        f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
+    ]
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path, data: Path, make_spec: Make) -> None:
