@@ -29,7 +29,7 @@ LATEST = "newest"
     type=click.Path(path_type=Path),
     help="A .caffemodel to start from, or a run, for its newest; what it lacks starts anew.",
 )
-@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Of onnxruntime; 0: as many as pay.")
+@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="0: as many as pay.")
 @click.option(
     "--order",
     type=click.Choice(["shuffle", "file"]),
