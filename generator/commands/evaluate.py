@@ -23,6 +23,7 @@ __all__ = ["command"]
 @click.option("--baselines", default="default", show_default=True, help="default, all, none, or names: a,b.")
 @click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Rows scored at a time.")
 @click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Of onnxruntime; 0: all cores.")
+@click.option("--int8", is_flag=True, help="Beside each run, the same with its output layer in 8 bits.")
 @click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="PNG to draw [default: RUN/evaluation.png].")
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
 @format_option
@@ -34,6 +35,7 @@ def command(
     baselines: str,
     batch_size: int,
     threads: int,
+    int8: bool,
     plot_file: Path | None,
     no_plot: bool,
     output_format: str,
@@ -51,11 +53,12 @@ def command(
     Example:
       drn evaluate runs/shop --data data/shop
       drn evaluate runs/rnn runs/combined --data data/shop --baselines all --format json
+      drn evaluate runs/shop --data data/shop --int8   # what drn serve --int8 costs
     """
     from generator.evaluate.baselines import choose
     from generator.evaluate.evaluate import evaluate
 
-    models = _named(runs, threads)
+    models = _named(runs, threads, int8)
     with progress() as bar:
         task = bar.add_task(f"evaluate {data.name}", total=None)
         report = evaluate(
@@ -74,7 +77,7 @@ def command(
         _plot(report, plot_file, runs)
 
 
-def _named(runs: tuple[Path, ...], threads: int) -> "dict[str, Model]":
+def _named(runs: tuple[Path, ...], threads: int, int8: bool) -> "dict[str, Model]":
     """Return the models by name; where that is not unique, by the folder's name, or else by the path given."""
     from generator.evaluate.baselines import BASELINES
     from generator.evaluate.model import Model
@@ -83,7 +86,10 @@ def _named(runs: tuple[Path, ...], threads: int) -> "dict[str, Model]":
     models = [Model(path, threads) for path in paths]
     schemes = [model.name for model in models], [path.name for path in paths], [str(path) for path in paths]
     names = next((names for names in schemes if len({*names, *BASELINES}) == len(names) + len(BASELINES)), schemes[-1])
-    return dict(zip(names, models, strict=True))
+    named = dict(zip(names, models, strict=True))
+    if int8:
+        named |= {f"{name} int8": Model(path, threads, int8=True) for name, path in zip(names, paths, strict=True)}
+    return named
 
 
 def _print(report: "Report") -> None:

@@ -19,7 +19,7 @@ class Metrics:
         )
         self.latency = Histogram(
             "drn_stage_seconds",
-            "Seconds of a stage: store and inference with the wait for their batch, total of a request.",
+            "Seconds of a stage: store and inference of a batch, total of a request.",
             ["stage"],
             buckets=SECONDS,
             registry=self.registry,
@@ -29,8 +29,7 @@ class Metrics:
         self.total = self.latency.labels("total")
         self.batch = Histogram(
             "drn_batch_size",
-            "Requests in a batch of a stage.",
-            ["stage"],
+            "Requests answered in a batch.",
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )

@@ -1,4 +1,4 @@
-"""From an event to the refreshed recommendation: the store, then the net, each in batches."""
+"""From an event to the refreshed recommendation: the store, then the net, in batches."""
 
 import asyncio
 import time
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from generator.errors import DrnError
-from generator.evaluate.model import Answer, Query
+from generator.errors import DrnError, ModelError
+from generator.evaluate.model import Answer
 from generator.serve.batcher import Batcher
 from generator.serve.metrics import Metrics
 from generator.serve.repository import Repository
@@ -50,10 +50,11 @@ class Recommender:
 
     def __init__(self, store: Store, repository: Repository, metrics: Metrics, largest: int = 32) -> None:
         self.store, self.repository, self.metrics = store, repository, metrics
-        self._threads = ThreadPoolExecutor(store.workers + 2, "drn-store")
-        self._net = ThreadPoolExecutor(1, "drn-net")
-        self._record = Batcher(self._record_batch, self._threads, workers=store.workers, largest=largest)
-        self._answer = Batcher(self._answer_batch, self._net, largest=largest)
+        self._threads = ThreadPoolExecutor(store.workers + 2, "drn-batch")
+        self._net = ThreadPoolExecutor(1, "drn-infer")
+        self._serve: Batcher[Event | State, Recommendation | State] = Batcher(
+            self._serve_batch, self._threads, workers=store.workers, largest=largest
+        )
         self._last: OrderedDict[str, tuple[int, Answer]] = OrderedDict()
 
     def close(self) -> None:
@@ -61,27 +62,54 @@ class Recommender:
         self._threads.shutdown()
         self._net.shutdown()
 
-    def _record_batch(self, events: Sequence[Event]) -> list[State | Exception]:
-        self.metrics.batch.labels("store").observe(len(events))
-        foreign = "the session is another user's: begin a new one with a new id"
-        return [state or ForeignSessionError(foreign) for state in self.store.record(events)]
+    def _serve_batch(self, asked: Sequence[Event | State]) -> list[Recommendation | State | Exception]:
+        """Record the events, then answer the visits among them and the states.
 
-    def _answer_batch(self, asked: Sequence[tuple[Served, Query]]) -> list[Answer | Exception]:
+        One thread does both: handing a batch over costs more than a small net's answer to it.
+        """
+        began = time.perf_counter()
+        states = self._recorded(asked)
+        if any(isinstance(one, Event) for one in asked):
+            self.metrics.store.observe(time.perf_counter() - began)
+        began = time.perf_counter()
+        found = self._answered(asked, states)
+        if any(isinstance(one, Recommendation) for one in found):
+            self.metrics.inference.observe(time.perf_counter() - began)
+        return found
+
+    def _recorded(self, asked: Sequence[Event | State]) -> list[State | ForeignSessionError]:
+        """Return each state as it is, and for each event the state right after it."""
+        events = [one for one in asked if isinstance(one, Event)]
+        after = iter(self.store.record(events) if events else ())
+        foreign = ForeignSessionError("the session is another user's: begin a new one with a new id")
+        return [(next(after) or foreign) if isinstance(one, Event) else one for one in asked]
+
+    def _answered(
+        self, asked: Sequence[Event | State], states: Sequence[State | ForeignSessionError]
+    ) -> list[Recommendation | State | Exception]:
         """Answer the queries of each version together; one version that fails leaves the others be."""
-        self.metrics.batch.labels("inference").observe(len(asked))
-        answers: list[Answer | Exception] = [RuntimeError()] * len(asked)
-        for model in {id(model): model for model, _ in asked}.values():
-            places = [place for place, (one, _) in enumerate(asked) if one is model]
+        found: list[Recommendation | State | Exception] = list(states)
+        wanting: dict[Served, list[int]] = {}
+        for place, (one, state) in enumerate(zip(asked, states, strict=True)):
+            if isinstance(state, State) and not (isinstance(one, Event) and one.kind == "buy"):
+                try:
+                    wanting.setdefault(self.repository.of_session(state.session.id), []).append(place)
+                except DrnError as error:
+                    found[place] = error
+        for model, places in wanting.items():
+            self.metrics.batch.observe(len(places))
+            known = [state for place in places if isinstance(state := states[place], State)]
             try:
-                found: Sequence[Answer | Exception] = model.answer([asked[place][1] for place in places])
+                answers = model.answer([state.query() for state in known])
             except DrnError as error:
-                found = [error] * len(places)
-            for place, answer in zip(places, found, strict=True):
-                answers[place] = answer
-        return answers
+                found = [error if place in places else one for place, one in enumerate(found)]
+                continue
+            for place, state, answer in zip(places, known, answers, strict=True):
+                found[place] = Recommendation(state, model, answer)
+        return found
 
-    async def record(self, event: Event) -> State:
-        """Log an event, durably, and return the state right after it.
+    async def record(self, event: Event) -> None:
+        """Log a purchase, durably.
 
         Raises
         ------
@@ -89,44 +117,52 @@ class Recommender:
         StoreError : the store failed; the same event may be sent again.
         OverloadError : too many wait.
         """
-        began = time.perf_counter()
-        state = await self._counted(self._record(event))
-        self.metrics.store.observe(time.perf_counter() - began)
-        self.metrics.events.labels(event.kind).inc()
+        await self._counted(self._serve(event))
         self._judge(event)
-        return state
 
     async def visit(self, event: Event) -> Recommendation:
-        """Record a visit and recommend; raises what `record` and `recommend` do."""
-        return await self._recommend(await self.record(event))
+        """Log a visit, durably, and recommend.
+
+        Raises
+        ------
+        ForeignSessionError, StoreError, OverloadError : as `record`.
+        ModelError : the net fails; the visit is recorded.
+        """
+        try:
+            found = await self._counted(self._serve(event))
+        except ModelError:
+            self._judge(event)
+            raise
+        self._judge(event)
+        return self._shown(found)
 
     async def recommend(self, session: str, user: str | None = None) -> Recommendation:
         """Recommend for a session as it is; for one not seen yet, from what ``user`` has bought.
 
         Raises
         ------
-        StoreError, OverloadError : as `record`.
-        ModelError : the net fails.
+        StoreError, OverloadError, ModelError : as `visit`.
         """
         state = await self.look(self.store.state, session)
         if state is None:
             bought = await self.look(self.store.purchases, user) if user else None
             state = State(Session(session, user), bought or ())
-        return await self._recommend(state)
+        return self._shown(await self._serve(state))
 
-    async def _recommend(self, state: State) -> Recommendation:
-        model = self.repository.of_session(state.session.id)
-        began = time.perf_counter()
-        answer = await self._answer((model, state.query()))
-        self.metrics.inference.observe(time.perf_counter() - began)
-        self._last[state.session.id] = (model.version, answer)
-        self._last.move_to_end(state.session.id)
+    def _shown(self, found: Recommendation | State) -> Recommendation:
+        """Remember what is about to be shown to a session."""
+        if not isinstance(found, Recommendation):
+            raise TypeError("a purchase is not answered")
+        session = found.state.session.id
+        self._last[session] = (found.model.version, found.answer)
+        self._last.move_to_end(session)
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)
-        return Recommendation(state, model, answer)
+        return found
 
     def _judge(self, event: Event) -> None:
-        """Count whether what was last recommended to the session holds what it did then: the figures of an A/B."""
+        """Count an event, and whether what was last shown to its session holds what it names: the figures of an A/B."""
+        self.metrics.events.labels(event.kind).inc()
         model = self.repository.of_session(event.session)
         known = model.items if event.kind == "buy" else model.pages
         if not known.ids([event.label])[0]:
@@ -145,7 +181,7 @@ class Recommender:
         return found
 
     async def infer(self, work: Callable[[], T]) -> T:
-        """Call ``work`` in the net's thread, after what waits there."""
+        """Call ``work`` in the thread of the inference protocol, after what waits there."""
         return await asyncio.get_running_loop().run_in_executor(self._net, work)
 
     async def forget(self, erase: Callable[[str], bool], name: str) -> bool:

@@ -57,6 +57,8 @@ class Repository:
         Which of its versions.
     report
         Called for each version that was tried.
+    int8
+        Whether output layers multiply in 8 bits.
 
     Raises
     ------
@@ -65,8 +67,15 @@ class Repository:
     """
 
     def __init__(
-        self, path: Path, model: str | None = None, choice: Choice | None = None, report: Report | None = None
+        self,
+        path: Path,
+        model: str | None = None,
+        choice: Choice | None = None,
+        report: Report | None = None,
+        *,
+        int8: bool = False,
     ) -> None:
+        self._int8 = int8
         self._choice, self._report = choice or Choice(), report or (lambda _name, _version, _why: None)
         self._folders, only = _models(path, model)
         if only is not None:
@@ -121,7 +130,7 @@ class Repository:
         if version in shelf.refused and shelf.refused[version][0] == signature:
             return False
         try:
-            model = Served(path)
+            model = Served(path, int8=self._int8)
         except (DrnError, OSError, MemoryError) as error:
             shelf.refused[version] = (signature, str(error))
             self._report(name, version, str(error))

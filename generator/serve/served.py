@@ -25,6 +25,8 @@ class Served(Model):
     ----------
     folder
         NAME/VERSION of a model repository.
+    int8
+        See `Model`.
 
     Raises
     ------
@@ -33,9 +35,9 @@ class Served(Model):
         probabilities.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, int8: bool = False) -> None:
         _compare_with_manifest(folder)
-        super().__init__(folder / "model.onnx")
+        super().__init__(folder / "model.onnx", int8=int8)
         self.version = int(folder.name)
         self.kinds = {one.name: one.type for one in (*self._session.get_inputs(), *self._session.get_outputs())}
         self._whole = len(self.items) == self.width - 1

@@ -68,6 +68,8 @@ class Settings:
         Seconds between two looks at the version folders; 0: never.
     batch
         Requests in a batch at most.
+    int8
+        Whether output layers multiply in 8 bits.
     log_requests
         Whether each request is logged.
     drain
@@ -84,6 +86,7 @@ class Settings:
     token: str | None = None
     reload: float = 2.0
     batch: int = 32
+    int8: bool = False
     log_requests: bool = True
     drain: float = 10.0
 
@@ -235,9 +238,9 @@ def serve(settings: Settings) -> None:
         metrics.reloads.labels(name, "refused" if why else "loaded").inc()
         log("model", model=name, version=version, **({"refused": why} if why else {"loaded": True}))
 
-    repository = Repository(settings.models, settings.model, settings.choice, report)
+    repository = Repository(settings.models, settings.model, settings.choice, report, int8=settings.int8)
     store = open_store(settings.store, settings.idle)
-    sys.setswitchinterval(0.001)  # the loop waits at most so long for a thread that computes in Python
+    sys.setswitchinterval(0.0002)  # the loop waits at most so long for a thread that computes in Python
     config = uvicorn.Config(
         Service(settings, store, repository, metrics, log),
         host=settings.host,
