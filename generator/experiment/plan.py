@@ -70,6 +70,9 @@ class Source(_Section):
     test_users: float | None = Field(None, gt=0, lt=1, description="Test on the sessions of a share of the users.")
     folds: int | None = Field(None, ge=2, le=100, description="Test on every part of the users in turn, pooled.")
     min_support: int = Field(1, ge=1, le=10**9, description="Views a page needs in the training part to have an id.")
+    vocabulary: Literal["train", "all"] = Field(
+        "train", description="Which pages and items have an id: those of the training part, or all of the log."
+    )
     max_bad: float = Field(0.001, ge=0, le=1, description="Share of a file's rows that may be malformed.")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Of the division.")
 
@@ -300,6 +303,8 @@ def _check_data(document: Document, data: Source) -> None:
     if given == ["simulate"]:
         for name in sorted(data.model_fields_set & {"format", "columns", "gap", "test", "max_bad"}):
             find(document, ("data", name), "it does not go with simulate")
+    if data.vocabulary == "all" and data.min_support > 1:
+        find(document, ("data", "min_support"), "it does not go with vocabulary all, which gives every page an id")
     ways = [name for name in _WAYS if getattr(data, name)]
     if len(ways) > 1:
         find(document, ("data", ways[1]), f"{' and '.join(ways)} exclude each other: choose the test part in one way")

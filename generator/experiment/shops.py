@@ -207,4 +207,13 @@ def _options(source: Source, tests: list[Path], fold: int) -> Any:
         fold=fold if source.folds else None,
         seed=source.seed,
     )
-    return Options(source.format, tests, source.columns, source.gap, division, source.min_support, source.max_bad)
+    return Options(
+        form=source.format,
+        test=tests,
+        columns=source.columns,
+        gap=source.gap,
+        division=division,
+        min_support=source.min_support,
+        max_bad=source.max_bad,
+        vocabulary=source.vocabulary,
+    )
