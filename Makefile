@@ -4,7 +4,7 @@ VENV := .venv
 DRN := $(VENV)/bin/drn
 DEMO := build/demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,7 +15,7 @@ $(VENV)/.tested: $(VENV)/.installed tests/constraints.txt
 	$(VENV)/bin/pip install --quiet -e '.[all,test]' -c tests/constraints.txt
 	touch $@
 
-# The main job end to end on the simulated shop: generate, simulate, train, evaluate, recommend.
+# The main job end to end on the simulated shop: generate, simulate, train, evaluate, the paper's experiments, recommend.
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
 	$(DRN) generate arch_specs/shop.yaml -o $(DEMO)/generated
@@ -23,6 +23,7 @@ demo: $(VENV)/.installed
 	$(DRN) sessions $(DEMO)/log/events.parquet --spec arch_specs/shop.yaml --test-share 0.1 -o $(DEMO)/data
 	$(DRN) train arch_specs/shop.yaml --data $(DEMO)/data -o $(DEMO)/run
 	$(DRN) evaluate $(DEMO)/run --data $(DEMO)/data --plot $(DEMO)/hit-rate.png
+	$(DRN) experiment arch_specs/experiments/shop-small.yaml -o $(DEMO)/experiments
 	$(DRN) recommend $(DEMO)/run --session "home:5,cat-1:20,item-12:90,item-15:40" --bought item-3
 
 test: $(VENV)/.tested
@@ -32,6 +33,10 @@ lint: $(VENV)/.tested
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The documentation, in build/site.
+docs: $(VENV)/.tested
+	$(VENV)/bin/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build
