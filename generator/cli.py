@@ -1,7 +1,9 @@
 """The ``drn`` command: one group whose subcommands are imported only when they run."""
 
 import importlib
+import io
 import keyword
+import os
 import sys
 
 import click
@@ -63,6 +65,10 @@ def drn() -> None:
 
 def _run(command: click.Command, name: str) -> None:
     """Run ``command``; what drn has to say goes to stderr, with exit status 2."""
+    # pydantic would search every installed package for plugins: 10 ms of each start.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a Σ that a terminal cannot show is no reason to stop
+        sys.stdout.reconfigure(errors="replace")
     try:
         command.main(prog_name=name, standalone_mode=True)
     except DrnError as error:

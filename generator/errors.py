@@ -2,12 +2,13 @@
 
 DrnError                what drn says to its user in words; exit status 2
 ├── SpecError           a spec file that does not hold; carries every finding at once
+├── TemplateError       a user's template that does not hold; with file and line
 ├── DataError           an event log, HDF5 file, vocabulary or request that does not hold
 ├── ModelError          a prototxt, caffemodel, solverstate or ONNX file that does not hold
 └── TrainingError       a training run that cannot go on (NaN loss, no snapshot to resume)
 """
 
-__all__ = ["DataError", "DrnError", "ModelError", "SpecError", "TrainingError"]
+__all__ = ["DataError", "DrnError", "ModelError", "SpecError", "TemplateError", "TrainingError"]
 
 
 class DrnError(Exception):
@@ -16,6 +17,10 @@ class DrnError(Exception):
 
 class SpecError(DrnError):
     """A spec that does not hold."""
+
+
+class TemplateError(DrnError):
+    """A user's template that does not hold."""
 
 
 class DataError(DrnError):

@@ -8,6 +8,10 @@ from pathlib import Path
 
 __all__ = ["replacing", "resource", "write_bytes", "write_text"]
 
+# Asked once, before there are threads: to ask is to set it for a moment.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -31,9 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _settle(path: Path) -> None:
     """Give ``path`` the mode a plain open() would, and flush it to disk."""
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)
+    path.chmod(0o666 & ~_UMASK)
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 

@@ -1,1 +1,1 @@
-"""."""
+"""Caffe's own files: prototxt, caffemodel and solverstate, read and written without Caffe."""

@@ -39,5 +39,6 @@ class TemplateCache(BytecodeCache):
             write_bytes(self._path(bucket), marshal.dumps(bucket.code))
 
     def _path(self, bucket: Bucket) -> Path:
-        made_by = f"{bucket.key} {bucket.checksum} {jinja2.__version__} {sys.version}"
+        kind = "sandboxed" if bucket.environment.sandboxed else "plain"  # they compile a call differently
+        made_by = f"{bucket.key} {bucket.checksum} {kind} {jinja2.__version__} {sys.version}"
         return self._folder / sha256(made_by.encode()).hexdigest()

@@ -2,108 +2,162 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from generator.codegen import ALL_GROUPS, diff, generate, generate_text, write
-from generator.errors import SpecError
 from generator.options import format_option
-from generator.spec import Spec, load_spec
+
+if TYPE_CHECKING:
+    from generator.codegen import File
+    from generator.codegen.job import Job
+    from generator.spec.schema import Spec
 
 __all__ = ["command"]
+
+# Of generator.codegen, which is imported only to generate.
+_GROUPS = "caffe, onnx, triton, graph, gradient, binary"
 
 
 @click.command("generate", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("generated"), show_default=True,
               help="Folder that gets one folder a spec.")  # fmt: skip
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 and print the diff where the folder has drifted.")
-@click.option("--only", help=f"Comma-separated groups of artefacts: {', '.join(ALL_GROUPS)}. [default: all]")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 and print the diff on drift.")
+@click.option("--diff", is_flag=True, help="Write nothing; print the diff from what the folder holds.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; list what would be written.")
+@click.option("--explain", is_flag=True, help="Write nothing; say what the net computes, in words.")
+@click.option("--only", help=f"Comma-separated groups of artefacts: {_GROUPS}. [default: all]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a field: --set rnn.window=8.")
 @click.option("--init", type=click.IntRange(min=0), metavar="SEED", help="Put initial weights into model.onnx.")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of the spec and do nothing else.")
+@click.option("--templates", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder of templates that replace drn's of the same name.")  # fmt: skip
+@click.option("--rules", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.py",
+              help="Python file of gradient rules for further ONNX operators; it is run.")  # fmt: skip
+@click.option("--schema", type=click.Choice(["spec", "output"]), is_flag=False, flag_value="spec",
+              help="Print the JSON Schema of the spec, or of what --format json prints, and do no more.")  # fmt: skip
 @format_option
 def command(
     specs: tuple[Path, ...],
     output: Path,
-    check: bool,
     only: str | None,
     overrides: tuple[str, ...],
     init: int | None,
-    schema: bool,
+    templates: Path | None,
+    rules: Path | None,
+    schema: str | None,
     output_format: str,
+    **flags: bool,
 ) -> None:
-    """Generate the Caffe and ONNX artefacts of SPECS.
+    """Generate the Caffe and ONNX artefacts of SPECS: files, globs, or folders of specs.
 
     Every spec becomes a folder: train_val, deploy and solver prototxt, the inference, loss and gradient graphs as
     ONNX text and binary, a Triton config, a DOT picture and a manifest. A spec that does not hold is reported with
-    file, line and column, all findings at once, and nothing is written for any spec.
+    file, line and column, all findings at once, and nothing is written for any spec. A file that holds its content
+    already is not written again.
 
     \b
     Example:
       gen-model arch_specs/combined.yaml
-      gen-model --check arch_specs/*.yaml
-      gen-model arch_specs/rnn.yaml --set rnn.window=8 --only caffe -o build
+      gen-model --check arch_specs
+      gen-model --explain arch_specs/rnn.yaml
+      gen-model arch_specs/rnn.yaml --set rnn.window=8 --only caffe --diff
     """
     if schema:
-        from generator.spec import json_schema
-
-        click.echo(json.dumps(json_schema(), indent=2))
+        click.echo(json.dumps(_schema(schema), indent=2))
         return
     if not specs:
         raise click.UsageError("no spec given: gen-model SPEC.yaml…")
-    groups = _groups(only)
-    loaded = _load(specs, overrides)
-    if check:
-        _check(loaded, output, groups, output_format)
-        return
-    # All is generated before anything is written.
-    files = {spec.name: generate(spec, groups, init) for spec in loaded}
-    for name, content in files.items():
-        write(content, output / name)
+    mode = _mode(flags)
+    from generator.codegen.job import Job
+    from generator.codegen.sources import load_specs, spec_paths
+
+    job = Job(_groups(only), init, templates, rules)
+    loaded = load_specs(spec_paths(specs), overrides, lambda line: click.echo(line, err=True))
+    run = {"check": _diff, "diff": _diff, "explain": _explain}.get(mode, _files)
+    found, lines, drift = run(job, loaded, output, mode == "dry-run")
     if output_format == "json":
-        made = {name: sorted(str(output / name / file) for file in content) for name, content in files.items()}
-        click.echo(json.dumps(made, indent=2))
+        click.echo(json.dumps({"mode": mode, "specs": found}, indent=2))
     else:
-        for name, content in files.items():
-            click.echo(f"{output / name}: {len(content)} files")
+        click.echo("".join(lines), nl=False)
+    if drift and mode == "check":
+        sys.exit(1)
+
+
+# What a mode found: by spec, for machines and for people, and whether a folder has drifted.
+_Found = tuple[list[dict[str, Any]], list[str], bool]
+
+
+def _schema(which: str) -> dict[str, Any]:
+    if which == "spec":
+        from generator.spec import json_schema
+
+        return json_schema()
+    from generator.codegen.output import output_schema
+
+    return output_schema()
+
+
+def _mode(flags: dict[str, bool]) -> str:
+    modes = [name.replace("_", "-") for name, given in flags.items() if given]
+    if len(modes) > 1:
+        raise click.UsageError(f"--{modes[0]} and --{modes[1]} exclude each other: give one")
+    return modes[0] if modes else "write"
 
 
 def _groups(only: str | None) -> tuple[str, ...]:
+    known = tuple(_GROUPS.split(", "))
     if only is None:
-        return ALL_GROUPS
+        return known
     groups = tuple(group.strip() for group in only.split(","))
-    unknown = [group for group in groups if group not in ALL_GROUPS]
+    unknown = [group for group in groups if group not in known]
     if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} is not a group; groups: {', '.join(ALL_GROUPS)}", param_hint="--only")
+        raise click.BadParameter(f"{unknown[0]!r} is not a group; groups: {_GROUPS}", param_hint="--only")
     return groups
 
 
-def _load(paths: tuple[Path, ...], overrides: tuple[str, ...]) -> list[Spec]:
-    """Load every spec, or report the findings in all of them."""
-    loaded: dict[str, tuple[Spec, Path]] = {}
-    findings = []
-    for path in paths:
-        try:
-            spec = load_spec(path, overrides)
-        except SpecError as error:
-            findings.append(str(error))
-            continue
-        if spec.name in loaded:
-            findings.append(f"{path}: name {spec.name} is taken by {loaded[spec.name][1]}; they would share a folder")
-        loaded[spec.name] = (spec, path)
-    if findings:
-        raise SpecError("\n".join(findings))
-    return [spec for spec, _ in loaded.values()]
+def _files(job: "Job", specs: "Sequence[Spec]", output: Path, dry: bool) -> _Found:
+    """Write the artefacts; a dry run says what that would do."""
+    from generator.codegen import compare, write_all
+
+    # All is generated before anything is written.
+    sets = [(files, output / spec.name) for spec, files in zip(specs, job.over(job.files, specs), strict=True)]
+    statuses = [compare(*each) for each in sets] if dry else write_all(sets)
+    results: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for spec, (_, folder), found in zip(specs, sets, statuses, strict=True):
+        listed = [{"path": str(folder / file.name), "status": file.status, "bytes": file.bytes} for file in found]
+        results.append({"name": spec.name, "folder": str(folder), "files": listed})
+        if dry:
+            lines += [f"{file.status:9}  {file.bytes:>9,}  {folder / file.name}\n" for file in found]
+        else:
+            lines.append(f"{folder}: {len(found)} files{_counts(found)}\n")
+    return results, lines, False
 
 
-def _check(specs: list[Spec], output: Path, groups: tuple[str, ...], output_format: str) -> None:
-    drifted = {spec.name: diff(generate_text(spec, groups), output / spec.name) for spec in specs}
-    if output_format == "json":
-        click.echo(json.dumps({name: {"drift": bool(text), "diff": text} for name, text in drifted.items()}, indent=2))
-    else:
-        for name, text in drifted.items():
-            click.echo(text or f"{output / name}: up to date\n", nl=False)
-    if any(drifted.values()):
-        sys.exit(1)
+def _counts(found: "Sequence[File]") -> str:
+    """Say how many files are of which status: ``, 1 changed, 11 unchanged``."""
+    states = [file.status for file in found]
+    return "".join(f", {states.count(state)} {state}" for state in ("new", "changed", "unchanged") if state in states)
+
+
+def _diff(job: "Job", specs: "Sequence[Spec]", output: Path, _dry: bool) -> _Found:
+    from generator.codegen import diff
+
+    diffs = [diff(texts, output / spec.name) for spec, texts in zip(specs, job.over(job.texts, specs), strict=True)]
+    results: list[dict[str, Any]] = [
+        {"name": spec.name, "folder": str(output / spec.name), "drift": bool(text), "diff": text}
+        for spec, text in zip(specs, diffs, strict=True)
+    ]
+    lines = [text or f"{output / spec.name}: up to date\n" for spec, text in zip(specs, diffs, strict=True)]
+    return results, lines, any(diffs)
+
+
+def _explain(job: "Job", specs: "Sequence[Spec]", _output: Path, _dry: bool) -> _Found:
+    from generator.codegen.explain import explain
+
+    found = [explain(spec, job.templates) for spec in specs]
+    results = [{"name": spec.name, **each.as_json()} for spec, each in zip(specs, found, strict=True)]
+    return results, ["\n\n".join(each.text() for each in found) + "\n"], False

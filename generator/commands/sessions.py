@@ -116,7 +116,7 @@ def command(
 
     \b
     Example:
-      drn sessions shop/events.parquet --spec arch_specs/combined.yaml -o data/shop
+      drn sessions shop/events.parquet --spec arch_specs/shop.yaml -o data/shop
       drn sessions UserBehavior.csv --log-format taobao --spec s.yaml --test-days 2 -o data/taobao
       drn sessions log.csv --columns user=visitor,time=ts,page=url --spec s.yaml -o data/log
       drn sessions --from sqlite:///drn.sqlite --spec arch_specs/shop.yaml -o data/served

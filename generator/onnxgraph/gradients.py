@@ -2,7 +2,7 @@
 
 A rule takes the node, the gradients of its outputs (None where the loss does not depend on one) and the `Tape`,
 appends nodes, and calls ``tape.give(input, gradient)`` for each input that wants one. A new operator joins by a
-function under ``@rule("Name")``.
+function under ``@rule("Name")``, here or in a user's file that ``gen-model --rules`` runs.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,28 +81,6 @@ def test_prototxt_and_onnx_have_the_same_parameters(spec):
     for name, names in (("train_val.prototxt", set(shapes)), ("deploy.prototxt", read)):
         net = parse_net(texts[name], name)
         assert {parameter.name for parameter in learnable(net)} == names
-
-
-def test_texts_are_the_same_in_any_process(root, tmp_path):
-    """Other hash seed, locale, time zone and working directory: the same bytes."""
-    program = (
-        "import sys, hashlib; from generator.spec import load_spec; from generator.codegen import generate_text\n"
-        "texts = generate_text(load_spec(sys.argv[1]))\n"
-        "print(hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest())"
-    )
-    outputs = set()
-    for seed, zone, place in (
-        ("0", "UTC", tmp_path),
-        ("1", "Asia/Tokyo", root),
-        ("77", "America/Lima", root / "tests"),
-    ):
-        environment = os.environ | {"PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C", "PYTHONPATH": str(root)}
-        run = subprocess.run(
-            [sys.executable, "-c", program, str(root / "arch_specs" / "combined.yaml")],
-            cwd=place, env=environment, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        outputs.add(run.stdout)
-    assert len(outputs) == 1
 
 
 def test_drift_is_found_and_shown(small, tmp_path):

@@ -1,0 +1,51 @@
+"""Nothing imports upwards: the contract in setup.cfg, by import-linter, and what is written of it."""
+
+import configparser
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+def lint(folder: Path) -> "subprocess.CompletedProcess[str]":
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def floors(root: Path) -> list[set[str]]:
+    config = configparser.ConfigParser()
+    config.read(root / "setup.cfg", encoding="utf-8")
+    lines = config["importlinter:contract:floors"]["layers"].strip().splitlines()
+    return [{name.strip() for name in line.split("|")} for line in lines]
+
+
+def test_a_floor_imports_only_from_those_below_it(root):
+    done = lint(root)
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_import_upwards_is_found(root, tmp_path):
+    """The contract bites: on a package of the same floors, in which each line is broken once."""
+    (tmp_path / "setup.cfg").write_text((root / "setup.cfg").read_text())
+    package = tmp_path / "generator"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for floor in floors(root):
+        for name in floor:
+            (package / f"{name}.py").touch()
+    assert lint(tmp_path).returncode == 0
+    for file, line in (
+        ("errors.py", "import generator.files"),
+        ("spec.py", "from generator import codegen"),
+        ("train.py", "def late():\n    from generator.evaluate import model\n"),  # side by side, and late
+    ):
+        (package / file).write_text(line)
+        done = lint(tmp_path)
+        assert done.returncode == 1, f"{file}: {line}\n{done.stdout}"
+        (package / file).write_text("")
+
+
+def test_contributing_tells_the_same_floors(root):
+    section = (root / "CONTRIBUTING.md").read_text().partition("## Floors")[2].partition("\n## ")[0]
+    told = [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in section.splitlines() if row.startswith("| `")]
+    assert told == floors(root)
