@@ -31,6 +31,13 @@ LATEST = "newest"
 )
 @click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="0: as many as pay.")
 @click.option(
+    "--provider",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where onnxruntime computes; cuda wants onnxruntime-gpu.",
+)
+@click.option(
     "--order",
     type=click.Choice(["shuffle", "file"]),
     default="shuffle",
@@ -47,6 +54,7 @@ def command(
     resume: str | None,
     weights: Path | None,
     threads: int,
+    provider: str,
     order: str,
     overrides: tuple[str, ...],
     output_format: str,
@@ -74,6 +82,7 @@ def command(
             resume=resume == LATEST or (Path(resume) if resume else False),
             weights=weights,
             threads=threads,
+            provider=provider,
             order="file" if order == "file" else "shuffle",
             progress=lambda iteration, loss, speed: bar.update(
                 task, completed=iteration, loss=f"loss {loss:.4f}", speed=f"{speed:,.0f} samples/s"

@@ -16,7 +16,7 @@ from generator.train.metrics import Metrics
 from generator.train.snapshots import Snapshots
 from generator.train.testing import Tester
 
-__all__ = ["Iterations", "Progress"]
+__all__ = ["Iterations", "Progress", "ahead"]
 
 # Batches made at a time: handing one over costs two threads as much as making it.
 AHEAD = 16
@@ -79,7 +79,7 @@ class Iterations:
         first = learner.iteration
         busy = lined_busy = shown = 0.0
         losses: list[float] = []
-        with _stop_signals() as stop, _ahead(self._batches, first * solver.iter_size) as batches:
+        with _stop_signals() as stop, ahead(self._batches, first * solver.iter_size) as batches:
             last = first >= self._end
             while not last:
                 clock = time.perf_counter()
@@ -131,7 +131,7 @@ class Iterations:
 
 
 @contextmanager
-def _ahead(batches: Batches, start: int) -> Iterator[Iterator[Batch]]:
+def ahead(batches: Batches, start: int) -> Iterator[Iterator[Batch]]:
     """Yield the batches from number ``start`` on, made by a thread, a few while those before them are used."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
 

@@ -1,15 +1,19 @@
 """The parameters of a net and the step that moves them: forward, backward, Caffe's update."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
+import onnx
 
-from generator.caffe.prototxt import learnable
+from generator.caffe.prototxt import active_layers, learnable
 from generator.caffe.schema import Message
 from generator.caffe.solverstate import State
 from generator.errors import ModelError, TrainingError
+from generator.onnxgraph.parse import parameter_shapes
+from generator.onnxgraph.quicken import quicken
 from generator.train.batches import READERS, Batch
 from generator.train.graphs import Graph
 from generator.train.parameters import Dense, Multipliers
@@ -29,17 +33,22 @@ class Learner:
     net, solver
         Caffe's NetParameter and SolverParameter.
     weights
-        Float32 arrays by name, in the shapes and the order of ``learnable(net)``; updated in place.
+        Float32 arrays by name, in the shapes and the order of ``learnable(net)``: the tables' are updated in place, the
+        others copied.
     state
         Where training stands, and the history: one array a parameter, for Adam as many again. None: at the start.
     warmup
         Updates in which the rate rises, in equal steps, to what the solver's policy says; Caffe knows none.
     threads
         Intra-op threads of onnxruntime; 0: one for each core.
+    provider
+        ``cpu`` or ``cuda``: where onnxruntime computes loss and gradients; the updates are made on the CPU.
 
     Attributes
     ----------
-    history, iteration, current_step
+    weights, history
+        The parameters, and the history as in a solverstate; up to date after `flush`.
+    iteration, current_step
         Where training stands, as in a solverstate.
     rate
         Learning rate of the last update.
@@ -64,34 +73,73 @@ class Learner:
         state: State | None = None,
         warmup: int = 0,
         threads: int = 0,
+        provider: str = "cpu",
     ) -> None:
         rule = Rule(solver)
-        self.weights = weights
+        quick = quicken(onnx.load_from_string(gradient), _batch_size(net))
+        outputs = {value.name for value in quick.graph.output}
+        self.weights = dict(weights)
         state = state or State(0, "", [np.zeros_like(w) for _ in range(rule.histories) for w in weights.values()], 0)
-        self.history = state.history
+        self.history = list(state.history)
         self.iteration, self.current_step = state.iteration, state.current_step
-        self._warmup = warmup
+        self._solver, self._warmup = solver, warmup
         self.rate, _ = self._rate(solver)
         self.tables: dict[str, Table] = {}
-        self._dense: dict[str, Dense] = {}
-        self._solver = solver
-        self._graph = Graph(gradient, weights, threads)
+        groups: dict[Multipliers, list[str]] = {}
         for place, parameter in enumerate(learnable(net)):
             name = parameter.name
-            mine = self.history[place :: len(weights)]
             multipliers = Multipliers(parameter.lr_mult, solver.weight_decay * parameter.decay_mult)
-            written, rows = (f"{name}_grad" in self._graph.outputs, f"{name}_grad_rows" in self._graph.outputs)
+            written, rows = (f"{name}_grad" in outputs, f"{name}_grad_rows" in outputs)
             if not written and not rows:
                 raise ModelError(f"the gradient graph has no output {name}_grad, the gradient of parameter {name}")
             if rows and not written and name in READERS and Table.fits(rule, multipliers):
+                mine = self.history[place :: len(weights)]
                 self.tables[name] = Table(
                     weights[name], mine, rule, multipliers, iteration=self.iteration, iter_size=solver.iter_size
                 )
-                continue
-            dense = Dense(weights[name], mine, rule, multipliers, iter_size=solver.iter_size, written=written)
-            self._dense[name] = dense
-            if written:
-                self._graph.write_to(f"{name}_grad", dense.gradient)
+            else:
+                groups.setdefault(multipliers, []).append(name)
+        # The graph may want a matrix as its transpose; `flush` then copies it to where the weights are read.
+        shapes = parameter_shapes(quick)
+        self._turned = [name for name, weight in weights.items() if shapes[name] != weight.shape]
+        helper = None if threads == 1 else ThreadPoolExecutor(1, thread_name_prefix="update")
+        self._dense = [self._join(names, rule, multipliers, outputs, helper) for multipliers, names in groups.items()]
+        trained = self.weights | {name: weight for dense in self._dense for name, weight in dense.weights.items()}
+        self._graph = Graph(quick.SerializeToString(), trained, threads, provider)
+        for dense in self._dense:
+            for name in dense.gradients.keys() - dense.sparse:
+                self._graph.write_to(f"{name}_grad", dense.gradients[name])
+
+    def _join(
+        self,
+        names: Sequence[str],
+        rule: Rule,
+        multipliers: Multipliers,
+        outputs: Collection[str],
+        helper: Executor | None,
+    ) -> Dense:
+        """Return parameters as one, and let ``weights`` and ``history`` be its parts."""
+        places = {name: place for place, name in enumerate(self.weights) if name in names}
+        count = len(self.weights)
+
+        def turned(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            return {name: array.T if name in self._turned else array for name, array in arrays.items()}
+
+        dense = Dense(
+            turned({name: self.weights[name] for name in names}),
+            [turned({n: self.history[k * count + places[n]] for n in names}) for k in range(rule.histories)],
+            rule,
+            multipliers,
+            iter_size=self._solver.iter_size,
+            sparse={name for name in names if f"{name}_grad" not in outputs},
+            helper=helper,
+        )
+        for name in names:
+            if name not in self._turned:
+                self.weights[name] = dense.weights[name]
+                for k, history in enumerate(dense.histories):
+                    self.history[k * count + places[name]] = history[name]
+        return dense
 
     def step(self, batches: Iterator[Batch]) -> float:
         """Make one update from the next ``iter_size`` batches; return their mean loss.
@@ -106,7 +154,7 @@ class Learner:
         self.rate, current_step = self._rate(self._solver)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
-        parameters: list[Dense | Table] = [*self._dense.values(), *self.tables.values()]
+        parameters: list[Dense | Table] = [*self._dense, *self.tables.values()]
         scale = 1.0
         if self._solver.clip_gradients >= 0:
             squares = sum(parameter.squares() for parameter in parameters)
@@ -122,6 +170,12 @@ class Learner:
         """Bring every row of every table up to date: before the weights are read as a whole."""
         for table in self.tables.values():
             table.flush(self.iteration)
+        places = {name: place for place, name in enumerate(self.weights)}
+        for dense in self._dense:
+            for name in dense.weights.keys() & self._turned:
+                self.weights[name][...] = dense.weights[name].T
+                for k, history in enumerate(dense.histories):
+                    self.history[k * len(places) + places[name]][...] = history[name].T
 
     def check_finite(self) -> None:
         """Raise TrainingError if a weight is not finite: before the weights are written."""
@@ -139,11 +193,15 @@ class Learner:
         for name, table in self.tables.items():
             table.settle(batch.ids[name], self.iteration)
         outputs = self._graph.run(batch.blobs)
+        rows = {
+            name: (ids, outputs[f"{name}_grad_values"])
+            for name in self.weights
+            if (ids := outputs.get(f"{name}_grad_rows")) is not None
+        }
         for name, table in self.tables.items():
-            table.add((outputs[f"{name}_grad_rows"], outputs[f"{name}_grad_values"]))
-        for name, dense in self._dense.items():
-            ids = outputs.get(f"{name}_grad_rows")
-            dense.add(None if ids is None else (ids, outputs[f"{name}_grad_values"]))
+            table.add(rows[name], batch.ids[name])
+        for dense in self._dense:
+            dense.add({name: rows[name] for name in rows.keys() & dense.weights.keys()})
         return float(outputs["loss"])
 
     def _diverged(self, what: str) -> TrainingError:
@@ -153,3 +211,8 @@ class Learner:
             f"iteration {self.iteration}: {what} at learning rate {self.rate:g}. Most likely the rate is too high: "
             f"lower solver.base_lr or {mend}. No weights were written since the last snapshot"
         )
+
+
+def _batch_size(net: Message) -> int:
+    """Return the rows of a batch of the net's TRAIN phase."""
+    return next(int(layer.hdf5_data_param.batch_size) for layer in active_layers(net) if layer.type == "HDF5Data")

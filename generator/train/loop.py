@@ -16,7 +16,7 @@ from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
 from generator.train.batches import Batches, Dropout, Order, load_split
 from generator.train.export import check_vocabularies, export
-from generator.train.graphs import threads_for
+from generator.train.graphs import check_provider, threads_for
 from generator.train.iterations import Iterations, Progress
 from generator.train.learner import Learner
 from generator.train.metrics import Metrics
@@ -67,6 +67,7 @@ def train(
     resume: bool | Path = False,
     weights: Path | None = None,
     threads: int = 0,
+    provider: str = "cpu",
     order: Order = "shuffle",
     until: int | None = None,
     progress: Progress | None = None,
@@ -92,6 +93,8 @@ def train(
         without them, starts by the spec's fillers with its random_seed.
     threads
         Intra-op threads of onnxruntime; 0: as many as train this net fastest.
+    provider
+        ``cpu``, or ``cuda`` for onnxruntime's on an NVIDIA GPU, which does not promise the same bits again.
     order
         ``shuffle``: epoch e is a permutation that depends on (random_seed, e) alone; ``file``: as real Caffe reads.
     until
@@ -108,8 +111,10 @@ def train(
     ModelError
         If a snapshot does not hold or is of another net, or ``weights`` does not hold or has nothing of this net.
     TrainingError
-        If ``run`` holds a run already, there is none to resume, or the loss is not finite: the snapshots stay.
+        If ``run`` holds a run already, there is none to resume, onnxruntime lacks the provider, or the loss is not
+        finite: the snapshots stay.
     """
+    check_provider(provider)
     if resume and weights:
         raise TrainingError("a resumed run takes the weights of its snapshot: leave weights out")
     note = note or (lambda _: None)
@@ -144,8 +149,16 @@ def train(
         note(f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5")
     solver = read_solver(run / "solver.prototxt")
     learner = Learner(
-        files["gradient.onnx"], net, solver, values, state=state, warmup=spec.solver.warmup, threads=threads
+        files["gradient.onnx"],
+        net,
+        solver,
+        values,
+        state=state,
+        warmup=spec.solver.warmup,
+        threads=threads,
+        provider=provider,
     )
+    del values, state  # the learner has copies of most
     if start is None:
         # Iteration 0 is kept too: a run resumes from its first moment on, without the weights it was given.
         snapshots.save(learner)

@@ -1,14 +1,21 @@
-"""Parameters that are updated whole: weight, gradient and histories as float32 arrays."""
+"""Parameters that are updated whole, joined in one array of weights, one of gradients, one of each history."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 
 from generator.train.rows import Rows, sum_rows
-from generator.train.solver import Array, Rule, squared_norm
+from generator.train.solver import BLOCK, Array, Rule, squared_norm
 
 __all__ = ["Dense", "Multipliers"]
+
+# Elements of an update that are worth a second thread.
+WORTH_THREADS = 1 << 18
+# Floats of a cache line: each parameter begins at one.
+LINE = 16
 
 
 @dataclass(frozen=True)
@@ -20,69 +27,92 @@ class Multipliers:
 
 
 class Dense:
-    """A parameter whose every element moves at every update.
+    """Parameters of the same multipliers whose every element moves at every update.
 
     Parameters
     ----------
-    weight
-        Float32, contiguous; updated in place.
+    weights
+        Float32, by name; copied.
     histories
-        As many arrays of the weight's shape as the rule has; updated in place.
-    rule
-        The update rule.
-    multipliers
-        lr_mult and decay.
+        As many mappings of that kind as the rule has histories; copied.
+    rule, multipliers
+        The update rule, lr_mult and decay.
     iter_size
         Batches of an update; above 1 their gradients are summed in a second array.
-    written
-        Whether the gradient graph writes ``gradient``; if not, the parameter is a table whose gradient comes as rows.
+    sparse
+        The parameters whose gradient comes as rows alone, and is not written.
+    helper
+        Makes half of a large update in a second thread; the bits are the same without.
 
     Attributes
     ----------
-    gradient
-        The weight's shape: the gradient graph writes a batch's gradient here.
+    weights, histories
+        The trained arrays, parts of the joined ones.
+    gradients
+        By name: the gradient graph writes a batch's gradients here, but for those in ``sparse``.
     """
 
     def __init__(
         self,
-        weight: Array,
-        histories: Sequence[Array],
+        weights: Mapping[str, Array],
+        histories: Sequence[Mapping[str, Array]],
         rule: Rule,
         multipliers: Multipliers,
         *,
         iter_size: int = 1,
-        written: bool = True,
+        sparse: AbstractSet[str] = frozenset(),
+        helper: Executor | None = None,
     ) -> None:
-        self.weight, self.histories = weight, histories
-        self._rule, self._multipliers = rule, multipliers
-        self.gradient = np.zeros_like(weight)
-        self._written = written
-        self._sum = self.gradient if iter_size == 1 else np.zeros_like(weight)
+        self._weight, self.weights = _join(weights)
+        joined = [_join(history) for history in histories]
+        self._histories, self.histories = [flat for flat, _ in joined], [parts for _, parts in joined]
+        self._gradient, self.gradients = _join({name: np.zeros_like(weight) for name, weight in weights.items()})
+        self._sum = self._gradient if iter_size == 1 else np.zeros_like(self._gradient)
+        self._rule, self._multipliers, self.sparse = rule, multipliers, sparse
+        self._helper = helper if self._weight.size >= WORTH_THREADS else None
 
-    def add(self, rows: Rows | None = None) -> None:
-        """Take up one batch's gradient: what the graph wrote to ``gradient``, plus ``rows``."""
-        if not self._written:
-            self.gradient.fill(0.0)
-        if rows is not None:
-            ids, sums = sum_rows(*rows)
-            self.gradient[ids] += sums
-        if self._sum is not self.gradient:
-            self._sum += self.gradient
+    def add(self, rows: Mapping[str, Rows] | None = None) -> None:
+        """Take up one batch's gradients: what the graph wrote to ``gradients``, plus ``rows`` by name."""
+        for name in self.sparse:
+            self.gradients[name].fill(0.0)
+        for name, part in (rows or {}).items():
+            ids, sums = sum_rows(*part)
+            self.gradients[name][ids] += sums
+        if self._sum is not self._gradient:
+            self._sum += self._gradient
 
     def squares(self) -> float:
-        """Return the sum of the squares of the update's gradient."""
+        """Return the sum of the squares of the update's gradients."""
         return squared_norm(self._sum)
 
     def update(self, iteration: int, rate: float, scale: float) -> None:
-        """Apply the rule and forget the gradient; ``rate`` and ``scale`` as in `Rule.apply`, before lr_mult."""
+        """Apply the rule and forget the gradients; ``rate`` and ``scale`` as in `Rule.apply`, before lr_mult."""
+        half = self._weight.size // 2 // BLOCK * BLOCK if self._helper else 0
+        begun = self._helper and self._helper.submit(self._update, slice(half), iteration, rate, scale)
+        self._update(slice(half, None), iteration, rate, scale)
+        if begun:
+            begun.result()
+        if self._sum is not self._gradient:
+            self._sum.fill(0.0)
+
+    def _update(self, part: slice, iteration: int, rate: float, scale: float) -> None:
         self._rule.apply(
-            self.weight,
-            self._sum,
-            self.histories,
+            self._weight[part],
+            self._sum[part],
+            [history[part] for history in self._histories],
             iteration=iteration,
             rate=rate * self._multipliers.lr,
             scale=scale,
             decay=self._multipliers.decay,
         )
-        if self._sum is not self.gradient:
-            self._sum.fill(0.0)
+
+
+def _join(arrays: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+    """Return copies of the arrays in one, and each as a part of it; between them lie zeros."""
+    starts = np.cumsum([0, *(-(-array.size // LINE) * LINE for array in arrays.values())])
+    joined = np.zeros(starts[-1], np.float32)
+    parts = {}
+    for start, (name, array) in zip(starts[:-1], arrays.items(), strict=True):
+        parts[name] = joined[start : start + array.size].reshape(array.shape)
+        parts[name][...] = array
+    return joined, parts

@@ -32,7 +32,7 @@ def _session() -> "onnxruntime.InferenceSession":
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def sum_rows(ids: Ids, values: npt.NDArray[np.float32]) -> Rows:
+def sum_rows(ids: Ids, values: npt.NDArray[np.float32], distinct: Ids | None = None) -> Rows:
     """Return the distinct ids and the sum of each one's rows.
 
     Parameters
@@ -41,13 +41,18 @@ def sum_rows(ids: Ids, values: npt.NDArray[np.float32]) -> Rows:
         Shape (R,), with repeats.
     values
         Shape (R, width), float32.
+    distinct
+        The distinct ids, ascending, where they are known.
 
     Returns
     -------
     ids, sums
         Shapes (U,), ascending, and (U, width): rows are added in the order given, always to the same bits.
     """
-    distinct, places = np.unique(ids, return_inverse=True)
+    if distinct is None:
+        distinct, places = np.unique(ids, return_inverse=True)
+    else:
+        places = np.searchsorted(distinct, ids)
     zeros = np.zeros((distinct.size, values.shape[1]), np.float32)
     (sums,) = _session().run(None, {"zeros": zeros, "places": places.reshape(-1, 1), "values": values})
     return distinct, sums

@@ -85,9 +85,9 @@ class Table:
         if np.array_equal(settled, self.weight) and np.array_equal(faded, self.histories[0]):
             self.weight[:], self.histories[0][:], self.seen[:] = weight, history, seen
 
-    def add(self, rows: Rows) -> None:
-        """Take up one batch's gradient."""
-        distinct, sums = sum_rows(*rows)
+    def add(self, rows: Rows, ids: Ids | None = None) -> None:
+        """Take up one batch's gradient; ``ids``: the distinct ids of its rows, ascending, where they are known."""
+        distinct, sums = sum_rows(*rows, ids)
         self._pending.append(distinct)
         if self._sum is None:
             self._gradient = sums

@@ -1,5 +1,6 @@
 """Tables updated where a batch touches them, against SGD over all rows written down plainly in double precision."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from generator.train.solver import Rule, clip_factor
 from generator.train.tables import Table
 
 ROWS, WIDTH = 6, 3
+# Together large enough for two threads, the border between them inside the first.
+SHAPES = {"matrix": (5000, 101), "bias": (7,), "other": (300, 200)}
 
 
 def plain_update(kind: str, w: Any, v: Any, g: Any, rate: float, momentum: float) -> None:
@@ -86,20 +89,42 @@ def test_wide_tables_are_updated_in_blocks() -> None:
 def test_dense_takes_rows_too() -> None:
     # A tied table: the graph writes one part of the gradient, rows are the other.
     weight = np.zeros((4, 2), np.float32)
-    dense = Dense(weight, [np.zeros_like(weight)], Rule(Settings()), Multipliers())
-    dense.gradient[:] = 1.0
-    dense.add((np.array([2, 0, 2]), np.full((3, 2), 3.0, np.float32)))
+    dense = Dense({"table": weight}, [{"table": weight}], Rule(Settings()), Multipliers())
+    dense.gradients["table"][:] = 1.0
+    dense.add({"table": (np.array([2, 0, 2]), np.full((3, 2), 3.0, np.float32))})
     dense.update(0, 1.0, 1.0)
-    assert weight[:, 0].tolist() == [-4.0, -1.0, -7.0, -1.0]
+    assert dense.weights["table"][:, 0].tolist() == [-4.0, -1.0, -7.0, -1.0]
 
 
 def test_dense_without_a_written_gradient_starts_from_zero() -> None:
     weight = np.zeros((3, 2), np.float32)
-    dense = Dense(weight, [np.zeros_like(weight)], Rule(Settings(momentum=0.0)), Multipliers(), written=False)
+    rule = Rule(Settings(momentum=0.0))
+    dense = Dense({"table": weight}, [{"table": weight}], rule, Multipliers(), sparse={"table"})
     for iteration in range(2):
-        dense.add((np.array([1]), np.ones((1, 2), np.float32)))
+        dense.add({"table": (np.array([1]), np.ones((1, 2), np.float32))})
         dense.update(iteration, 1.0, 1.0)
-    assert weight[:, 0].tolist() == [0.0, -2.0, 0.0]
+    assert dense.weights["table"][:, 0].tolist() == [0.0, -2.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "Adam"])
+def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    start = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+    gradients = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+    rule = Rule(Settings(type=kind))
+    zeros = [{name: np.zeros_like(weight) for name, weight in start.items()}] * rule.histories
+    with ThreadPoolExecutor(1) as helper:
+        dense = Dense(start, zeros, rule, Multipliers(decay=0.1), helper=helper)
+        for iteration in range(3):
+            for name, gradient in gradients.items():
+                dense.gradients[name][...] = gradient
+            dense.add()
+            dense.update(iteration, 0.5, 0.5)
+    for name, weight in start.items():
+        histories = [np.zeros_like(weight) for _ in range(rule.histories)]
+        for iteration in range(3):
+            rule.apply(weight, gradients[name].copy(), histories, iteration=iteration, rate=0.5, scale=0.5, decay=0.1)
+        assert np.array_equal(dense.weights[name], weight), name
 
 
 def test_decay_and_adam_need_all_rows() -> None:

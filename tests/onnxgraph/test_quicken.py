@@ -1,0 +1,96 @@
+"""The rewritten gradient graphs against PyTorch, on randomly drawn specs, and what the rewrites are there for."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from draws import blobs, specs, weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto
+from reference import loss, tensors
+
+from generator.codegen import generate_text
+from generator.onnxgraph.parse import parameter_shapes, parse
+from generator.onnxgraph.quicken import quicken
+from generator.spec import load_spec
+from generator.spec.schema import Spec
+
+BATCH = 5
+NEVER = 2**40
+
+
+def gradient_of(spec: Spec) -> ModelProto:
+    return parse(generate_text(spec, ["gradient"])["gradient.onnxtxt"], "gradient.onnxtxt")
+
+
+def gradient(outputs: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a parameter's gradient from what the graph gives: whole, turned, as rows, or whole and rows."""
+    whole = outputs.get(f"{name}_grad", np.zeros(shape, np.float32))
+    total = np.array(whole if whole.shape == shape else whole.T)
+    if f"{name}_grad_rows" in outputs:
+        np.add.at(total, outputs[f"{name}_grad_rows"], outputs[f"{name}_grad_values"])
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(specs(), st.integers(0, 2**32 - 1), st.sampled_from([1, NEVER]))
+def test_loss_and_gradients_equal_pytorch(spec: Spec, seed: int, large: int) -> None:
+    plain = gradient_of(spec)
+    shapes = parameter_shapes(plain)
+    quick = quicken(plain, BATCH, large)
+    onnx.checker.check_model(quick, full_check=True)
+    w, b = weights(shapes, seed), blobs(spec, BATCH, seed)
+    fed = {
+        name: w[name] if w[name].shape == shape else w[name].T.copy() for name, shape in parameter_shapes(quick).items()
+    }
+    session = onnxruntime.InferenceSession(quick.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    outputs = dict(zip(names, session.run(names, fed | b), strict=True))
+
+    wanted = {name: tensor.requires_grad_() for name, tensor in tensors(w).items()}
+    expected = loss(spec, wanted, tensors(b))
+    expected.backward()
+    np.testing.assert_allclose(outputs["loss"], expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+    for name, shape in shapes.items():
+        true = wanted[name].grad
+        true = np.zeros(shape) if true is None else true.numpy()
+        np.testing.assert_allclose(gradient(outputs, name, shape), true, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_a_batch_without_a_label_moves_nothing(root) -> None:
+    spec = load_spec(root / "arch_specs" / "yoochoose.yaml")
+    quick = quicken(gradient_of(spec), BATCH)
+    b = blobs(spec, BATCH, 1)
+    b["label"][...] = 0
+    session = onnxruntime.InferenceSession(quick.SerializeToString(), providers=["CPUExecutionProvider"])
+    for name, array in zip(
+        (o.name for o in session.get_outputs()), session.run(None, weights(parameter_shapes(quick), 1) | b), strict=True
+    ):
+        assert name.endswith("_rows") or not array.any(), name
+
+
+def operators(model: ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+@pytest.mark.parametrize("name", ["rnn", "combined", "yoochoose-tuned", "taobao-tuned"])
+def test_no_rewrite_misses_the_nets_it_is_for(name: str, root) -> None:
+    plain = gradient_of(load_spec(root / "arch_specs" / f"{name}.yaml"))
+    quick = quicken(plain, 64, large=1)
+    # A column is a Gemm and a ReLU, its gradient a comparison and a product; a Gemm adds by itself.
+    assert "Sign" not in operators(quick)
+    gemms = {node.output[0] for node in quick.graph.node if node.op_type == "Gemm" and len(node.input) == 2}
+    assert not any(gemms & set(node.input) for node in quick.graph.node if node.op_type == "Sum")
+    assert operators(quick).count("Mul") < operators(plain).count("Mul") - operators(plain).count("Relu")
+    # Sums of rows are made outside: onnxruntime's lose some where two threads add to one row.
+    assert not [node for node in quick.graph.node if node.op_type == "ScatterND" and node.attribute]
+    turned = {name for name, shape in parameter_shapes(quick).items() if shape != parameter_shapes(plain)[name]}
+    assert turned == {each for each in parameter_shapes(plain) if each.startswith("output_") and each != "output_bias"}
+
+
+def test_the_given_graph_stays_as_it_is(root) -> None:
+    plain = gradient_of(load_spec(root / "arch_specs" / "combined.yaml"))
+    before = plain.SerializeToString()
+    quicken(plain, 64, large=1)
+    assert plain.SerializeToString() == before
