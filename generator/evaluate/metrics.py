@@ -1,5 +1,6 @@
 """Full-ranking metrics, and a streaming tally that puts bootstrap intervals on them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,11 @@ __all__ = ["CUTOFF", "HEADLINES", "METRICS", "Interval", "Tally", "ranks", "valu
 
 CUTOFF = 20
 METRICS = (*(f"HR@{k}" for k in range(1, CUTOFF + 1)), f"MRR@{CUTOFF}", f"NDCG@{CUTOFF}")
+_CELLS = 2**16
+# Quantiles of Poisson(1): looking a uniform draw up in them takes a tenth of the time of drawing the count.
+_POISSON = np.searchsorted(
+    np.cumsum([math.exp(-1) / math.factorial(count) for count in range(12)]), (np.arange(_CELLS) + 0.5) / _CELLS
+).astype(np.float32)
 HEADLINES = ("HR@1", "HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20")
 
 
@@ -115,7 +121,7 @@ class Tally:
         self._replicate_rows = np.zeros(replicates)
         self._replicate_sums = np.zeros((replicates, len(self.methods), len(METRICS)))
         self._open: int | None = None  # the session of the last row: the next batch may go on with it
-        self._open_weight = np.zeros(replicates)
+        self._open_weight = np.zeros(replicates, np.float32)
 
     def add(self, rank: Mapping[str, NDArray[np.float64]], sessions: NDArray[np.integer[Any]]) -> None:
         """Count a batch of rows.
@@ -141,15 +147,16 @@ class Tally:
         weight = self._weights(sessions[starts])
         self.rows += len(sessions)
         self._sums += each_session.sum(axis=0)
-        self._replicate_rows += np.diff(np.append(starts, len(sessions))) @ weight
-        self._replicate_sums += np.tensordot(weight, each_session, axes=(0, 0))
+        self._replicate_rows += np.diff(np.append(starts, len(sessions))).astype(np.float32) @ weight
+        self._replicate_sums += np.tensordot(weight, each_session.astype(np.float32), axes=(0, 0))
 
-    def _weights(self, sessions: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    def _weights(self, sessions: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Return the (S, replicates) weights of the distinct ``sessions`` of a batch, in order."""
         goes_on = self._open is not None and int(sessions[0]) == self._open
         new = len(sessions) - goes_on
         self.sessions += new
-        weight = self._random.poisson(1.0, (new, len(self._open_weight))).astype(np.float64)
+        drawn = self._random.random((new, len(self._open_weight)), np.float32) * np.float32(_CELLS)
+        weight = _POISSON[drawn.astype(np.int32)]
         if goes_on:
             weight = np.concatenate([self._open_weight[None], weight])
         self._open, self._open_weight = int(sessions[-1]), weight[-1]
