@@ -35,10 +35,11 @@ def document(out: Path):
 
 
 def timeless(out: Path) -> str:
-    """The report's JSON as it is written, the seconds left out: figures, and the sentences that have some."""
+    """The report's JSON as it is written, the seconds left out: figures, and the claims that are judged by some."""
     text = (out / "report.json").read_text()
     text = re.sub(r'("seconds\w*"): [0-9.e-]+', r"\1: -", text)
-    return re.sub(r'"sentence": ".*",(\n +"timed": true)', r'"sentence": "-",\1', text)
+    timed = r'"verdict": ".*",(\n +)"sentence": ".*",(\n +"timed": true)'
+    return re.sub(timed, r'"verdict": "-",\1"sentence": "-",\2', text)
 
 
 def kept(out: Path) -> dict[str, int]:
