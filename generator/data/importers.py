@@ -1,7 +1,7 @@
 """Event logs in public formats to one table of events."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from generator.data import sequences, sources
-from generator.data.layouts import FORMATS, KINDS, Layout, generic, normal
+from generator.data.layouts import FORMATS, KINDS, LABEL, Layout, generic, normal
 from generator.data.sources import MALFORMED, ROW, Source
 from generator.errors import DataError
 
@@ -17,10 +17,11 @@ __all__ = ["FORMAT_NAMES", "MAX_BAD", "Events", "read_events"]
 
 FORMAT_NAMES = (*FORMATS, "events")
 MAX_BAD = 0.001
+LABELS = ("page", "item", "category")
 SHOWN = 5  # malformed rows quoted of a file
 
-USER, LABEL = pl.Categorical(pl.Categories("drn-user")), pl.Categorical(pl.Categories("drn-label"))
-SESSION, KIND = pl.Categorical(pl.Categories("drn-session")), pl.Enum(KINDS)
+USER, SESSION = pl.Categorical(pl.Categories("drn-user")), pl.Categorical(pl.Categories("drn-session"))
+KIND = pl.Enum(KINDS)
 SCHEMA = {
     "user": USER,
     "session": SESSION,
@@ -173,30 +174,26 @@ def _renamed(source: Source) -> Source:
     for name in source.columns:
         names.setdefault(normal(name), name)
     return Source(
-        source.name, tuple(names), source.frame.select(ROW, *(pl.col(old).alias(new) for new, old in names.items()))
+        source.name,
+        tuple(names),
+        source.frame.select(ROW, *(pl.col(old).alias(new) for new, old in names.items())),
+        source.rows,
     )
 
 
 def _events(source: Source, layout: Layout, max_bad: float) -> Events:
-    roles = {role: layout.roles.get(role, pl.lit(None)) for role in SCHEMA}
-    for role in ("user", "session", "page", "item", "category"):
-        roles[role] = roles[role].cast(pl.String).replace("", None)
-    values = source.frame.select(ROW, *([MALFORMED] if _malformed(source) else []), **roles)
-    checked = values.select(
-        ROW,
-        *(pl.col(role).cast(kind) for role, kind in SCHEMA.items()),
-        reason=_reason(layout, malformed=_malformed(source)),
-    )
-    frame, rows, skipped, notes = _sifted(source, checked, max_bad)
-    return Events(frame, rows, skipped, notes, layout.resolution)
+    malformed = MALFORMED in source.frame.collect_schema()
+    roles = {role: layout.roles.get(role, pl.lit(None)).cast(kind) for role, kind in SCHEMA.items()}
+    for role in ("user", "session", *LABELS):
+        roles[role] = pl.when(roles[role] != "").then(roles[role])
+    values = source.frame.select(ROW, *([MALFORMED] if malformed else []), **roles)
+    checks = _checks(layout, malformed=malformed)
+    frame, rows, skipped, notes = _sifted(source, values, lambda piece: checks | _line_breaks(piece), max_bad)
+    return Events(frame.select(*SCHEMA), rows, skipped, notes, layout.resolution)
 
 
-def _malformed(source: Source) -> bool:
-    return MALFORMED in source.frame.collect_schema()
-
-
-def _reason(layout: Layout, *, malformed: bool) -> pl.Expr:
-    """Return why a row cannot be taken; null where it can."""
+def _checks(layout: Layout, *, malformed: bool) -> dict[str, pl.Expr]:
+    """Return why a row cannot be taken, and where that is so."""
     event = pl.col("event")
     checks = {"not a JSON object": pl.col(MALFORMED).is_not_null()} if malformed else {}
     owner = "session" if "session" in layout.roles else "user"
@@ -206,35 +203,58 @@ def _reason(layout: Layout, *, malformed: bool) -> pl.Expr:
     checks["unknown event"] = event.is_null()
     checks["no page"] = (event == "view") & pl.col("page").is_null()
     checks["no item"] = (event == "buy") & pl.col("item").is_null()
-    for role in ("page", "item", "category"):
-        checks[f"line break in {role}"] = pl.col(role).str.contains("[\r\n]")
-    return pl.coalesce(pl.when(check).then(pl.lit(reason)) for reason, check in checks.items())
+    return checks
+
+
+def _line_breaks(piece: pl.DataFrame) -> dict[str, pl.Expr]:
+    """Return where a label of ``piece`` holds a line break: of its few distinct ones, whether any does."""
+    checks = {}
+    for role in LABELS:
+        labels = piece[role].unique().drop_nulls()
+        broken = labels.filter(labels.cast(pl.String).str.contains("[\r\n]"))
+        if len(broken):
+            checks[f"line break in {role}"] = pl.col(role).is_in(broken.implode())
+    return checks
 
 
 def _sequences(source: Source, max_bad: float) -> Events:
     renamed = _renamed(source)
-    checked = renamed.frame.select(ROW, *sequences.COLUMNS, reason=sequences.reason())
-    return Events(*_sifted(source, checked, max_bad))
+    values, checks = renamed.frame.select(ROW, *sequences.COLUMNS), sequences.checks()
+    frame, rows, skipped, notes = _sifted(source, values, lambda _: checks, max_bad)
+    return Events(frame.drop(ROW), rows, skipped, notes)
 
 
 def _sifted(
-    source: Source, checked: pl.LazyFrame, max_bad: float
+    source: Source,
+    values: pl.LazyFrame,
+    checks: Callable[[pl.DataFrame], Mapping[str, pl.Expr]],
+    max_bad: float,
 ) -> tuple[pl.DataFrame, int, dict[str, int], tuple[str, ...]]:
-    """Run ``checked`` and return its rows without a reason, the rows read, the rows left out by reason, and notes."""
-    frame = sources.collect(checked, source.name)
-    rows, bad = frame.height, frame.filter(pl.col("reason").is_not_null()).select(ROW, "reason")
+    """Run ``values`` and return its rows that pass, the rows read, the rows left out by reason, and notes."""
+    good: list[pl.DataFrame] = []
+    found: list[pl.DataFrame] = []
+    rows = 0
+    for piece in sources.pieces(values, source):
+        rows += piece.height
+        reasons = checks(piece)
+        bad = piece.select(pl.any_horizontal(check.fill_null(value=False) for check in reasons.values())).to_series()
+        if bad.any():
+            reason = pl.coalesce(pl.when(check).then(pl.lit(reason)) for reason, check in reasons.items())
+            found.append(piece.filter(bad).select(ROW, reason=reason))
+        good.append(piece.filter(~bad) if bad.any() else piece)
     if not rows:
         raise DataError(f"{source.name}: the file has no rows")
-    if not bad.height:
-        return frame.drop(ROW, "reason"), rows, {}, ()
-    notes = tuple(_notes(source, bad.sort(ROW).head(SHOWN)))
-    if bad.height > max_bad * rows:
+    frame = pl.concat(good)
+    if not found:
+        return frame, rows, {}, ()
+    out = pl.concat(found)
+    notes = tuple(_notes(source, out.sort(ROW).head(SHOWN)))
+    if out.height > max_bad * rows:
         raise DataError(
-            f"{source.name}: {bad.height:,} of {rows:,} rows are malformed, more than --max-bad {max_bad:g} allows; "
+            f"{source.name}: {out.height:,} of {rows:,} rows are malformed, more than --max-bad {max_bad:g} allows; "
             "the first:\n" + "\n".join(f"  {note}" for note in notes)
         )
-    skipped = dict(bad.group_by("reason").len().sort("reason").iter_rows())
-    return frame.filter(pl.col("reason").is_null()).drop(ROW, "reason"), rows, skipped, notes
+    return frame, rows, dict(out.group_by("reason").len().sort("reason").iter_rows()), notes
 
 
 def _notes(source: Source, bad: pl.DataFrame) -> list[str]:

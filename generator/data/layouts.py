@@ -7,10 +7,11 @@ import polars as pl
 
 from generator.errors import DataError
 
-__all__ = ["FORMATS", "KINDS", "ROLES", "Layout", "generic", "normal"]
+__all__ = ["FORMATS", "KINDS", "LABEL", "ROLES", "Layout", "generic", "normal"]
 
 ROLES = ("user", "session", "time", "page", "event", "item", "category")
 KINDS = ("view", "buy", "other")
+LABEL = pl.Categorical(pl.Categories("drn-label"))  # pages, items and their categories have codes in common
 LATEST_SECOND = 1e11  # a number beyond it cannot be unix seconds (year 5138), but is milliseconds since 1973
 
 DAY = 86400.0
@@ -219,9 +220,11 @@ def generic(name: str, schema: Mapping[str, pl.DataType], columns: Mapping[str, 
     roles = {role: pl.col(column).cast(pl.String) for role, column in named.items()}
     if "time" in named:
         roles["time"] = _any_time(pl.col(named["time"]), schema[named["time"]])
-    kind = roles.get("event", pl.lit("view"))
-    roles["event"] = pl.when(kind.is_in(["view", "buy"])).then(kind).otherwise(pl.lit("other"))
-    roles["item"] = pl.coalesce(roles.get("item", pl.col(named["page"]).cast(pl.String)), roles["page"])
+    roles["event"] = roles.get("event", pl.lit("view")).cast(pl.Enum(KINDS), strict=False).fill_null("other")
+    if "item" in roles:
+        roles["item"] = pl.coalesce(roles["item"].cast(LABEL), roles["page"].cast(LABEL))
+    else:
+        roles["item"] = roles["page"]
     return Layout(tuple(schema), roles)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import polars as pl
 
-__all__ = ["COLUMNS", "events", "holds", "reason"]
+__all__ = ["COLUMNS", "checks", "events", "holds"]
 
 # item_id_list, item_type_list (0 buy, 1 cart, 2 view; 3 occurs too) and item_id (the target), as normal() names them.
 COLUMNS = ("itemidlist", "itemtypelist", "itemid")
@@ -16,15 +16,14 @@ def holds(names: Collection[str]) -> bool:
     return set(COLUMNS) <= set(names)
 
 
-def reason() -> pl.Expr:
-    """Return why a row cannot be taken; null where it can."""
+def checks() -> dict[str, pl.Expr]:
+    """Return why a row cannot be taken, and where that is so."""
     items, types = (pl.col(name).str.split(" ") for name in COLUMNS[:2])
-    checks = {
+    return {
         "no item_id": pl.col("itemid").is_null(),
         "empty list": pl.col("itemidlist").is_null() | pl.col("itemtypelist").is_null(),
         "lists of unequal length": items.list.len() != types.list.len(),
     }
-    return pl.coalesce(pl.when(check).then(pl.lit(text)) for text, check in checks.items())
 
 
 def events(rows: pl.DataFrame) -> pl.DataFrame:

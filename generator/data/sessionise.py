@@ -8,10 +8,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from generator.data.layouts import KINDS
-from generator.data.windows import Sessions, ragged_index
+from generator.data.ragged import Sessions, gathered, offsets
 from generator.errors import DataError
 
-__all__ = ["BOUGHT", "GAP", "Log", "label_codes", "sessionise", "target_sessions"]
+__all__ = ["BOUGHT", "GAP", "Log", "sessionise", "target_sessions"]
 
 GAP = 30.0
 BOUGHT = 256  # purchases kept of a user before a session
@@ -29,12 +29,13 @@ class Log:
     ----------
     offset
         int64 (S+1,): session i holds events offset[i]..offset[i+1]-1.
-    kind, page, item
-        uint8 (E,) index into KINDS; int32 (E,) codes of labels at the level asked for, -1 for none.
+    kind, label
+        uint8 (E,) index into KINDS; int32 (E,) code, at the level asked for, of the page viewed or the item bought, -1
+        for none.
     time
         float64 (E,) unix seconds, NaN in all where the log has none.
     order
-        int64 (E,): place in the log.
+        uint32 (E,): place in the log.
     user, part
         int32 (S,) code, -1 for none; uint8 (S,): 1 for the files given as test, else 0.
     resolution
@@ -43,10 +44,9 @@ class Log:
 
     offset: Ints
     kind: NDArray[np.uint8]
-    page: Codes
-    item: Codes
+    label: Codes
     time: NDArray[np.float64]
-    order: Ints
+    order: NDArray[np.uint32]
     user: Codes
     part: NDArray[np.uint8]
     resolution: float = 0.0
@@ -55,9 +55,14 @@ class Log:
         return len(self.offset) - 1
 
     @property
-    def session(self) -> Ints:
-        """Session of each event, int64 (E,)."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offset))
+    def views(self) -> Ints:
+        """Events that view a page with a label, int64."""
+        return np.flatnonzero((self.kind == VIEW) & (self.label >= 0))
+
+    @property
+    def buys(self) -> Ints:
+        """Events that buy an item with a label, int64."""
+        return np.flatnonzero((self.kind == BUY) & (self.label >= 0))
 
 
 def _numpy(column: pl.Series, kind: type[np.generic], missing: float) -> NDArray[Any]:
@@ -74,9 +79,10 @@ def sessionise(frame: pl.DataFrame, *, gap: float | None = None, resolution: flo
     Parameters
     ----------
     frame
-        The events (see ``Events.frame``) in log order, ``page`` and ``item`` at the levels asked for, with a column
-        ``part`` (0, or 1 for test files), across which no session reaches. Where some events of a session name
-        its user and some do not, it is that user's.
+        The events in log order: ``user``, ``session``, ``time``, ``event`` as in ``Events.frame``; ``label``, the page
+        viewed or the item bought at the level asked for (Categorical or null); ``part`` (0, or 1 for test files),
+        across which no session reaches. Where some events of a session name its user and some do not, it is that
+        user's.
     gap
         Minutes without any event, of whatever kind, after which a user starts a new session; default 30. It is for logs
         without session ids; where they are given, a session is a (user, session id).
@@ -95,67 +101,64 @@ def sessionise(frame: pl.DataFrame, *, gap: float | None = None, resolution: flo
         raise DataError("--gap is for logs without session ids, and this log has them: leave it out")
     if not given and frame["time"].null_count():
         raise DataError("the log has neither session ids nor times, so there is no telling where a session ends")
-    keys = ["part", "user", *(["session"] if given else [])]
-    user = pl.col("user").to_physical()
-    if given and 0 < frame["user"].null_count() < frame.height:
-        user = user.fill_null(user.drop_nulls().first().over("part", "session"))
-    ordered = (
-        frame.select(
-            "part",
-            user,
-            pl.col("session").to_physical(),
-            "time",
-            kind=pl.col("event").to_physical(),
-            page=pl.col("page").to_physical(),
-            item=pl.col("item").to_physical(),
-        )
-        .with_row_index("order")
-        .sort([*keys, "time", "order"])
-    )
-    columns = {name: _numpy(ordered[name], np.int32, -1) for name in (*keys, "page", "item")}
-    time = _numpy(ordered["time"], np.float64, np.nan)
-    begins = np.ones(ordered.height, np.bool_)
-    changed = [np.diff(columns[key]) != 0 for key in keys]
+    user = _user(frame, given=given)
+    owner = _owner(frame, user, given=given)
+    time = _numpy(frame["time"], np.float64, np.nan)
+    order = _order(owner, time)
+    events = frame.select("part", "event", "label")
+    if order is not None:
+        events, user, owner, time = events[order], user[order], owner[order], time[order]
+    begins = np.append(True, owner[1:] != owner[:-1])
     if not given:
-        changed.append(np.diff(time) > (GAP if gap is None else gap) * 60)
-    begins[1:] = np.logical_or.reduce(changed)
+        begins[1:] |= np.diff(time) > (GAP if gap is None else gap) * 60
     first = np.flatnonzero(begins)
     return Log(
-        offset=np.append(first, ordered.height),
-        kind=_numpy(ordered["kind"], np.uint8, 0),
-        page=columns["page"],
-        item=columns["item"],
+        offset=np.append(first, events.height),
+        kind=_numpy(events["event"], np.uint8, 0),
+        label=_numpy(events["label"], np.int32, -1),
         time=time,
-        order=_numpy(ordered["order"], np.int64, 0),
-        user=columns["user"][first],
-        part=columns["part"][first].astype(np.uint8),
+        order=np.arange(events.height, dtype=np.uint32) if order is None else order,
+        user=_numpy(user[first], np.int32, -1),
+        part=events["part"][first].to_numpy().astype(np.uint8),
         resolution=resolution,
     )
 
 
-def label_codes(log: Log) -> tuple[NDArray[np.bool_], Codes]:
-    """Return the states and the label of each session for the target `purchase`.
-
-    bool (E,): the views before the session's first purchase; int32 (S,): the code of the item bought, -1 for none.
-    """
-    session = log.session
-    buys = np.flatnonzero((log.kind == BUY) & (log.item >= 0))
-    buyer, which = np.unique(session[buys], return_index=True)
-    limit = np.zeros(len(log), np.int64)
-    label = np.full(len(log), -1, np.int32)
-    limit[buyer] = buys[which]
-    label[buyer] = log.item[buys[which]]
-    states = (log.kind == VIEW) & (log.page >= 0) & (np.arange(len(session)) < limit[session])
-    return states, label
+def _user(frame: pl.DataFrame, *, given: bool) -> pl.Series:
+    """Return the code of each event's user, or of the one that another event of its session names."""
+    user = pl.col("user").to_physical()
+    if given and 0 < frame["user"].null_count() < frame.height:
+        user = user.fill_null(user.drop_nulls().first().over("part", "session"))
+    return frame.select(user).to_series()
 
 
-def _dwell(time: NDArray[np.float64], session: Ints) -> NDArray[np.float32]:
+def _owner(frame: pl.DataFrame, user: pl.Series, *, given: bool) -> Ints:
+    """Return one number for each event's part, user and, if ``given``, session, int64 (E,)."""
+    owner = frame["part"].to_numpy().astype(np.int64)
+    for codes in (user, *([frame["session"].to_physical()] if given else [])):
+        size = int(codes.max() or 0) + 2  # type: ignore[arg-type]  # polars types max() widely
+        owner *= size
+        owner += codes.fill_null(size - 1).to_numpy()
+    return owner
+
+
+def _order(owner: Ints, time: NDArray[np.float64]) -> NDArray[np.uint32] | None:
+    """Return the places in the log by owner, time, place; None if each owner's events lie together and in order."""
+    begins = np.append(True, owner[1:] != owner[:-1])
+    in_order = begins[1:] | ~(time[1:] < time[:-1])
+    if in_order.all() and not pl.Series(owner[begins]).is_duplicated().any():
+        return None
+    table = pl.DataFrame({"owner": owner, "time": time}).with_row_index("order")
+    return table.sort("owner", "time", "order")["order"].to_numpy()
+
+
+def _dwell(time: NDArray[np.float64], offset: Ints) -> NDArray[np.float32]:
     """Return the seconds until the next of these views in the same session; at least 1, and 1 for the last."""
-    seconds = np.ones(len(time))
-    if len(time):
-        inside = np.diff(session) == 0
-        seconds[:-1][inside] = np.fmax(np.diff(time)[inside], 1)  # fmax: NaN where there are no times gives 1
-    return seconds.astype(np.float32)
+    seconds = np.ones(len(time), np.float32)
+    between = np.diff(time)
+    seconds[:-1] = np.fmax(between, 1, out=between)  # fmax: NaN where there are no times gives 1
+    seconds[offset[1:] - 1] = 1
+    return seconds
 
 
 def target_sessions(log: Log, target: str) -> tuple[Sessions, Ints]:
@@ -164,31 +167,31 @@ def target_sessions(log: Log, target: str) -> tuple[Sessions, Ints]:
     Pages, labels and users are codes, not ids. A session gives a row for `purchase` if a view precedes its first
     purchase, for `next` if it has two views.
     """
+    views, begin, end = log.views, log.offset[:-1], log.offset[1:]
+    first = np.searchsorted(views, begin)
     if target == "purchase":
-        states, label = label_codes(log)
-        least = 1
+        buys = log.buys
+        sale = np.append(buys, len(log.kind))[np.searchsorted(buys, begin)]  # the first at or after the session's start
+        length = np.where(sale < end, np.searchsorted(views, sale) - first, 0)
     else:
-        states, label = (log.kind == VIEW) & (log.page >= 0), None
-        least = 2
-    session = log.session
-    length = np.bincount(session[states], minlength=len(log))
-    used = length >= least
-    states &= used[session]
-    of_state, chosen = session[states], np.flatnonzero(used)
-    start, first = log.time[log.offset[chosen]], log.order[log.offset[chosen]]
+        sale, length = None, np.searchsorted(views, end) - first
+    chosen = np.flatnonzero(length >= (1 if target == "purchase" else 2))
+    opening = log.offset[chosen]
+    chosen = chosen[np.lexsort((log.order[opening], log.time[opening]))]  # oldest first
+    offset = offsets(length[chosen])
+    (views,) = gathered(first[chosen], length[chosen], views)
     bought, bought_offset = _bought(log, chosen)
     sessions = Sessions(
-        offset=np.append(0, np.cumsum(length[chosen])),
-        page=log.page[states],
-        dwell=_dwell(log.time[states], of_state),
+        offset=offset,
+        page=log.label[views],
+        dwell=_dwell(log.time[views], offset),
         bought_offset=bought_offset,
         bought=bought,
-        start=start,
+        start=log.time[log.offset[chosen]],
         user=log.user[chosen],
-        label=None if label is None else label[chosen],
+        label=None if sale is None else log.label[sale[chosen]],
     )
-    oldest_first = np.lexsort((first, start))
-    return sessions.take(oldest_first), chosen[oldest_first]
+    return sessions, chosen
 
 
 def _clock(log: Log, events: Ints) -> NDArray[np.float64]:
@@ -199,20 +202,22 @@ def _clock(log: Log, events: Ints) -> NDArray[np.float64]:
 
 def _bought(log: Log, chosen: Ints) -> tuple[Codes, Ints]:
     """Return the purchases of each chosen session's user before the session's start, ragged: items and offsets."""
-    user = np.repeat(log.user, np.diff(log.offset))
-    buys = np.flatnonzero((log.kind == BUY) & (log.item >= 0) & (user >= 0))
-    when = _clock(log, buys)
+    buys = log.buys
+    user = log.user[np.searchsorted(log.offset, buys, side="right") - 1]
+    buys, user = buys[user >= 0], user[user >= 0]
     start = _clock(log, log.offset[chosen])
     if log.resolution:
         start = np.floor(start / log.resolution) * log.resolution
-    buys = buys[np.lexsort((log.order[buys], when, user[buys]))]
     when = _clock(log, buys)
+    by_user = np.lexsort((log.order[buys], when, user))
+    buys, user, when = buys[by_user], user[by_user], when[by_user]
     moments = np.unique(when)
     span = len(moments) + 1
     # A user and the rank of a moment make one number, so that one sorted search finds where a session's past ends.
-    key = user[buys].astype(np.int64) * span + np.searchsorted(moments, when)
+    key = user.astype(np.int64) * span + np.searchsorted(moments, when)
     owner = log.user[chosen].astype(np.int64) * span
     end = np.searchsorted(key, owner + np.searchsorted(moments, start))
     begin = np.searchsorted(key, owner)
     lengths = np.where(owner >= 0, np.minimum(end - begin, BOUGHT), 0)
-    return log.item[buys[ragged_index(end - lengths, lengths)]], np.append(0, np.cumsum(lengths))
+    (bought,) = gathered(end - lengths, lengths, log.label[buys])
+    return bought, offsets(lengths)

@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from generator.errors import DataError
 
-__all__ = ["MALFORMED", "ROW", "Source", "collect", "head", "opened", "records", "table", "text"]
+__all__ = ["MALFORMED", "ROW", "Source", "collect", "head", "opened", "pieces", "records", "table", "text"]
 
 LINES = 100_000  # JSON lines turned into a table at a time
+PIECE = 1 << 19  # rows read at a time
 ROW, MALFORMED = "_row", "_malformed"
 
 
@@ -27,12 +28,14 @@ class Source:
     """A log file as a lazy table.
 
     ``name`` is what messages call it; ``columns`` are as published; ``frame`` has them and ``_row`` (uint32, counted
-    from 1 as the file's lines are, the header included).
+    from 1 as the file's lines are, the header included). ``rows`` is their number where the file says it: such a file
+    can be read in pieces.
     """
 
     name: str
     columns: tuple[str, ...]
     frame: pl.LazyFrame
+    rows: int | None = None
 
 
 @contextmanager
@@ -141,17 +144,30 @@ def table(plain: Path, path: Path) -> Source:
     try:
         frame = pl.scan_parquet(plain, row_index_name=ROW, row_index_offset=1)
         columns = tuple(name for name in frame.collect_schema().names() if name != ROW)
+        rows = frame.select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet: {_first(error)}") from error
-    return Source(str(path), columns, frame)
+    return Source(str(path), columns, frame, rows)
 
 
-def collect(frame: pl.LazyFrame, name: str) -> pl.DataFrame:
-    """Run a query over the file ``name`` in the streaming engine; DataError where the file does not hold."""
+def collect(frame: pl.LazyFrame, name: str, engine: Literal["streaming", "in-memory"] = "streaming") -> pl.DataFrame:
+    """Run a query over the file ``name``; DataError where the file does not hold."""
     try:
-        return frame.collect(engine="streaming")
+        return frame.collect(engine=engine)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{name}: cannot be read: {_first(error)}") from error
+
+
+def pieces(frame: pl.LazyFrame, source: Source) -> Iterator[pl.DataFrame]:
+    """Run a query that makes a row of each row of ``source``, and yield its rows in order.
+
+    They come in pieces where the file can be read so: its strings then take little memory, however large it is.
+    """
+    if not source.rows:
+        yield collect(frame, source.name)
+        return
+    for begin in range(0, source.rows, PIECE):
+        yield collect(frame.slice(begin, PIECE), source.name, "in-memory")
 
 
 def _first(error: Exception) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from generator.errors import DataError
@@ -86,10 +87,10 @@ class Division:
 class Names(Protocol):
     """Names of S sessions."""
 
-    def owners(self) -> Sequence[str]:
+    def owners(self) -> Sequence[str] | pl.Series:
         """Return each session's user, or the session's own id where the user is unknown."""
 
-    def names(self) -> Sequence[str]:
+    def names(self) -> Sequence[str] | pl.Series:
         """Return each session's own id."""
 
 
@@ -170,23 +171,27 @@ def _newest(among: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     return among[len(among) - round(share * len(among)) :]
 
 
-def _places(salt: object, names: Sequence[str]) -> NDArray[np.float64]:
+def _places(salt: object, names: Sequence[str] | pl.Series) -> NDArray[np.float64]:
     """Return the hash of (salt, name), a number in [0, 1), for each name: the same on every machine."""
-    places: dict[str, float] = {}
-    for name in names:
-        if name not in places:
-            digest = hashlib.blake2b(f"{salt}:{name}".encode(), digest_size=8).digest()
-            places[name] = int.from_bytes(digest, "big") / 2**64
-    return np.fromiter((places[name] for name in names), np.float64, count=len(names))
+    table = pl.DataFrame({"name": names}, schema={"name": pl.String})
+    distinct = table["name"].unique()
+    places = pl.Series([_place(salt, name) for name in distinct], dtype=pl.Float64)
+    found = table.join(pl.DataFrame({"name": distinct, "place": places}), on="name", how="left", maintain_order="left")
+    return found["place"].to_numpy()
 
 
-def _validates(division: Division, names: Sequence[str]) -> NDArray[np.bool_]:
+def _place(salt: object, name: str) -> float:
+    digest = hashlib.blake2b(f"{salt}:{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _validates(division: Division, names: Sequence[str] | pl.Series) -> NDArray[np.bool_]:
     """Return where the session validates by its hash, should it not be of the test part."""
     # Salted, for a session without a user may have been divided by the hash of the same name.
     return np.asarray(_places(f"{division.seed}:valid", names) < division.valid_share)
 
 
-def _by_user(division: Division, owners: Sequence[str]) -> NDArray[np.bool_]:
+def _by_user(division: Division, owners: Sequence[str] | pl.Series) -> NDArray[np.bool_]:
     """Return where the hash of (seed, user), a number in [0, 1), falls in the test part."""
     place = _places(division.seed, owners)
     if division.users is not None:

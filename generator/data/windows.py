@@ -1,15 +1,18 @@
 """Ragged sessions to the blobs of the net: window, history state, earlier purchases, labels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from generator.data.hdf5 import creating
+from generator.data.ragged import Ints, Sessions, offsets, ragged_index
 from generator.errors import DataError
 from generator.files import replacing
 from generator.spec.schema import Spec
@@ -27,70 +30,9 @@ __all__ = [
     "write_split",
 ]
 
-Ints = NDArray[np.int64]
 Blobs = dict[str, NDArray[Any]]
 
 CELLS = 2**20  # cells of the widest blobs built at a time: what bounds the memory of a write
-
-
-def ragged_index(starts: Ints, lengths: Ints) -> Ints:
-    """Return the concatenation of ``arange(starts[i], starts[i] + lengths[i])``, int64 (sum of lengths,)."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
-
-
-def _offsets(lengths: Ints) -> Ints:
-    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Sessions:
-    """S sessions over E page views, in ragged arrays.
-
-    Attributes
-    ----------
-    offset, page, dwell
-        int64 (S+1,), int32 (E,), float32 (E,): session i holds views offset[i]..offset[i+1]-1, oldest first; a page
-        that is no id of the vocabulary is 0; the dwell time is in seconds, at least 1.
-    bought_offset, bought
-        int64 (S+1,), int32: the items bought before the session started, oldest first.
-    start, user
-        float64 (S,) unix seconds (NaN where the log has no times), int32 (S,) (-1: unknown).
-    label
-        int32 (S,): the item bought in the session, 0 if out of vocabulary; None where the next page is the label.
-    training
-        Whether these are sessions to train on; it changes the rows of `next` under the loss at every state.
-    """
-
-    offset: Ints
-    page: NDArray[np.int32]
-    dwell: NDArray[np.float32]
-    bought_offset: Ints
-    bought: NDArray[np.int32]
-    start: NDArray[np.float64]
-    user: NDArray[np.int32]
-    label: NDArray[np.int32] | None = None
-    training: bool = False
-
-    def __len__(self) -> int:
-        return len(self.offset) - 1
-
-    def take(self, chosen: Ints, *, training: bool = False) -> "Sessions":
-        """Return the sessions at the indices ``chosen``, in that order."""
-        lengths, purchases = np.diff(self.offset)[chosen], np.diff(self.bought_offset)[chosen]
-        views = ragged_index(self.offset[chosen], lengths)
-        return Sessions(
-            offset=_offsets(lengths),
-            page=self.page[views],
-            dwell=self.dwell[views],
-            bought_offset=_offsets(purchases),
-            bought=self.bought[ragged_index(self.bought_offset[chosen], purchases)],
-            start=self.start[chosen],
-            user=self.user[chosen],
-            label=None if self.label is None else self.label[chosen],
-            training=training,
-        )
 
 
 @dataclass(frozen=True)
@@ -127,8 +69,8 @@ def rows_of(sessions: Sessions, window: int, loss: str) -> Rows:
     loss `every` give one row per ``window`` labels instead, so that each label is trained once; the last of them
     looks back over a full window, with labels on the states not labelled yet.
     """
-    states = np.concatenate(([0], np.cumsum(sessions.page > 0)))
-    first, last = states[sessions.offset[:-1]], states[sessions.offset[1:]]
+    known_before = _known_before(sessions.page)
+    first, last = known_before(sessions.offset[:-1]), known_before(sessions.offset[1:])
     if sessions.label is not None:
         every = np.arange(len(sessions), dtype=np.int32)
         return Rows(every, first, last, sessions.label, np.ones(len(sessions), np.int64))
@@ -142,29 +84,47 @@ def rows_of(sessions: Sessions, window: int, loss: str) -> Rows:
         fresh = np.minimum(window, labels[session] - seen + window)
         return Rows(session.astype(np.int32), first[session], stop, known[stop], fresh)
     lengths = np.maximum(np.diff(sessions.offset) - 1, 0)
-    session = np.repeat(np.arange(len(sessions)), lengths)
+    every = np.repeat(np.arange(len(sessions), dtype=np.int32), lengths)
     view = ragged_index(sessions.offset[:-1] + 1, lengths)
-    return Rows(
-        session.astype(np.int32), first[session], states[view], sessions.page[view], np.ones(len(session), np.int64)
-    )
+    fresh = np.broadcast_to(np.int64(1), len(every))
+    return Rows(every, first[every], known_before(view), sessions.page[view], fresh)
+
+
+def _known_before(page: NDArray[np.int32]) -> Callable[[Ints], Ints]:
+    """Return the function from places among views to the number of known states before them."""
+    known = page > 0
+    if known.all():
+        return lambda places: places
+    states = offsets(known)
+    return lambda places: states[places]
 
 
 def _right_aligned(values: NDArray[Any], first: Ints, stop: Ints, width: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the newest ``width`` of values[first:stop] for each row, right-aligned, and where there is one."""
-    index = stop[:, None] + np.arange(-width, 0)
-    present = index >= first[:, None]
-    if not len(values):
+    held = np.clip(stop - first, 0, width).astype(np.int32)
+    present = np.arange(width, 0, -1, dtype=np.int32) <= held[:, None]
+    if not present.any():
         return np.zeros(present.shape, values.dtype), present
-    return np.where(present, values[np.where(present, index, 0)], 0), present
+    begin = int(first.min())
+    padded = np.concatenate((np.zeros(width, values.dtype), values[begin : int(stop.max())]))
+    aligned = sliding_window_view(padded, width)[np.maximum(stop - begin, 0)]
+    aligned *= present
+    return aligned, present
 
 
-def aging(dwell: NDArray[np.float64]) -> NDArray[np.float32]:
+def aging(dwell: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return the aging factors of collapsed states (Wu et al., section on the history state), float32 (R, H).
 
     ``dwell`` is (R, H) in seconds, right-aligned, 0 where there is no state: eps_i = dwell_i / sum of dwell_i..dwell_H.
     """
-    since = np.cumsum(dwell[:, ::-1], axis=1)[:, ::-1]
-    return np.divide(dwell, since, out=np.zeros_like(dwell), where=dwell > 0).astype(np.float32)
+    # A state a row, so that each step below is along the memory.
+    seconds = dwell.T.astype(np.float64, order="C")
+    since = seconds.copy()
+    for state in range(len(since) - 2, -1, -1):
+        since[state] += since[state + 1]
+    since[since == 0] = 1  # no state, here or later: 0 / 1
+    seconds /= since
+    return seconds.T.astype(np.float32, order="C")
 
 
 def log_dwell(seconds: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -193,7 +153,7 @@ def _inputs(
         fallen = rows.stop - shape.window
         found["history_page"], _ = _right_aligned(known, rows.first, fallen, shape.history)
         seconds, _ = _right_aligned(dwell, rows.first, fallen, shape.history)
-        found["history_weight"] = aging(seconds.astype(np.float64))
+        found["history_weight"] = aging(seconds)
     if shape.dwell:
         seconds, present = _right_aligned(dwell, rows.first, rows.stop, shape.dwell)
         found["page_dwell"] = log_dwell(seconds, present)
@@ -224,8 +184,9 @@ def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
     (r, n); a blob of width 0 is absent.
     """
     shape = _Shape(spec.window, spec.history, spec.bought, spec.dwell, spec.loss == "every")
-    states = sessions.page > 0
-    known, dwell = sessions.page[states], sessions.dwell[states]
+    known, dwell = sessions.page, sessions.dwell
+    if not known.all():
+        dwell, known = dwell[known > 0], known[known > 0]
     step = max(1, CELLS // (shape.window + shape.history + shape.dwell + shape.bought))
     for begin in range(0, len(rows), step):
         part = rows[begin : begin + step]
@@ -332,13 +293,22 @@ def _write_rows(file: h5py.File, sessions: Sessions, rows: Rows, spec: Spec) -> 
     for name, values in index.items():
         _create(file.require_group("rows"), name, len(rows), values)[:] = values
     done = 0
-    for part in blobs(sessions, rows, spec):
+    for part in _ahead(blobs(sessions, rows, spec)):
         count = len(part["label"])
         for name, values in part.items():
             dataset = file[name] if name in file else _create(file, name, len(rows), values)
             dataset[done : done + count] = values
         done += count
         yield done
+
+
+def _ahead(parts: Iterator[Blobs]) -> Iterator[Blobs]:
+    """Yield the parts, each made by a thread while the one before it is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="blobs") as pool:
+        coming = pool.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = pool.submit(next, parts, None)
+            yield part
 
 
 def _write_sessions(file: h5py.File, sessions: Sessions) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from generator.data import sources
 from generator.data.importers import read_events
 from generator.errors import DataError
 
@@ -238,6 +239,20 @@ def test_malformed_rows_are_counted_and_quoted(tmp_path: Path):
         DataError, match=r"(?s)log.csv: 5 of 5,005 rows are malformed, more than --max-bad 0.0005.*row 5002: no user"
     ):
         read_events([tmp_path / "log.csv"], "taobao", max_bad=0.0005)
+
+
+def test_parquet_is_read_the_same_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pages = [None if i % 10 == 4 else f"p{i % 7}" for i in range(100)]
+    frame = pl.DataFrame({"session": [f"s{i // 3}" for i in range(100)], "page": pages, "time": range(100)})
+    frame.write_parquet(tmp_path / "log.parquet", row_group_size=9)
+    whole = read_events([tmp_path / "log.parquet"], "events", max_bad=0.2)
+    monkeypatch.setattr(sources, "PIECE", 8)
+    pieces = read_events([tmp_path / "log.parquet"], "events", max_bad=0.2)
+    assert rows(pieces) == rows(whole)
+    assert rows(whole)[4] == (None, "s1", 5.0, "p5", None, "view")  # the fifth row has no page
+    assert pieces.frame["page"].to_physical().to_list() == whole.frame["page"].to_physical().to_list()
+    assert (pieces.rows, pieces.skipped, pieces.notes) == (100, {"no page": 10}, whole.notes)
+    assert pieces.notes[1] == "log.parquet: row 15: no page: s4, , 14"
 
 
 def test_malformed_json_lines(tmp_path: Path):

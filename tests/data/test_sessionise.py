@@ -31,7 +31,7 @@ def frame_of(events: list[Event]) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=dict.fromkeys(SCHEMA, pl.String) | {"time": pl.Float64}, orient="row").cast(
         SCHEMA
     )
-    return frame.with_columns(part=pl.Series([e.part for e in events], dtype=pl.UInt8))
+    return frame.with_columns(part=pl.Series([e.part for e in events], dtype=pl.UInt8), label="page")
 
 
 def slow_sessions(events: list[Event]) -> list[list[int]]:

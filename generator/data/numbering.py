@@ -1,0 +1,238 @@
+"""Vocabularies counted, taken or made whole, and sessions of codes turned into sessions of ids."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from generator.data.ragged import Sessions
+from generator.data.sessionise import BUY, VIEW, Log
+from generator.data.vocabulary import Vocabulary
+from generator.errors import DataError
+from generator.spec.schema import Spec
+
+__all__ = ["Catalogue", "Given", "Numbering", "by_appearance", "levels_of"]
+
+BLOCK = 1 << 20  # codes counted at a time
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The codes of all pages viewed and all items bought in a log, whichever part they fall in."""
+
+    pages: NDArray[np.int64]
+    items: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, log: Log) -> "Catalogue":
+        """Return the catalogue of ``log``."""
+        held = log.label >= 0
+        size = int(log.label.max(initial=-1)) + 1
+        pages, items = (np.flatnonzero(_counted(log.label[held & (log.kind == kind)], size)) for kind in (VIEW, BUY))
+        return cls(pages, items)
+
+
+def _counted(codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    """Return how often each code below ``size`` occurs; numpy turns what it counts to int64, so a block at a time."""
+    counts = np.zeros(size, np.int64)
+    for begin in range(0, len(codes), BLOCK):
+        counts += np.bincount(codes[begin : begin + BLOCK], minlength=size)
+    return counts
+
+
+@dataclass(frozen=True)
+class Given:
+    """The vocabularies of another folder."""
+
+    folder: Path
+    pages: Vocabulary
+    items: Vocabulary
+
+    @classmethod
+    def read(cls, folder: Path, spec: Spec) -> "Given":
+        """Read pages.txt and items.txt of ``folder``; DataError if they are not there or not at the spec's levels."""
+        for name in ("pages.txt", "items.txt"):
+            if not (folder / name).is_file():
+                raise DataError(
+                    f"--vocabulary {folder}: it holds no {name}; name a folder that drn sessions wrote, train or all"
+                )
+        found = cls(folder, Vocabulary.read(folder / "pages.txt"), Vocabulary.read(folder / "items.txt"))
+        levels = levels_of(spec)
+        if (folder / "meta.json").is_file():
+            there = _levels_there(folder / "meta.json")
+            if there not in (None, levels):
+                raise DataError(
+                    f"--vocabulary {folder}: its ids are of levels {_in_words(there)}, but the spec says "
+                    f"{_in_words(levels)}: set data.page and data.item alike"
+                )
+        if _shared(spec) and found.pages.labels != found.items.labels:
+            raise DataError(
+                f"--vocabulary {folder}: pages.txt and items.txt differ, but target {spec.data.target} with pages by "
+                f"{levels['page']} and items by {levels['item']} has one vocabulary: take a folder where they are alike"
+            )
+        return found
+
+
+def _levels_there(meta: Path) -> Any:
+    """Return the levels in a meta.json; None if it states none."""
+    try:
+        held = json.loads(meta.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {meta}: {error}") from error
+    return held.get("levels") if isinstance(held, dict) else None
+
+
+def _in_words(levels: Any) -> str:
+    return ", ".join(f"{role} {level}" for role, level in levels.items()) if isinstance(levels, dict) else repr(levels)
+
+
+def levels_of(spec: Spec) -> dict[str, str]:
+    """Return the level of pages and of items, which for the target `next` are pages."""
+    return {"page": spec.data.page, "item": spec.data.page if spec.data.target == "next" else spec.data.item}
+
+
+def _shared(spec: Spec) -> bool:
+    """Return whether pages and items have one vocabulary."""
+    return len(set(levels_of(spec).values())) == 1
+
+
+class Numbering:
+    """The vocabularies of a log.
+
+    Labels are numbered by how often they occur in the training part (as a page viewed or a label), ties by
+    themselves; items that were only ever bought before a training session follow, and so does the rest of ``known``,
+    if that is the whole log's catalogue. If it is the vocabularies of another folder, they stay as they are.
+
+    Parameters
+    ----------
+    training
+        The sessions of the training part, of codes.
+    other_views
+        Codes of the pages viewed in training sessions that give no row.
+    strings
+        The labels behind the codes: ``label`` (String) and ``code`` (UInt32).
+    spec, min_support
+        The levels of pages and items, and how often a page must occur.
+    known
+        The whole log's catalogue, or the vocabularies of another folder.
+    """
+
+    def __init__(
+        self,
+        training: Sessions,
+        other_views: NDArray[np.int32],
+        strings: pl.DataFrame,
+        spec: Spec,
+        min_support: int,
+        known: Catalogue | Given | None = None,
+    ) -> None:
+        self._strings = strings
+        self.shared = _shared(spec)
+        self._given = known if isinstance(known, Given) else None
+        self._size = int(strings["code"].max() or 0) + 1  # type: ignore[arg-type]  # polars types max() widely
+        if self._given:
+            self.pages, self.items = self._given.pages, self._given.items
+            self._page_ids, self._item_ids = self._looked_up(self.pages), self._looked_up(self.items)
+            return
+        pages = self._count(training.page) + self._count(other_views)
+        items = self._count(training.label) if training.label is not None else np.zeros_like(pages)
+        before = self._count(training.bought) if training.label is not None else np.zeros_like(pages)
+        if self.shared:
+            pages += items
+        pages[pages < min_support] = 0
+        if self.shared:
+            items, before = pages, before * (min_support == 1)
+        viewed = np.zeros_like(pages)
+        if isinstance(known, Catalogue):
+            viewed[known.pages] = 1
+            before[known.items] = 1
+        self.items, self._item_ids = self._numbered(items, before + viewed if self.shared else before)
+        self.pages, self._page_ids = (self.items, self._item_ids) if self.shared else self._numbered(pages, viewed)
+
+    def _looked_up(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
+        ids = np.zeros(self._size, np.int32)
+        ids[self._strings["code"].to_numpy()] = vocabulary.ids(self._strings["label"].to_list())
+        return ids
+
+    def _count(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        return _counted(codes, self._size)
+
+    def _numbered(self, counts: NDArray[np.int64], used: NDArray[np.int64]) -> tuple[Vocabulary, NDArray[np.int32]]:
+        codes = self._strings["code"].to_numpy()
+        table = self._strings.with_columns(count=pl.Series(counts[codes]), used=pl.Series(used[codes]))
+        kept = table.filter((pl.col("count") > 0) | (pl.col("used") > 0))
+        kept = kept.sort(["count", "label"], descending=[True, False])
+        ids = np.zeros(self._size, np.int32)
+        ids[kept["code"].to_numpy()] = np.arange(1, kept.height + 1)
+        return Vocabulary(kept["label"].to_list()), ids
+
+    @property
+    def given_hint(self) -> str:
+        """What to look at where the vocabularies of another folder leave nothing to train on."""
+        return f" with the ids of {self._given.folder}; is that of another log?" if self._given else ""
+
+    def check(self, spec: Spec, spec_name: str) -> None:
+        """Refuse vocabularies that the net has no room for."""
+        findings = []
+        whose = f"the vocabulary of {self._given.folder}" if self._given else "the log"
+        for name, vocabulary, limit in (("pages", self.pages, spec.pages), ("items", self.items, spec.items)):
+            if len(vocabulary) > limit:
+                rare = not self._given and (name == "pages" or self.shared)
+                remedy = " (or --min-support)" if rare else ""
+                findings.append(
+                    f"{whose} has {len(vocabulary):,} {name} but spec {spec_name} allows {limit:,}: "
+                    f"set {name}: {len(vocabulary)}{remedy}"
+                )
+        if findings:
+            raise DataError("\n".join(findings))
+
+    def sessions(self, part: Sessions, *, training: bool) -> Sessions:
+        """Return the sessions of a part of the log, of codes, in ids.
+
+        Training sessions lose the pages that have no id, and fall out where too few are left to give a row. In the
+        other parts such pages stay as 0, so that every row of the log is there to be judged.
+        """
+        bought, bought_offset = _kept(self._item_ids[part.bought], part.bought_offset)
+        found = replace(
+            part,
+            page=self._page_ids[part.page],
+            label=None if part.label is None else self._item_ids[part.label],
+            bought=bought,
+            bought_offset=bought_offset,
+            training=training,
+        )
+        return _known_only(found) if training else found
+
+
+def by_appearance(codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return ``codes`` numbered from 0 by first appearance, -1 staying -1: codes depend on the order of reading."""
+    size, places = int(codes.max(initial=-1)) + 1, np.flatnonzero(codes >= 0)
+    first = np.full(size, len(codes))
+    np.minimum.at(first, codes[places], places)
+    appearing = np.argsort(first, kind="stable")
+    numbers = np.full(size + 1, -1, np.int32)  # the last is for -1
+    numbers[appearing] = np.arange(size)
+    return numbers[codes]
+
+
+def _kept(ids: NDArray[np.int32], offset: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the ids that are not 0, and where they divide."""
+    if ids.all():
+        return ids, offset
+    known = np.flatnonzero(ids)
+    return ids[known], np.searchsorted(known, offset)
+
+
+def _known_only(sessions: Sessions) -> Sessions:
+    """Drop the pages without an id, then the sessions that give no row to train on."""
+    page, offset = _kept(sessions.page, sessions.offset)
+    dwell = sessions.dwell if page is sessions.page else sessions.dwell[sessions.page > 0]
+    found = replace(sessions, page=page, dwell=dwell, offset=offset)
+    usable = np.diff(offset) >= (2 if found.label is None else 1)
+    if found.label is not None:
+        usable &= found.label > 0
+    return found if usable.all() else found.take(np.flatnonzero(usable), training=True)

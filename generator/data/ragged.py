@@ -1,0 +1,94 @@
+"""Sessions of unequal length, one after the other in flat arrays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Ints", "Sessions", "gathered", "offsets", "ragged_index"]
+
+Ints = NDArray[np.int64]
+
+BLOCK = 2**20  # values gathered at a time
+
+
+def ragged_index(starts: Ints, lengths: Ints) -> Ints:
+    """Return the concatenation of ``arange(starts[i], starts[i] + lengths[i])``, int64 (sum of lengths,)."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    index: Ints = np.repeat(starts - (ends - lengths), lengths)
+    index += np.arange(total)
+    return index
+
+
+def gathered(starts: Ints, lengths: Ints, *values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield of each of ``values`` its parts ``starts[i]`` to ``starts[i] + lengths[i] - 1``, one after the other.
+
+    The index of a block of parts is made at a time: of all of them it would be larger than what is gathered.
+    """
+    ends = offsets(lengths)
+    found = [np.empty(ends[-1], each.dtype) for each in values]
+    edges = np.unique(np.searchsorted(ends, np.append(np.arange(0, ends[-1], BLOCK), ends[-1])))
+    for first, last in pairwise(edges.tolist()):
+        index = ragged_index(starts[first:last], lengths[first:last])
+        for target, each in zip(found, values, strict=True):
+            np.take(each, index, out=target[ends[first] : ends[last]], mode="clip")  # clip: without a buffer
+    yield from found
+
+
+def offsets(lengths: NDArray[Any]) -> Ints:
+    """Return where parts of these lengths begin and end, one after the other: 0 first, int64."""
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """S sessions over E page views, in ragged arrays.
+
+    Attributes
+    ----------
+    offset, page, dwell
+        int64 (S+1,), int32 (E,), float32 (E,): session i holds views offset[i]..offset[i+1]-1, oldest first; a page
+        that is no id of the vocabulary is 0; the dwell time is in seconds, at least 1.
+    bought_offset, bought
+        int64 (S+1,), int32: the items bought before the session started, oldest first.
+    start, user
+        float64 (S,) unix seconds (NaN where the log has no times), int32 (S,) (-1: unknown).
+    label
+        int32 (S,): the item bought in the session, 0 if out of vocabulary; None where the next page is the label.
+    training
+        Whether these are sessions to train on; it changes the rows of `next` under the loss at every state.
+    """
+
+    offset: Ints
+    page: NDArray[np.int32]
+    dwell: NDArray[np.float32]
+    bought_offset: Ints
+    bought: NDArray[np.int32]
+    start: NDArray[np.float64]
+    user: NDArray[np.int32]
+    label: NDArray[np.int32] | None = None
+    training: bool = False
+
+    def __len__(self) -> int:
+        return len(self.offset) - 1
+
+    def take(self, chosen: Ints, *, training: bool = False) -> "Sessions":
+        """Return the sessions at the indices ``chosen``, in that order."""
+        lengths, purchases = np.diff(self.offset)[chosen], np.diff(self.bought_offset)[chosen]
+        page, dwell = gathered(self.offset[chosen], lengths, self.page, self.dwell)
+        (bought,) = gathered(self.bought_offset[chosen], purchases, self.bought)
+        return Sessions(
+            offset=offsets(lengths),
+            page=page,
+            dwell=dwell,
+            bought_offset=offsets(purchases),
+            bought=bought,
+            start=self.start[chosen],
+            user=self.user[chosen],
+            label=None if self.label is None else self.label[chosen],
+            training=training,
+        )
