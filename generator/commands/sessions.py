@@ -1,14 +1,15 @@
 """`drn sessions`: an event log to the data folder that the trainer and Caffe read."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from generator.console import err, print_json, print_table
-from generator.options import format_option
+from generator.options import engine_option, format_option
 
 __all__ = ["command"]
 
@@ -26,7 +27,7 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 @click.command("sessions")
-@click.argument("logs", nargs=-1, type=FILE, metavar="[LOG]...")
+@click.argument("logs", nargs=-1, metavar="[LOG]...")
 @click.option("--from", "store", metavar="URL", help="The store of drn serve, in place of LOG.")
 @click.option(
     "--spec", "spec_path", type=FILE, required=True, help="The net: window, history, purchases, vocabularies."
@@ -45,7 +46,7 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     type=click.FloatRange(0, min_open=True),
     help="Minutes of silence that end a session, where the log has no session ids. [default: 30]",
 )
-@click.option("--test", type=FILE, multiple=True, help="Files whose sessions are the test part.")
+@click.option("--test", "tests", multiple=True, help="Files whose sessions are the test part.")
 @click.option("--test-days", type=click.FloatRange(0, min_open=True), help="Test on the sessions of the last days.")
 @click.option("--test-share", type=SHARE, help="Test on the newest share of the sessions. [default: 0.2]")
 @click.option("--test-users", type=SHARE, help="Test on the sessions of a share of the users.")
@@ -86,16 +87,17 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     show_default=True,
     help="Share of a file's rows that may be malformed; they are skipped.",
 )
+@engine_option
 @format_option
 def command(
-    logs: tuple[Path, ...],
+    logs: tuple[str, ...],
     store: str | None,
     spec_path: Path,
     out: Path,
     form: str,
     columns: dict[str, str],
     gap: float | None,
-    test: tuple[Path, ...],
+    tests: tuple[str, ...],
     test_days: float | None,
     test_share: float | None,
     test_users: float | None,
@@ -106,11 +108,13 @@ def command(
     min_support: int,
     vocabulary: str,
     max_bad: float,
+    engine: str,
     output_format: str,
 ) -> None:
     """Turn an event log into training data: sessions, windows, history states, vocabularies.
 
-    LOG is one file or more, in the same format, each also as .gz. The folder gets train.h5, valid.h5, test.h5,
+    LOG is one file or more, in the same format, each also as .gz, or a folder, for the Parquet files in it; with
+    --engine ray also the URL of such a file or folder in an object store. The folder gets train.h5, valid.h5, test.h5,
     pages.txt, items.txt and meta.json. --from reads what drn serve has recorded, from sqlite:///FILE or
     mongodb://HOST:PORT/DATABASE.
 
@@ -119,19 +123,22 @@ def command(
       drn sessions shop/events.parquet --spec arch_specs/shop.yaml -o data/shop
       drn sessions UserBehavior.csv --log-format taobao --spec s.yaml --test-days 2 -o data/taobao
       drn sessions log.csv --columns user=visitor,time=ts,page=url --spec s.yaml -o data/log
+      drn sessions s3://shop/events --spec arch_specs/shop.yaml -o data/shop --engine ray
       drn sessions --from sqlite:///drn.sqlite --spec arch_specs/shop.yaml -o data/served
     """
     if bool(logs) == bool(store):
         raise click.UsageError("give LOG or --from URL, one of the two")
     if store and (form != "events" or columns):
         raise click.UsageError("--from reads the format events: leave --log-format and --columns out")
+    if engine != "local" and (store or form != "events"):
+        raise click.UsageError(f"--engine {engine} reads Parquet files of the format events: leave it out")
     from generator.data.build import Options, build
     from generator.data.splits import Division
     from generator.serve.export import exported
     from generator.spec import load_spec
 
     division = Division(
-        files=bool(test),
+        files=bool(tests),
         days=test_days,
         share=test_share,
         users=test_users,
@@ -140,18 +147,42 @@ def command(
         valid_share=valid_share,
         seed=seed,
     )
-    options = Options(form, test, columns, gap, division, min_support, max_bad)
+    found, found_tests = _found(logs, engine), _found(tests, engine)
+    options = Options(form, [Path(each) for each in found_tests], columns, gap, division, min_support, max_bad)
     if vocabulary != "train":
         options = replace(options, vocabulary="all" if vocabulary == "all" else Path(vocabulary))
     spec = load_spec(spec_path)
-    with exported(store) if store else nullcontext(logs) as files:
-        meta = build(files, out, spec, options, spec_path.name)
+    with ExitStack() as stack:
+        files = stack.enter_context(exported(store)) if store else [Path(each) for each in found]
+        reader = None
+        if engine != "local":
+            from generator.scale.cluster import connected
+            from generator.scale.sessions import read_on_ray
+
+            stack.enter_context(connected(engine))
+            reader = partial(read_on_ray, found, found_tests, options, spec)
+        meta = build(files, out, spec, options, spec_path.name, reader=reader)
     for note in meta["skipped_rows"]:
         err.print(f"skipped {note}", markup=False)
     if output_format == "json":
         print_json(meta)
     else:
         _print(meta, out)
+
+
+def _found(logs: tuple[str, ...], engine: str) -> list[str]:
+    """Return the files of the logs, those of a folder by name; for Ray, as URLs."""
+    if engine != "local":
+        from generator.scale.sessions import listed
+
+        return [url for log in logs for url in listed(log)]
+    found = []
+    for log in logs:
+        files = sorted(str(path) for path in Path(log).rglob("*") if path.suffix in (".parquet", ".pq"))
+        if Path(log).is_dir() and not files:
+            raise click.BadParameter(f"folder {log!r} has no Parquet file (*.parquet, *.pq)")
+        found += files or [log]
+    return found
 
 
 def _print(meta: dict[str, Any], out: Path) -> None:

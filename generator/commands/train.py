@@ -1,12 +1,20 @@
 """``drn train``: train the net of a spec."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from generator.console import err, out, print_json, progress
-from generator.options import format_option
+from generator.options import engine_option, format_option
+
+if TYPE_CHECKING:
+    from generator.train.loop import Result
 
 __all__ = ["command"]
 
@@ -44,6 +52,10 @@ LATEST = "newest"
     show_default=True,
     help="Rows shuffled anew each epoch, or as Caffe reads the file.",
 )
+@engine_option
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="With --engine ray: learners, a share each."
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a field of the spec.")
 @format_option
 def command(
@@ -56,33 +68,39 @@ def command(
     threads: int,
     provider: str,
     order: str,
+    engine: str,
+    workers: int,
     overrides: tuple[str, ...],
     output_format: str,
 ) -> None:
     """Train the net of SPEC by Caffe's solver on onnxruntime.
 
     Snapshots (Caffe's .caffemodel and .solverstate) and metrics go to RUN, the model ready to serve to RUN/models.
-    Ctrl-C finishes the update under way and writes a snapshot; --resume goes on from there.
+    Ctrl-C finishes the update under way and writes a snapshot; --resume goes on from there. With --engine ray, workers
+    divide each batch among them and make every update together; if one is lost, all go on from the newest snapshot.
 
     \b
     Example:
       drn train arch_specs/shop.yaml --data data/shop -o runs/shop
       drn train arch_specs/shop.yaml --data data/shop -o runs/shop --resume --set solver.max_iter=20000
+      drn train arch_specs/shop.yaml --data data/shop -o runs/shop-ray --engine ray --workers 4
     """
+    if engine == "local" and workers > 1:
+        raise click.UsageError(f"--workers {workers}: one machine trains by one learner; add --engine ray")
+    if engine != "local" and provider != "cpu":
+        raise click.UsageError(f"--engine {engine} trains on CPUs: leave --provider {provider} out")
     from generator.spec import load_spec
-    from generator.train.loop import train
 
     spec = load_spec(spec_path, overrides)
-    with progress("loss", "speed") as bar:
+    with _trainer(engine, workers, provider) as begin, progress("loss", "speed") as bar:
         task = bar.add_task(f"train {spec.name}", total=spec.solver.max_iter, loss="", speed="")
-        result = train(
+        result = begin(
             spec,
             data,
             run,
             resume=resume == LATEST or (Path(resume) if resume else False),
             weights=weights,
             threads=threads,
-            provider=provider,
             order="file" if order == "file" else "shuffle",
             progress=lambda iteration, loss, speed: bar.update(
                 task, completed=iteration, loss=f"loss {loss:.4f}", speed=f"{speed:,.0f} samples/s"
@@ -108,3 +126,20 @@ def command(
         out.print(str(result.model) if result.model else "stopped after a snapshot; go on with --resume")
     if result.signal:
         sys.exit(128 + result.signal)
+
+
+@contextmanager
+def _trainer(engine: str, workers: int, provider: str) -> Iterator[Callable[..., "Result"]]:
+    """Yield what trains: one learner here, or several on Ray."""
+    if engine == "local":
+        from generator.train.loop import train
+
+        yield partial(train, provider=provider)
+        return
+    if find_spec("torch") is None:  # its gloo adds the gradients up
+        raise click.UsageError(f"drn train --engine {engine} needs torch: pip install 'drn[scale]'")
+    from generator.scale.cluster import connected
+    from generator.scale.training import train_on_ray
+
+    with connected(engine):
+        yield partial(train_on_ray, workers=workers)

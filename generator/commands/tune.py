@@ -1,6 +1,8 @@
 """`drn tune`: search the fields of a spec by a genetic algorithm."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from generator.console import err, out, print_json, print_table, progress
-from generator.options import format_option
+from generator.options import engine_option, format_option
 
 if TYPE_CHECKING:
+    from generator.tune.engine import Engine
     from generator.tune.history import Status
     from generator.tune.plan import Plan
     from generator.tune.run import Result
@@ -25,7 +28,10 @@ __all__ = ["command"]
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder; its budget may be another.")
 @click.option("--sampler", type=click.Choice(["genetic", "random", "tpe"]), help="What draws the individuals.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the run, instead of the plan's.")
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes; 0: one a core.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Individuals at a time; 0: one a core."
+)
+@engine_option
 @format_option
 def command(
     *,
@@ -36,6 +42,7 @@ def command(
     sampler: str | None,
     seed: int | None,
     workers: int,
+    engine: str,
     output_format: str,
 ) -> None:
     """Search the fields of a spec for the best net, by a genetic algorithm, as PLAN says.
@@ -49,23 +56,23 @@ def command(
       drn sessions shop/events.parquet --spec arch_specs/shop.yaml --valid-share 0.1 -o data/shop
       drn tune arch_specs/tune/shop.yaml --data data/shop -o runs/shop-tune
       gen-model runs/shop-tune/best.yaml
+      drn tune arch_specs/tune/shop.yaml --data data/shop -o runs/ray-tune --engine ray
     """
     if find_spec("optuna") is None:
         raise click.UsageError("drn tune needs optuna: pip install 'drn[tune]'")
-    from generator.tune.engine import Processes
     from generator.tune.plan import load_plan
     from generator.tune.run import tune
 
     plan = load_plan(plan_path).changed(sampler=sampler, seed=seed)
     total = _total(plan)
     try:
-        with Processes(workers, plan.training.timeout) as engine, progress("note") as bar:
+        with _engine(engine, workers, plan.training.timeout) as workshop, progress("note") as bar:
             task = bar.add_task(f"tune {plan_path.stem}", total=total, note="")
             result = tune(
                 plan,
-                data,
-                run,
-                engine=engine,
+                data.absolute(),
+                run.absolute(),  # a worker on Ray has another working directory
+                engine=workshop,
                 resume=resume,
                 progress=lambda status: bar.update(task, completed=_spent(plan, status), note=_note(status)),
             )
@@ -76,6 +83,22 @@ def command(
         print_json(_as_json(result, run))
     else:
         _print(plan, result, run)
+
+
+@contextmanager
+def _engine(name: str, workers: int, timeout: float) -> Iterator["Engine"]:
+    """Yield what trains the individuals."""
+    if name == "local":
+        from generator.tune.engine import Processes
+
+        with Processes(workers, timeout) as processes:
+            yield processes
+        return
+    from generator.scale.cluster import connected
+    from generator.scale.engine import RayTasks
+
+    with connected(name):
+        yield RayTasks(workers, timeout)
 
 
 def _total(plan: "Plan") -> float | None:

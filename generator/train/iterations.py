@@ -90,6 +90,8 @@ class Iterations:
                 if self._progress and (now - shown > 0.1 or learner.iteration == self._end):
                     self._progress(learner.iteration, losses[-1], self.samples_per_second)
                     shown = now
+                if learner.stopped:
+                    stop.append(signal.SIGINT)
                 # Asked once an update: a signal from here on stops the next one, which then has its snapshot.
                 last = learner.iteration == self._end or bool(stop)
                 saving = last or self._at(solver.snapshot)

@@ -15,6 +15,7 @@ from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.parse import parameter_shapes
 from generator.onnxgraph.quicken import quicken
 from generator.train.batches import READERS, Batch
+from generator.train.exchange import Exchange
 from generator.train.graphs import Graph
 from generator.train.parameters import Dense, Multipliers
 from generator.train.solver import Array, Rule, clip_factor, learning_rate
@@ -43,6 +44,9 @@ class Learner:
         Intra-op threads of onnxruntime; 0: one for each core.
     provider
         ``cpu`` or ``cuda``: where onnxruntime computes loss and gradients; the updates are made on the CPU.
+    exchange
+        What connects this learner with others that make every update with it, each from its rows of the batches; call
+        `align` first. None: it learns alone.
 
     Attributes
     ----------
@@ -54,6 +58,8 @@ class Learner:
         Learning rate of the last update.
     tables
         The embedding tables that are updated row by row; see `Table`.
+    stopped
+        Whether one of the learners was asked to stop, as all know after an update.
 
     Raises
     ------
@@ -74,15 +80,16 @@ class Learner:
         warmup: int = 0,
         threads: int = 0,
         provider: str = "cpu",
+        exchange: Exchange | None = None,
     ) -> None:
         rule = Rule(solver)
-        quick = quicken(onnx.load_from_string(gradient), _batch_size(net))
+        quick = quicken(onnx.load_from_string(gradient), _batch_size(net) // (exchange.size if exchange else 1))
         outputs = {value.name for value in quick.graph.output}
         self.weights = dict(weights)
         state = state or State(0, "", [np.zeros_like(w) for _ in range(rule.histories) for w in weights.values()], 0)
         self.history = list(state.history)
         self.iteration, self.current_step = state.iteration, state.current_step
-        self._solver, self._warmup = solver, warmup
+        self._solver, self._warmup, self._exchange, self.stopped = solver, warmup, exchange, False
         self.rate, _ = self._rate(solver)
         self.tables: dict[str, Table] = {}
         groups: dict[Multipliers, list[str]] = {}
@@ -151,10 +158,17 @@ class Learner:
         """
         losses = [self._backward(batch) for batch in islice(batches, self._solver.iter_size)]
         loss = sum(losses) / len(losses)
+        if self._exchange:
+            told = np.array([loss, self._exchange.stopping])
+            self._exchange.total(told)
+            loss, self.stopped = float(told[0]), bool(told[1])
         self.rate, current_step = self._rate(self._solver)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
-        parameters: list[Dense | Table] = [*self._dense, *self.tables.values()]
+        parameters = self._parameters()
+        if self._exchange:
+            for parameter in parameters:
+                parameter.total(self._exchange)
         scale = 1.0
         if self._solver.clip_gradients >= 0:
             squares = sum(parameter.squares() for parameter in parameters)
@@ -165,6 +179,16 @@ class Learner:
             parameter.update(self.iteration, self.rate, scale / self._solver.iter_size)
         self.iteration, self.current_step = self.iteration + 1, current_step
         return loss
+
+    def align(self) -> None:
+        """Take over where the first of the learners stands: before the first update, at the same time as they."""
+        if not self._exchange:
+            return
+        stands = np.array([self.iteration, self.current_step])
+        self._exchange.copy(stands)
+        self.iteration, self.current_step = map(int, stands)
+        for parameter in self._parameters():
+            parameter.align(self._exchange)
 
     def flush(self) -> None:
         """Bring every row of every table up to date: before the weights are read as a whole."""
@@ -188,21 +212,25 @@ class Learner:
         rate, current_step = learning_rate(solver, self.iteration, self.current_step)
         return rate * min(1.0, (self.iteration + 1) / max(1, self._warmup)), current_step
 
+    def _parameters(self) -> list[Dense | Table]:
+        return [*self._dense, *self.tables.values()]
+
     def _backward(self, batch: Batch) -> float:
-        """Add the gradient of one batch; return its loss."""
+        """Add the gradient of one batch, or of this learner's rows; return its loss, or what they add to it."""
         for name, table in self.tables.items():
             table.settle(batch.ids[name], self.iteration)
-        outputs = self._graph.run(batch.blobs)
+        part, share = self._exchange.part(batch) if self._exchange else (batch, 1.0)
+        outputs = self._graph.run(part.blobs)
         rows = {
             name: (ids, outputs[f"{name}_grad_values"])
             for name in self.weights
             if (ids := outputs.get(f"{name}_grad_rows")) is not None
         }
         for name, table in self.tables.items():
-            table.add(rows[name], batch.ids[name])
+            table.add(rows[name], batch.ids[name], share)
         for dense in self._dense:
-            dense.add({name: rows[name] for name in rows.keys() & dense.weights.keys()})
-        return float(outputs["loss"])
+            dense.add({name: rows[name] for name in rows.keys() & dense.weights.keys()}, share)
+        return float(outputs["loss"]) * share
 
     def _diverged(self, what: str) -> TrainingError:
         clip = self._solver.clip_gradients

@@ -15,6 +15,7 @@ from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
 from generator.train.batches import Batches, Dropout, Order, load_split
+from generator.train.exchange import Exchange
 from generator.train.export import check_vocabularies, export
 from generator.train.graphs import check_provider, threads_for
 from generator.train.iterations import Iterations, Progress
@@ -70,6 +71,7 @@ def train(
     provider: str = "cpu",
     order: Order = "shuffle",
     until: int | None = None,
+    exchange: Exchange | None = None,
     progress: Progress | None = None,
     note: Note | None = None,
 ) -> Result:
@@ -99,6 +101,8 @@ def train(
         ``shuffle``: epoch e is a permutation that depends on (random_seed, e) alone; ``file``: as real Caffe reads.
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
+    exchange
+        What connects this learner, the first, with others that train the net with it; see `Learner`.
     progress
         Called with iteration, loss and samples per second, at most ten times a second.
     note
@@ -157,6 +161,7 @@ def train(
         warmup=spec.solver.warmup,
         threads=threads,
         provider=provider,
+        exchange=exchange,
     )
     del values, state  # the learner has copies of most
     if start is None:
@@ -164,6 +169,7 @@ def train(
         snapshots.save(learner)
     else:
         snapshots.restore_rows(learner)
+    learner.align()
 
     batches = Batches(
         train_rows,

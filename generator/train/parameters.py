@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.train.exchange import Exchange
 from generator.train.rows import Rows, sum_rows
 from generator.train.solver import BLOCK, Array, Rule, squared_norm
 
@@ -71,15 +72,26 @@ class Dense:
         self._rule, self._multipliers, self.sparse = rule, multipliers, sparse
         self._helper = helper if self._weight.size >= WORTH_THREADS else None
 
-    def add(self, rows: Mapping[str, Rows] | None = None) -> None:
-        """Take up one batch's gradients: what the graph wrote to ``gradients``, plus ``rows`` by name."""
+    def add(self, rows: Mapping[str, Rows] | None = None, share: float = 1.0) -> None:
+        """Take up ``share`` of one batch's gradients: what the graph wrote to ``gradients``, plus ``rows`` by name."""
         for name in self.sparse:
             self.gradients[name].fill(0.0)
         for name, part in (rows or {}).items():
             ids, sums = sum_rows(*part)
             self.gradients[name][ids] += sums
+        if share != 1.0:
+            self._gradient *= share
         if self._sum is not self._gradient:
             self._sum += self._gradient
+
+    def total(self, exchange: Exchange) -> None:
+        """Add up the update's gradients with those of other learners."""
+        exchange.total(self._sum)
+
+    def align(self, exchange: Exchange) -> None:
+        """Take over the first learner's weights and histories."""
+        for array in (self._weight, *self._histories):
+            exchange.copy(array)
 
     def squares(self) -> float:
         """Return the sum of the squares of the update's gradients."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from generator.train.exchange import Exchange
 from generator.train.parameters import Multipliers
 from generator.train.rows import Ids, Rows, sum_rows
 from generator.train.solver import BLOCK, Array, Rule, squared_norm
@@ -85,14 +86,27 @@ class Table:
         if np.array_equal(settled, self.weight) and np.array_equal(faded, self.histories[0]):
             self.weight[:], self.histories[0][:], self.seen[:] = weight, history, seen
 
-    def add(self, rows: Rows, ids: Ids | None = None) -> None:
-        """Take up one batch's gradient; ``ids``: the distinct ids of its rows, ascending, where they are known."""
+    def add(self, rows: Rows, ids: Ids | None = None, share: float = 1.0) -> None:
+        """Take up ``share`` of one batch's gradient; ``ids``: distinct, ascending, all of its rows and perhaps more."""
         distinct, sums = sum_rows(*rows, ids)
+        if share != 1.0:
+            sums *= share
         self._pending.append(distinct)
         if self._sum is None:
             self._gradient = sums
         else:
             self._sum[distinct] += sums
+
+    def total(self, exchange: Exchange) -> None:
+        """Add up the update's gradient with those of other learners, which were given the same ids."""
+        self._collect()
+        exchange.total(self._gradient)
+
+    def align(self, exchange: Exchange) -> None:
+        """Take over the first learner's rows, histories and what they have seen."""
+        exchange.copy(self.seen)
+        for array in (self.weight, *self.histories):
+            exchange.copy(array)
 
     def squares(self) -> float:
         """Return the sum of the squares of the update's gradient: of the rows after their sums."""

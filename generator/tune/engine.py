@@ -15,12 +15,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from generator.errors import DrnError
 
-__all__ = ["Engine", "Outcome", "Processes"]
+__all__ = ["TRIES", "Engine", "Outcome", "Processes", "answer"]
 
 J = TypeVar("J")
 R = TypeVar("R")
 
-TRIES = 2
+TRIES = 2  # how often a job is begun whose worker is lost
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -163,6 +163,14 @@ class _Worker:
         self.connection.close()
 
 
+def answer(function: Callable[[Any], Any], job: object) -> tuple[Any, str | None]:
+    """Return what ``function`` makes of ``job``, and None; or None, and the error in words."""
+    try:
+        return function(job), None
+    except Exception as error:  # the boundary of the worker: whatever it was, it is the job's outcome
+        return None, str(error) if isinstance(error, DrnError) else f"{type(error).__name__}: {error}"
+
+
 def _serve(connection: Connection) -> None:
     """Answer jobs until the parent is gone."""
     os.setpgid(0, 0)  # a Ctrl-C on the terminal is the parent's affair
@@ -172,12 +180,7 @@ def _serve(connection: Connection) -> None:
             function, job = connection.recv()
         except EOFError:
             return
-        answer: tuple[Any, str | None]
-        try:
-            answer = function(job), None
-        except Exception as error:  # the boundary of the worker: whatever it was, it is the job's outcome
-            answer = None, str(error) if isinstance(error, DrnError) else f"{type(error).__name__}: {error}"
-        connection.send(answer)
+        connection.send(answer(function, job))
 
 
 def _die_with_parent() -> None:

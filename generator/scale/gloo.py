@@ -1,0 +1,83 @@
+"""Sums and copies between the replicas of a training, by the collectives of torch.distributed on gloo."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from generator.train.batches import Batch
+
+__all__ = ["Gloo", "Lost", "rendezvous", "rows_of"]
+
+PATIENCE = timedelta(minutes=5)  # until a replica that is there and says nothing is taken for lost
+
+
+class Lost(Exception):  # noqa: N818 - a fact about a replica, not a mistake of the user
+    """Another replica is gone."""
+
+
+class Gloo:
+    """An `Exchange` of replicas in as many processes; all make the same calls in the same order.
+
+    Parameters
+    ----------
+    rank, size
+        Which replica this is, from 0, and how many there are; the rows of a batch are divided evenly.
+    store
+        What `rendezvous` returned.
+
+    Attributes
+    ----------
+    bytes
+        Bytes of the arrays summed so far, of this replica.
+    """
+
+    def __init__(self, rank: int, size: int, store: Any) -> None:
+        import torch
+        from torch import distributed
+
+        torch.set_num_threads(1)
+        distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        self.size, self.stopping, self.bytes = size, False, 0
+        self._rank, self._torch, self._distributed = rank, torch, distributed
+
+    def part(self, batch: Batch) -> tuple[Batch, float]:
+        """As `Exchange.part`: the rows from rank · B / size on, a B / size of them."""
+        rows = len(batch.blobs["label"])
+        part = slice(self._rank * rows // self.size, (self._rank + 1) * rows // self.size)
+        blobs = {name: rows_of(blob, rows, part) for name, blob in batch.blobs.items()}
+        labels, mine = (int(np.count_nonzero(each["label"])) for each in (batch.blobs, blobs))
+        return Batch(blobs, batch.ids), mine / max(labels, 1)
+
+    def total(self, array: npt.NDArray[Any]) -> None:
+        """As `Exchange.total`; the array is contiguous."""
+        if not array.size:
+            return
+        self.bytes += array.nbytes
+        self._call(self._distributed.all_reduce, array)
+
+    def copy(self, array: npt.NDArray[Any]) -> None:
+        """As `Exchange.copy`; the array is contiguous."""
+        self._call(self._distributed.broadcast, array, 0)
+
+    def _call(self, collective: Any, array: npt.NDArray[Any], *rest: int) -> None:
+        try:
+            collective(self._torch.from_numpy(array.reshape(-1)), *rest)
+        except RuntimeError as error:  # gloo's for a connection that is closed, or silent for too long
+            raise Lost(str(error)) from error
+
+
+def rendezvous(host: str, port: int, *, first: bool) -> Any:
+    """Return the store at which replicas find each other; the ``first`` keeps it, at a free port for ``port`` 0."""
+    from torch import distributed
+
+    return distributed.TCPStore(  # type: ignore[attr-defined]  # it is public, but torch exports it by a star
+        host, port, None, first, timeout=PATIENCE, wait_for_workers=False
+    )
+
+
+def rows_of(blob: npt.NDArray[Any], rows: int, part: slice) -> npt.NDArray[Any]:
+    """Return a ``part`` of the ``rows`` of a blob; a dropout mask, with a multiple of them, has them state by state."""
+    by_state = blob.reshape(-1, rows, *blob.shape[1:])
+    return np.ascontiguousarray(by_state[:, part]).reshape(-1, *blob.shape[1:])

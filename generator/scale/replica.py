@@ -1,0 +1,122 @@
+"""A replica of a training: one learner of several, in a process of its own."""
+
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generator.caffe.prototxt import learnable, parse_net, read_solver
+from generator.codegen.artefacts import generate
+from generator.errors import DrnError
+from generator.onnxgraph.parse import parameter_shapes, parse
+from generator.scale.gloo import Gloo, rendezvous
+from generator.spec.schema import Spec
+from generator.train.batches import Batches, Dropout, Order, load_split
+from generator.train.exchange import Exchange
+from generator.train.iterations import ahead
+from generator.train.learner import Learner
+from generator.train.loop import train
+
+__all__ = ["Replica", "follow"]
+
+
+class Replica:
+    """What a Ray actor holds. Rank 0 trains as `train` does, and writes; the others follow it, and write nothing.
+
+    Parameters
+    ----------
+    rank, size
+        Which replica, of how many.
+    """
+
+    def __init__(self, rank: int, size: int) -> None:
+        self._rank, self._size = rank, size
+        self._store: Any = None
+        self._exchange: Gloo | None = None
+        self._stopping = threading.Event()
+        self._at: tuple[int, float, float] | None = None
+        self._notes: list[str] = []
+
+    def host(self) -> tuple[str, int]:
+        """Open the store of the team on this node; return its address."""
+        import ray
+
+        address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._store = rendezvous(address, 0, first=True)
+        return address, self._store.port
+
+    def train(self, address: tuple[str, int], spec: Spec, data: Path, run: Path, options: dict[str, Any]) -> Any:
+        """Train to the end; return the `Result` of rank 0, or the error of drn that ended it, else None."""
+        store = self._store or rendezvous(*address, first=False)
+        self._exchange = Gloo(self._rank, self._size, store)
+        self._exchange.stopping = self._stopping.is_set()
+        threads, order, until = options["threads"], options["order"], options["until"]
+        try:
+            if self._rank:
+                follow(spec, data, self._exchange, threads=threads, order=order, until=until)
+                return None
+            return train(
+                spec, data, run, exchange=self._exchange, progress=self._progress, note=self._notes.append, **options
+            )
+        except DrnError as error:
+            return error
+
+    def stop(self) -> None:
+        """Have all replicas stop after the update under way."""
+        self._stopping.set()
+        if self._exchange:
+            self._exchange.stopping = True
+
+    def news(self) -> tuple[tuple[int, float, float] | None, list[str]]:
+        """Return what is new: iteration, loss and speed; and notes."""
+        notes, self._notes[:] = list(self._notes), []
+        return self._at, notes
+
+    def _progress(self, *at: Any) -> None:
+        self._at = at
+
+
+def follow(
+    spec: Spec, data: Path, exchange: Exchange, *, threads: int, order: Order = "shuffle", until: int | None = None
+) -> Learner:
+    """Make the updates that the first learner makes in `train` with the same arguments, and write nothing.
+
+    Weights, history and iteration are the first learner's from the start.
+    """
+    rows = load_split(data / "train.h5", spec)
+    files = generate(spec)
+    net = parse_net(files["train_val.prototxt"].decode(), "train_val.prototxt")
+    with tempfile.TemporaryDirectory(prefix="drn-") as folder:
+        path = Path(folder) / "solver.prototxt"
+        path.write_bytes(files["solver.prototxt"])
+        solver = read_solver(path)
+    shapes = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
+    learner = Learner(
+        files["gradient.onnx"],
+        net,
+        solver,
+        {parameter.name: np.zeros(shapes[parameter.name], np.float32) for parameter in learnable(net)},
+        warmup=spec.solver.warmup,
+        threads=threads,
+        exchange=exchange,
+    )
+    learner.align()
+    batches = Batches(
+        rows,
+        spec.solver.batch_size,
+        order=order,
+        seed=spec.solver.random_seed,
+        tables=list(learner.tables),
+        dropout=Dropout.of(spec),
+    )
+    end = spec.solver.max_iter if until is None else min(spec.solver.max_iter, until)
+    flushing: Sequence[int] = (spec.solver.snapshot, spec.solver.test_interval)
+    with ahead(batches, learner.iteration * spec.solver.iter_size) as coming:
+        while learner.iteration < end and not learner.stopped:
+            learner.step(coming)
+            if any(learner.iteration % interval == 0 for interval in flushing):
+                learner.flush()  # as the first does: a flushed row is rounded
+    return learner

@@ -1,0 +1,126 @@
+"""Tuning on Ray: what the pool of processes finds, whatever becomes of the workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from generator.errors import DataError
+from generator.scale.engine import RayTasks
+from generator.tune.engine import Processes
+from generator.tune.plan import load_plan
+from generator.tune.run import tune
+
+pytestmark = pytest.mark.oracle
+
+PLAN = """
+spec:
+  name: tiny
+  net: combined
+  pages: 300
+  items: 300
+  top_k: 3
+  rnn: {window: 2, widths: [8]}
+  fnn: {bought: 2, widths: [8]}
+  init: {table: {type: gaussian, std: 0.3}}
+  solver: {base_lr: 0.2, batch_size: 16, clip_gradients: 5}
+search:
+  net: {choice: [rnn, combined]}
+  rnn.window: {int: [1, 3]}
+  solver.base_lr: {float: [0.01, 1], log: true}
+training: {epochs: 3, early_stopping: {after: [0.4], keep: 0.5}}
+budget: {trainings: 8}
+genetic: {population: 4}
+"""
+
+
+def double(number):
+    return 2 * number
+
+
+def refuse(number):
+    raise DataError(f"no {number}") if number else ZeroDivisionError("zero")
+
+
+def threads(_job):
+    return os.environ["OMP_NUM_THREADS"]
+
+
+def die(flag):
+    """Kill this worker with SIGKILL, if ``flag`` is a file once only."""
+    if flag and Path(flag).exists():
+        return "lived"
+    if flag:
+        Path(flag).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return None
+
+
+def hang(_job):
+    threading.Event().wait()
+
+
+def test_the_history_is_that_of_the_processes(cluster, data, tmp_path):
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    plan = load_plan(tmp_path / "plan.yaml")
+    with Processes(2) as engine:
+        tune(plan, data, tmp_path / "here", engine=engine)
+    command = [sys.executable, "-m", "generator", "tune", tmp_path / "plan.yaml", "--data", data, "-o", "ray"]
+    done = subprocess.run(
+        [*map(str, command), "--engine", "ray", "--format", "json"],
+        cwd=tmp_path,
+        env=os.environ | {"RAY_ADDRESS": cluster, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["trained"] == 8
+    for name in ("history.jsonl", "best.yaml"):
+        assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+    assert not (tmp_path / "ray" / "work").exists()
+
+
+def test_outcomes_come_once_each_and_an_exception_is_one(cluster):
+    outcomes = sorted(RayTasks(1).map(double, list(range(5))), key=lambda outcome: outcome.index)
+    assert [(each.index, each.value, each.error, each.tries) for each in outcomes] == [
+        (n, 2 * n, None, 1) for n in range(5)
+    ]
+    errors = {each.index: (each.error, each.tries) for each in RayTasks().map(refuse, [0, 1])}
+    assert errors == {0: ("ZeroDivisionError: zero", 1), 1: ("no 1", 1)}
+    assert [each.value for each in RayTasks().map(threads, [0])] == ["1"]
+
+
+def test_a_killed_worker_costs_one_retry(cluster, tmp_path):
+    outcomes = {each.index: each for each in RayTasks().map(die, [str(tmp_path / "once"), None])}
+    assert (outcomes[0].value, outcomes[0].tries) == ("lived", 2)
+    assert (outcomes[1].value, outcomes[1].tries) == (None, 2)
+    assert outcomes[1].error.startswith("its worker was lost, 2 times: ")
+
+
+def test_a_hung_worker_is_ended(cluster):
+    (outcome,) = RayTasks(timeout=1).map(hang, [None])
+    assert (outcome.value, outcome.tries) == (None, 2)
+    assert outcome.error.startswith("its worker was lost, 2 times: ")
+
+
+def test_without_ray_one_line_says_what_to_install(tmp_path):
+    """In a process that cannot find Ray."""
+    code = (
+        "import importlib.util as u, sys; real = u.find_spec;"
+        "u.find_spec = lambda name, *a: None if name == 'ray' else real(name, *a);"
+        "from generator.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "tune", "plan.yaml", "--data", "d", "-o", "r", "--engine", "ray"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "Error: drn tune --engine ray needs Ray: pip install 'drn[scale]'"
+    done = subprocess.run([*command[:-1], "spark"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "'spark' is none: write local, ray or ray://HOST:PORT" in done.stderr.replace("\n", " ")
