@@ -117,9 +117,10 @@ class Repository:
             ladder = sorted(present, reverse=True)
             current = next((version for version in ladder if self._load(name, shelf, folder, version)), shelf.current)
         keep = {current, *fixed}
-        # Requests under way hold on to the version they began with; it goes when they end.
-        shelf.loaded = {version: model for version, model in shelf.loaded.items() if version in keep}
-        shelf.current = current
+        kept = {version: model for version, model in shelf.loaded.items() if version in keep}
+        # Swapped whole, so that no request meets a current version that is loaded no more. Those under way hold on to
+        # the version they began with; it goes when they end.
+        self._shelves[name] = _Shelf(kept, shelf.refused, current)
 
     def _load(self, name: str, shelf: _Shelf, folder: Path, version: int) -> bool:
         """Return whether ``version`` is loaded, and try to load it unless it was refused as it is."""

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import sys
 import threading
 import time
 
@@ -137,3 +138,25 @@ def test_what_became_of_recommendations_is_counted_by_version(shop, tmp_path):
     assert versions == {1, 2}
     assert [sum(one[key] for one in figures) for key in ("held", "of")] == [6, 12]
     assert drn.stop() == 0
+
+
+def test_no_moment_of_a_swap_is_without_a_version(shop):
+    repository = Repository(shop.parent)
+    served = []
+
+    def ask(frame, _event, _argument):
+        """Be another thread's request between any two lines of the scan."""
+        if frame.f_code.co_name != "_scan":
+            return None
+        served.append(repository.of_session("s").version)
+        return ask
+
+    write_version(shop, 2, seed=2)
+    before = sys.gettrace()
+    sys.settrace(ask)
+    try:
+        repository.scan()
+    finally:
+        sys.settrace(before)
+    assert served[0] == 1
+    assert repository.of_session("s").version == 2
