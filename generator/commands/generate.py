@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-# Of generator.codegen, which is imported only to generate.
+# For --help alone: ALL_GROUPS of generator.codegen, which is imported only to generate.
 _GROUPS = "caffe, onnx, triton, graph, gradient, binary"
 
 
@@ -108,13 +108,14 @@ def _mode(flags: dict[str, bool]) -> str:
 
 
 def _groups(only: str | None) -> tuple[str, ...]:
-    known = tuple(_GROUPS.split(", "))
+    from generator.codegen import ALL_GROUPS
+
     if only is None:
-        return known
+        return ALL_GROUPS
     groups = tuple(group.strip() for group in only.split(","))
-    unknown = [group for group in groups if group not in known]
+    unknown = [group for group in groups if group not in ALL_GROUPS]
     if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} is not a group; groups: {_GROUPS}", param_hint="--only")
+        raise click.BadParameter(f"{unknown[0]!r} is not a group; groups: {', '.join(ALL_GROUPS)}", param_hint="--only")
     return groups
 
 

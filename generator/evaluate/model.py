@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
 from generator.data.vocabulary import Vocabulary
 from generator.data.windows import window_of
 from generator.errors import DataError, ModelError
-from generator.onnxgraph.int8 import with_int8_output
 
 __all__ = ["Answer", "Model", "Query", "find_model"]
 
@@ -43,6 +41,15 @@ class Answer:
     items: tuple[tuple[str, float], ...]  # item and probability, best first
     unknown_pages: int  # pages left out: not in the vocabulary
     unknown_bought: int  # purchases left out: not in the vocabulary
+
+
+def _int8(file: Path) -> bytes:
+    # Imported here, for reading the model is onnxruntime's work alone where it is taken as it is.
+    import onnx
+
+    from generator.onnxgraph.int8 import with_int8_output
+
+    return with_int8_output(onnx.load(file)).SerializeToString()
 
 
 def find_model(path: Path) -> Path:
@@ -114,7 +121,7 @@ class Model:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            graph = with_int8_output(onnx.load(self.file)).SerializeToString() if int8 else self.file
+            graph = _int8(self.file) if int8 else self.file
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(

@@ -89,23 +89,22 @@ class Recommender:
     ) -> list[Recommendation | State | Exception]:
         """Answer the queries of each version together; one version that fails leaves the others be."""
         found: list[Recommendation | State | Exception] = list(states)
-        wanting: dict[Served, list[int]] = {}
+        wanting: dict[Served, list[tuple[int, State]]] = {}
         for place, (one, state) in enumerate(zip(asked, states, strict=True)):
             if isinstance(state, State) and not (isinstance(one, Event) and one.kind == "buy"):
                 try:
-                    wanting.setdefault(self.repository.of_session(state.session.id), []).append(place)
+                    wanting.setdefault(self.repository.of_session(state.session.id), []).append((place, state))
                 except DrnError as error:
                     found[place] = error
         for model, places in wanting.items():
             self.metrics.batch.observe(len(places))
-            known = [state for place in places if isinstance(state := states[place], State)]
+            answers: Sequence[Answer | DrnError]
             try:
-                answers = model.answer([state.query() for state in known])
+                answers = model.answer([state.query() for _, state in places])
             except DrnError as error:
-                found = [error if place in places else one for place, one in enumerate(found)]
-                continue
-            for place, state, answer in zip(places, known, answers, strict=True):
-                found[place] = Recommendation(state, model, answer)
+                answers = [error] * len(places)
+            for (place, state), answer in zip(places, answers, strict=True):
+                found[place] = Recommendation(state, model, answer) if isinstance(answer, Answer) else answer
         return found
 
     async def record(self, event: Event) -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from generator.codegen import ALL_GROUPS
 from generator.codegen.job import Job, each
 from generator.commands.generate import command
 from generator.errors import TemplateError
@@ -69,6 +70,11 @@ def test_only_writing_writes(nets, tmp_path, mode):
     result = gen_model(nets, *flag(mode), "-o", tmp_path / "out")
     assert result.exit_code == (1 if mode == "check" else 0)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_help_names_all_groups():
+    said = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    assert f"groups of artefacts: {', '.join(ALL_GROUPS)}." in said
 
 
 def test_two_modes_exclude_each_other(nets):
