@@ -9,7 +9,6 @@ the speed of the loop, and a fifth of the time of an epoch. Reads ../shared/data
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from yoochoose import LOGS, TUNED, make_data
 
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.model import Model
@@ -24,26 +24,7 @@ from generator.evaluate.rows import Part
 from generator.spec import load_spec
 from generator.train.loop import train
 
-ROOT = Path(__file__).resolve().parents[1]
-LOGS = ROOT.parent / "shared" / "data" / "yoochoose-100k"
-SPEC = ROOT / "arch_specs" / "yoochoose-tuned.yaml"
 K = 20
-
-
-def make_data(folder: Path) -> Path:
-    """Write the data folder of YooChoose."""
-    command = [
-        sys.executable,
-        "-m",
-        "generator",
-        "sessions",
-        LOGS / "train_full.tsv.gz",
-        "--test",
-        LOGS / "test.tsv.gz",
-    ]
-    command += ["--log-format", "session-rec", "--spec", SPEC, "-o", folder]
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return folder
 
 
 class Side:
@@ -93,7 +74,7 @@ def main() -> None:
     never = ["solver.snapshot=1000000", "solver.test_interval=1000000"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data, spec = make_data(folder / "data"), load_spec(SPEC, never)
+        data, spec = make_data(folder / "data"), load_spec(TUNED, never)
         with Part(data, "train") as part:
             updates = -(-len(part) // spec.solver.batch_size)
         epoch, ours, theirs = Side(), Side(), Side()

@@ -14,8 +14,6 @@ OMP_WAIT_POLICY=passive where that matters.
 import argparse
 import math
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,6 +29,7 @@ import onnxruntime
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
+from yoochoose import LOGS, TUNED, make_data
 
 from generator.caffe.prototxt import learnable, parse_net, read_solver
 from generator.caffe.schema import Message
@@ -45,9 +44,6 @@ from generator.train.iterations import ahead
 from generator.train.learner import Learner
 from generator.train.loop import train
 
-ROOT = Path(__file__).resolve().parents[1]
-LOGS = ROOT.parent / "shared" / "data" / "yoochoose-100k"
-TUNED = ROOT / "arch_specs" / "yoochoose-tuned.yaml"
 NEVER = 10**9
 # How far the losses of the sides may differ, relatively: before the turns, and after them. Thousands of updates on,
 # float32 has sent some ReLU of one side another way than the other's.
@@ -293,22 +289,6 @@ def torch_epoch(spec: Spec, data: Path, weights: dict[str, np.ndarray], file: Pa
         taken = order[k * size : (k + 1) * size]
         peer.step({name: array[taken] for name, array in rows.items()})
     torch.save(peer.net.state_dict(), file)
-
-
-def make_data(folder: Path) -> Path:
-    """Write the data folder of YooChoose."""
-    command = [
-        sys.executable,
-        "-m",
-        "generator",
-        "sessions",
-        LOGS / "train_full.tsv.gz",
-        "--test",
-        LOGS / "test.tsv.gz",
-    ]
-    command += ["--log-format", "session-rec", "--spec", TUNED, "-o", folder]
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return folder
 
 
 def measure_epoch(spec: Spec, options: argparse.Namespace) -> list[Side]:

@@ -111,3 +111,22 @@ def loss(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Te
 
 def tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def assert_equal(
+    spec: Spec,
+    weights: dict[str, np.ndarray],
+    blobs: dict[str, np.ndarray],
+    found: np.ndarray,
+    gradients: dict[str, np.ndarray],
+) -> None:
+    """A loss and the gradient of each weight are PyTorch's."""
+    wanted = {name: tensor.requires_grad_() for name, tensor in tensors(weights).items()}
+    expected = loss(spec, wanted, tensors(blobs))
+    expected.backward()
+    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+    assert gradients.keys() == wanted.keys()
+    for name, gradient in gradients.items():
+        true = wanted[name].grad
+        true = np.zeros(weights[name].shape) if true is None else true.numpy()
+        np.testing.assert_allclose(gradient, true, rtol=1e-5, atol=1e-5, err_msg=name)

@@ -14,7 +14,7 @@ from generator.errors import DrnError
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.scale.gloo import Gloo, rendezvous
 from generator.spec.schema import Spec
-from generator.train.batches import Batches, Dropout, Order, load_split
+from generator.train.batches import Batches, Order, load_split
 from generator.train.exchange import Exchange
 from generator.train.iterations import ahead
 from generator.train.learner import Learner
@@ -104,14 +104,7 @@ def follow(
         exchange=exchange,
     )
     learner.align()
-    batches = Batches(
-        rows,
-        spec.solver.batch_size,
-        order=order,
-        seed=spec.solver.random_seed,
-        tables=list(learner.tables),
-        dropout=Dropout.of(spec),
-    )
+    batches = Batches.of(spec, rows, order=order, tables=list(learner.tables))
     end = spec.solver.max_iter if until is None else min(spec.solver.max_iter, until)
     flushing: Sequence[int] = (spec.solver.snapshot, spec.solver.test_interval)
     with ahead(batches, learner.iteration * spec.solver.iter_size) as coming:

@@ -1,12 +1,6 @@
 """`drn train` on Ray: replicas that make every update together, begun again when one is lost."""
 
-import re
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from generator.errors import DrnError, TrainingError
@@ -15,8 +9,9 @@ from generator.scale.gloo import Lost
 from generator.scale.replica import Replica
 from generator.spec.schema import Spec
 from generator.train.batches import Order
-from generator.train.iterations import Progress
+from generator.train.iterations import Progress, stop_signals
 from generator.train.loop import Result
+from generator.train.snapshots import whole_snapshots
 from generator.train.start import Note
 
 __all__ = ["train_on_ray"]
@@ -77,7 +72,7 @@ def train_on_ray(
         ended = _together(spec, data.absolute(), run.absolute(), workers, options, progress, note)
         if isinstance(ended, Result):
             return ended
-        newest = _newest(run)
+        newest = max(whole_snapshots(run), default=None)
         if newest is None or newest == begun_at:
             again = "" if newest is None else " again, and no snapshot was written since"
             raise TrainingError(f"a worker was lost{again}: {ended}") from ended
@@ -106,7 +101,7 @@ def _together(
     try:
         address = ray.get(team[0].host.remote())
         running = [replica.train.remote(address, spec, data, run, options) for replica in team]
-        with _stop_signals() as stop:
+        with stop_signals() as stop:
             while True:
                 done, running_still = ray.wait(running, num_returns=1, timeout=TICK)
                 ended = ray.get(done)
@@ -120,7 +115,7 @@ def _together(
                 if any(isinstance(end, Result) for end in ended):
                     return next(end for end in ended if isinstance(end, Result))
                 running = running_still
-                if stop.is_set():
+                if stop:
                     ray.get(team[0].stop.remote())
     except RayTaskError as error:
         if isinstance(error.cause, Lost):
@@ -131,38 +126,3 @@ def _together(
     finally:
         for replica in team:
             ray.kill(replica)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Yield an event that the first SIGINT or SIGTERM sets; a second one acts as it would without us."""
-    received = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def receive(_number: int, _frame: FrameType | None) -> None:
-        received.set()
-        restore()
-
-    for number in before:
-        signal.signal(number, receive)
-    try:
-        yield received
-    finally:
-        restore()
-
-
-def _newest(run: Path) -> int | None:
-    """Return the iteration of the newest whole snapshot in a run's folder."""
-    found = (
-        int(match[1])
-        for path in (run / "snapshots").glob("*.solverstate")
-        if (match := re.search(r"_iter_(\d+)$", path.stem)) and path.with_suffix(".caffemodel").exists()
-    )
-    return max(found, default=None)

@@ -114,6 +114,16 @@ class Batches:
 
         self._permutation = permutation if order == "shuffle" else None
 
+    @classmethod
+    def of(
+        cls, spec: Spec, arrays: Mapping[str, npt.NDArray[Any]], *, order: Order, tables: Sequence[str]
+    ) -> "Batches":
+        """Return the training batches of ``spec``: the same wherever they are made."""
+        solver = spec.solver
+        return cls(
+            arrays, solver.batch_size, order=order, seed=solver.random_seed, tables=tables, dropout=Dropout.of(spec)
+        )
+
     def some(self, number: int, count: int) -> list[Batch]:
         """Return batches ``number`` .. ``number + count - 1``, counted from 0 at the start of training."""
         places = np.arange(number * self._size, (number + count) * self._size)

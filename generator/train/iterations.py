@@ -16,7 +16,7 @@ from generator.train.metrics import Metrics
 from generator.train.snapshots import Snapshots
 from generator.train.testing import Tester
 
-__all__ = ["Iterations", "Progress", "ahead"]
+__all__ = ["Iterations", "Progress", "ahead", "stop_signals"]
 
 # Batches made at a time: handing one over costs two threads as much as making it.
 AHEAD = 16
@@ -79,7 +79,7 @@ class Iterations:
         first = learner.iteration
         busy = lined_busy = shown = 0.0
         losses: list[float] = []
-        with _stop_signals() as stop, ahead(self._batches, first * solver.iter_size) as batches:
+        with stop_signals() as stop, ahead(self._batches, first * solver.iter_size) as batches:
             last = first >= self._end
             while not last:
                 clock = time.perf_counter()
@@ -148,7 +148,7 @@ def ahead(batches: Batches, start: int) -> Iterator[Iterator[Batch]]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def stop_signals() -> Iterator[list[int]]:
     """Yield a list that the first SIGINT or SIGTERM is appended to; a second one acts as it would without us."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -14,7 +14,7 @@ from generator.onnxgraph.initialise import fill
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
-from generator.train.batches import Batches, Dropout, Order, load_split
+from generator.train.batches import Batches, Order, load_split
 from generator.train.exchange import Exchange
 from generator.train.export import check_vocabularies, export
 from generator.train.graphs import check_provider, threads_for
@@ -171,14 +171,7 @@ def train(
         snapshots.restore_rows(learner)
     learner.align()
 
-    batches = Batches(
-        train_rows,
-        spec.solver.batch_size,
-        order=order,
-        seed=spec.solver.random_seed,
-        tables=list(learner.tables),
-        dropout=Dropout.of(spec),
-    )
+    batches = Batches.of(spec, train_rows, order=order, tables=list(learner.tables))
     tester = None
     if test_rows is not None:
         once = Batches(test_rows, spec.solver.batch_size).once(spec.solver.test_iter)

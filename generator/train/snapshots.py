@@ -14,7 +14,16 @@ from generator.files import write_bytes
 from generator.train.learner import Learner
 from generator.train.solver import Array
 
-__all__ = ["Snapshots"]
+__all__ = ["Snapshots", "whole_snapshots"]
+
+
+def whole_snapshots(run: Path) -> dict[int, Path]:
+    """Return the .caffemodel of each complete pair in a run's folder by its iteration, whatever the net's name."""
+    return {
+        int(match[1]): path.with_suffix(".caffemodel")
+        for path in (run / "snapshots").glob("*.solverstate")
+        if (match := re.search(r"_iter_(\d+)$", path.stem)) and path.with_suffix(".caffemodel").is_file()
+    }
 
 
 class Snapshots:

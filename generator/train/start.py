@@ -1,6 +1,5 @@
 """The weights a run starts from, where they are given: all of a net's or some, from a file or from another run."""
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.initialise import fill
 from generator.spec.schema import Spec
 from generator.train.export import VOCABULARIES
+from generator.train.snapshots import whole_snapshots
 from generator.train.solver import Array
 
 __all__ = ["Note", "start_from"]
@@ -61,11 +61,7 @@ def start_from(
 
 def _newest(run: Path) -> Path:
     """Return the .caffemodel of the newest snapshot of a run that is whole."""
-    found = {
-        int(match[1]): path.with_suffix(".caffemodel")
-        for path in (run / "snapshots").glob("*.solverstate")
-        if (match := re.search(r"_iter_(\d+)$", path.stem)) and path.with_suffix(".caffemodel").is_file()
-    }
+    found = whole_snapshots(run)
     if not found:
         raise TrainingError(
             f"{run}: holds no snapshot to start from (snapshots/<name>_iter_<k>.caffemodel and .solverstate); "

@@ -32,7 +32,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         # The workers import the tests' functions by name.
-        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (Path(__file__).parents[2], Path(__file__).parent))))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (*Path(__file__).parents[1:3], Path(__file__).parent))))
         # Ray's sockets want a short path.
         with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
             ray.init(

@@ -2,15 +2,14 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from jobs import die, double, refuse, threads
 
-from generator.errors import DataError
 from generator.scale.engine import RayTasks
 from generator.tune.engine import Processes
 from generator.tune.plan import load_plan
@@ -37,28 +36,6 @@ training: {epochs: 3, early_stopping: {after: [0.4], keep: 0.5}}
 budget: {trainings: 8}
 genetic: {population: 4}
 """
-
-
-def double(number):
-    return 2 * number
-
-
-def refuse(number):
-    raise DataError(f"no {number}") if number else ZeroDivisionError("zero")
-
-
-def threads(_job):
-    return os.environ["OMP_NUM_THREADS"]
-
-
-def die(flag):
-    """Kill this worker with SIGKILL, if ``flag`` is a file once only."""
-    if flag and Path(flag).exists():
-        return "lived"
-    if flag:
-        Path(flag).touch()
-    os.kill(os.getpid(), signal.SIGKILL)
-    return None
 
 
 def hang(_job):

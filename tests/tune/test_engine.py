@@ -1,40 +1,17 @@
 """The process engine: all outcomes, once each, whatever becomes of the workers."""
 
 import os
-import signal
 import threading
 from pathlib import Path
 
 import pytest
+from jobs import die, double, refuse, threads
 
-from generator.errors import DataError
 from generator.tune.engine import Processes
-
-
-def double(number):
-    return 2 * number
-
-
-def refuse(number):
-    raise DataError(f"no {number}") if number else ZeroDivisionError("zero")
-
-
-def threads(_job):
-    return os.environ["OMP_NUM_THREADS"]
 
 
 def own_process(_job):
     return os.getpid()
-
-
-def die(flag):
-    """Kill this worker, if ``flag`` is a file once only."""
-    if flag and Path(flag).exists():
-        return "lived"
-    if flag:
-        Path(flag).touch()
-    os.kill(os.getpid(), signal.SIGKILL)
-    return None
 
 
 def hang(flag):
