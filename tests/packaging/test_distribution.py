@@ -20,9 +20,11 @@ PLACES = {"generator": "generator", "templates": "generator/templates", "arch_sp
 
 
 def run(*command: object, cwd: Path, **environment: str) -> str:
+    # Another test's PYTHONPATH, which lasts as long as its Ray, would bring the checkout in.
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+        cwd=cwd, env=outside | environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
     return done.stdout
