@@ -102,7 +102,9 @@ def caffe_inputs(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np
 def loss(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
     """The mean cross-entropy over labels other than 0."""
     z = logits(spec, weights, blobs)
-    label = blobs["label"]
+    label = blobs["label"]  # a place among the candidates, if there are any
+    if "candidate" in blobs:
+        z = z[..., blobs["candidate"]] + blobs["candidate_correction"]
     if spec.loss == "last":
         z, label = z[:, -1:], label[:, None]
     rows = functional.cross_entropy(z.reshape(-1, z.shape[-1]), label.reshape(-1), ignore_index=0, reduction="sum")

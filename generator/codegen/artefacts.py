@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+from generator.codegen.net import net_of
 from generator.codegen.render import GROUPS, header, render, render_net, render_template
 from generator.errors import ModelError, SpecError
 from generator.files import write_bytes
@@ -61,7 +62,9 @@ def _gradient_text(spec: Spec, templates: Path | None) -> str:
     # A user's templates may ask for what has no gradient rule, or for shapes that do not fit.
     except (NotImplementedError, InferenceError) as error:
         raise ModelError(f"loss.onnxtxt: {error}") from error
-    return render_template("onnx/gradient.onnxtxt.j2", templates, graph=graph_text(gradient), header=header(spec))
+    return render_template(
+        "onnx/gradient.onnxtxt.j2", templates, graph=graph_text(gradient), header=header(spec), net=net_of(spec)
+    )
 
 
 def _manifest(spec: Spec, texts: Mapping[str, str]) -> str:

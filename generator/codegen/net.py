@@ -34,6 +34,7 @@ class Net:
     dwell: int
     top_k: int
     batch_size: int
+    negatives: int
     init: Init
     multipliers: Multipliers
 
@@ -46,6 +47,12 @@ class Net:
     def recurrent(self) -> bool:
         """Whether any column has one before it, so that recurrent weights exist."""
         return len(self.columns) > 1
+
+    @property
+    def candidates(self) -> int:
+        """The items of a sampled softmax: "none", the labels of a batch, and the negatives; 0: softmax over all."""
+        labels = self.batch_size * (self.window if self.every else 1)
+        return 1 + labels + self.negatives if self.negatives else 0
 
     @property
     def copy_parameters(self) -> list[tuple[str, list[int]]]:
@@ -96,6 +103,7 @@ def net_of(spec: Spec) -> Net:
         dwell=spec.dwell,
         top_k=spec.top_k,
         batch_size=spec.solver.batch_size,
+        negatives=spec.solver.sampled.negatives if spec.solver.sampled else 0,
         init=spec.init,
         multipliers=spec.solver.multipliers,
     )

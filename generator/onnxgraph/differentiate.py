@@ -146,7 +146,7 @@ def differentiate(model: ModelProto, loss: str, parameters: Sequence[str]) -> Mo
     -------
     ModelProto
         The same inputs; outputs ``loss``, then for each parameter ``<p>_grad`` with its shape, or, for a table that
-        is read by Gather alone, ``<p>_grad_rows`` int64 (R) and ``<p>_grad_values`` (R, width): the gradient is the
+        is read by Gather alone, ``<p>_grad_rows`` int64 (R) and ``<p>_grad_values`` (R, ...): the gradient is the
         sum of the values by row, and a row may stand in the list more than once.
 
     Raises
@@ -165,7 +165,7 @@ def differentiate(model: ModelProto, loss: str, parameters: Sequence[str]) -> Mo
             rows, values = f"{name}_grad_rows", f"{name}_grad_values"
             wishes[rows], wishes[values] = tape.sparse(name)
             outputs.append(helper.make_tensor_value_info(rows, TensorProto.INT64, [f"{name}_R"]))
-            outputs.append(helper.make_tensor_value_info(values, kind, [f"{name}_R", tape.shape(name)[1]]))
+            outputs.append(helper.make_tensor_value_info(values, kind, [f"{name}_R", *tape.shape(name)[1:]]))
             continue
         gradient = tape.dense(name)
         if gradient is None:

@@ -169,7 +169,7 @@ def _gather(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> Non
     rows, values = ids, _only(gradients)
     if len(tape.shape(ids)) != 1:
         flat = tape.build.constant([-1], "flat_shape")
-        width = tape.build.constant([-1, tape.shape(table)[1]], f"{table}_row_shape")
+        width = tape.build.constant([-1, *tape.shape(table)[1:]], f"{table}_row_shape")
         rows = tape.build.one("Reshape", [ids, flat], f"{ids}_flat")
         values = tape.build.one("Reshape", [values, width], f"{node.output[0]}_grad_flat")
     tape.give_rows(table, rows, values)

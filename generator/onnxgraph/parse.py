@@ -4,11 +4,11 @@ from onnx import ModelProto, checker, parser
 
 from generator.errors import ModelError
 
-__all__ = ["BLOBS", "MASKS", "parameter_shapes", "parse"]
+__all__ = ["BLOBS", "DRAWN", "parameter_shapes", "parse"]
 
-# Graph inputs that are data or dropout masks; every other graph input is a parameter.
+# Graph inputs that are data, or drawn for each batch of training; every other graph input is a parameter.
 BLOBS = ("page", "history_page", "history_weight", "page_dwell", "bought", "bought_weight", "label")
-MASKS = ("visit_dropout", "top_dropout")
+DRAWN = ("visit_dropout", "top_dropout", "candidate", "candidate_correction")
 
 
 def parse(text: str, name: str) -> ModelProto:
@@ -35,5 +35,5 @@ def parameter_shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
     return {
         info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
         for info in model.graph.input
-        if info.name not in (*BLOBS, *MASKS)
+        if info.name not in (*BLOBS, *DRAWN)
     }

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.train.batches import Batch
+from generator.train.candidates import SHARED
 
 __all__ = ["Gloo", "Lost", "rendezvous", "rows_of"]
 
@@ -46,7 +47,7 @@ class Gloo:
         """As `Exchange.part`: the rows from rank · B / size on, a B / size of them."""
         rows = len(batch.blobs["label"])
         part = slice(self._rank * rows // self.size, (self._rank + 1) * rows // self.size)
-        blobs = {name: rows_of(blob, rows, part) for name, blob in batch.blobs.items()}
+        blobs = {name: blob if name in SHARED else rows_of(blob, rows, part) for name, blob in batch.blobs.items()}
         labels, mine = (int(np.count_nonzero(each["label"])) for each in (batch.blobs, blobs))
         return Batch(blobs, batch.ids), mine / max(labels, 1)
 

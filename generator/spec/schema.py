@@ -16,6 +16,7 @@ __all__ = [
     "Multiplier",
     "Multipliers",
     "Rnn",
+    "Sampled",
     "Solver",
     "Spec",
     "Undecayed",
@@ -129,6 +130,17 @@ class Multipliers(_Section):
     copy_weight: Undecayed = Field(Undecayed.model_construct(), description="The weights of head.copy.")
 
 
+class Sampled(_Section):
+    """Sampled softmax: a batch's loss over its labels and items drawn by popularity; drn's own, Caffe has none."""
+
+    negatives: int = Field(
+        ge=1, le=2**20, description="Items drawn for a batch, with replacement, which all its rows share."
+    )
+    alpha: float = Field(
+        0.75, ge=0, le=1, description="An item is drawn by its purchases, and one more, to this power; 0: all alike."
+    )
+
+
 class Solver(_Section):
     """Training: Caffe's solver parameters under Caffe's names."""
 
@@ -159,6 +171,9 @@ class Solver(_Section):
     test_iter: Count = Field(10, description="Batches of a test pass.")
     test_interval: Count = Field(500, description="Iterations between test passes.")
     random_seed: int = Field(1, ge=0, le=_INT32, description="Seed of the initial weights and the batches.")
+    sampled: Sampled | None = Field(
+        None, description="Train on some of the items a batch, for large N, in place of the softmax over all."
+    )
     multipliers: Multipliers = Field(
         Multipliers.model_construct(), description="Caffe's lr_mult and decay_mult by kind of parameter."
     )

@@ -12,18 +12,25 @@ import numpy.typing as npt
 from generator.data.blobs import Split
 from generator.errors import DataError
 from generator.spec.schema import Spec
+from generator.train.candidates import Candidates
 
 __all__ = ["READERS", "Batch", "Batches", "Dropout", "Order", "load_split"]
 
 Order = Literal["shuffle", "file"]
 
-# The blobs whose ids are rows of an embedding table.
-READERS = {"page_embedding": ("page", "history_page"), "bought_embedding": ("bought",)}
+# The blobs whose ids are rows of a parameter that is read by rows: the output's only where the softmax is sampled.
+READERS = {
+    "page_embedding": ("page", "history_page"),
+    "bought_embedding": ("bought",),
+    "output_rnn_weight": ("candidate",),
+    "output_fnn_weight": ("candidate",),
+    "output_bias": ("candidate",),
+}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch: its blobs (ids int64, weights float32), and by table the distinct ids they hold."""
+    """One batch: its blobs (ids int64, weights float32), and by table the distinct ids they hold, ascending."""
 
     blobs: dict[str, npt.NDArray[Any]]
     ids: dict[str, npt.NDArray[np.int64]]
@@ -91,8 +98,12 @@ class Batches:
         Of the permutations, 0 or more.
     tables
         The embedding tables whose ids each batch lists.
+    tied
+        Whether the output's table is ``page_embedding``.
     dropout
         The masks that go with each batch.
+    candidates
+        The items of a sampled softmax, among which the labels are places then; None: the softmax is over all.
     """
 
     def __init__(
@@ -103,9 +114,15 @@ class Batches:
         order: Order = "shuffle",
         seed: int = 0,
         tables: Sequence[str] = (),
+        tied: bool = False,
         dropout: Dropout = NO_DROPOUT,
+        candidates: Candidates | None = None,
     ) -> None:
-        self._arrays, self._size, self._tables, self._dropout = arrays, batch_size, tables, dropout
+        self._arrays, self._size, self._dropout, self._candidates = arrays, batch_size, dropout, candidates
+        self._readers = {
+            table: (*READERS[table], *(("candidate",) if tied and table == "page_embedding" else ()))
+            for table in tables
+        }
         self.rows = len(next(iter(arrays.values())))
 
         @lru_cache(maxsize=2)  # the two epochs a batch can lie across
@@ -119,9 +136,15 @@ class Batches:
         cls, spec: Spec, arrays: Mapping[str, npt.NDArray[Any]], *, order: Order, tables: Sequence[str]
     ) -> "Batches":
         """Return the training batches of ``spec``: the same wherever they are made."""
-        solver = spec.solver
         return cls(
-            arrays, solver.batch_size, order=order, seed=solver.random_seed, tables=tables, dropout=Dropout.of(spec)
+            arrays,
+            spec.solver.batch_size,
+            order=order,
+            seed=spec.solver.random_seed,
+            tables=tables,
+            tied=spec.head.tied,
+            dropout=Dropout.of(spec),
+            candidates=Candidates.of(spec, arrays["label"]),
         )
 
     def some(self, number: int, count: int) -> list[Batch]:
@@ -132,27 +155,28 @@ class Batches:
             for epoch in np.unique(epochs):
                 here = epochs == epoch
                 rows[here] = self._permutation(int(epoch))[rows[here]]
-        batches = self._cut(rows)
-        for place, batch in enumerate(batches, number):
-            batch.blobs.update(self._dropout.masks(place))
-        return batches
+        return [self._batch(blobs, place) for place, blobs in enumerate(self._cut(rows), number)]
 
     def once(self, limit: int) -> list[Batch]:
         """Return the split in file order, each row once: at most ``limit`` batches, the last one perhaps short."""
-        return self._cut(np.arange(min(self.rows, limit * self._size)))
+        return [Batch(blobs, {}) for blobs in self._cut(np.arange(min(self.rows, limit * self._size)))]
 
-    def _cut(self, rows: npt.NDArray[np.int64]) -> list[Batch]:
-        """Return the rows, gathered at once, in batches."""
+    def _cut(self, rows: npt.NDArray[np.int64]) -> list[dict[str, npt.NDArray[Any]]]:
+        """Return the blobs of the rows, gathered at once, a batch each."""
         blobs = {name: _wide(array[rows]) for name, array in self._arrays.items()}
         return [
-            self._batch({name: array[start : start + self._size] for name, array in blobs.items()})
+            {name: array[start : start + self._size] for name, array in blobs.items()}
             for start in range(0, len(rows), self._size)
         ]
 
-    def _batch(self, blobs: dict[str, npt.NDArray[Any]]) -> Batch:
+    def _batch(self, blobs: dict[str, npt.NDArray[Any]], number: int) -> Batch:
+        """Return batch ``number`` of training: its blobs, what is drawn for it, and the ids of both."""
+        blobs |= self._dropout.masks(number)
+        if self._candidates:
+            blobs |= self._candidates.blobs(number, blobs["label"])
         ids = {
-            table: np.unique(np.concatenate([blobs[name].reshape(-1) for name in READERS[table] if name in blobs]))
-            for table in self._tables
+            table: np.unique(np.concatenate([blobs[name].reshape(-1) for name in names if name in blobs]))
+            for table, names in self._readers.items()
         }
         return Batch(blobs, ids)
 

@@ -102,7 +102,12 @@ class Learner:
             if rows and not written and name in READERS and Table.fits(rule, multipliers):
                 mine = self.history[place :: len(weights)]
                 self.tables[name] = Table(
-                    weights[name], mine, rule, multipliers, iteration=self.iteration, iter_size=solver.iter_size
+                    _by_rows(weights[name]),
+                    [_by_rows(history) for history in mine],
+                    rule,
+                    multipliers,
+                    iteration=self.iteration,
+                    iter_size=solver.iter_size,
                 )
             else:
                 groups.setdefault(multipliers, []).append(name)
@@ -222,7 +227,7 @@ class Learner:
         part, share = self._exchange.part(batch) if self._exchange else (batch, 1.0)
         outputs = self._graph.run(part.blobs)
         rows = {
-            name: (ids, outputs[f"{name}_grad_values"])
+            name: (ids, _by_rows(outputs[f"{name}_grad_values"]))
             for name in self.weights
             if (ids := outputs.get(f"{name}_grad_rows")) is not None
         }
@@ -239,6 +244,11 @@ class Learner:
             f"iteration {self.iteration}: {what} at learning rate {self.rate:g}. Most likely the rate is too high: "
             f"lower solver.base_lr or {mend}. No weights were written since the last snapshot"
         )
+
+
+def _by_rows(array: Array) -> Array:
+    """Return a view of two axes: a number of a vector, such as the output's bias, is a row too."""
+    return array.reshape(len(array), -1)
 
 
 def _batch_size(net: Message) -> int:

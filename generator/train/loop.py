@@ -8,6 +8,7 @@ from pathlib import Path
 
 from generator.caffe.prototxt import learnable, parse_net, read_solver
 from generator.codegen.artefacts import generate, write
+from generator.codegen.net import net_of
 from generator.errors import TrainingError
 from generator.files import write_text
 from generator.onnxgraph.initialise import fill
@@ -136,7 +137,7 @@ def train(
     declared = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
     shapes = {parameter.name: declared[parameter.name] for parameter in learnable(net)}
     threads = threads or threads_for(
-        shapes, spec.solver.batch_size, spec.window + bool(spec.history), every=spec.loss == "every"
+        _multiplied(spec, shapes), spec.solver.batch_size, spec.window + bool(spec.history), every=spec.loss == "every"
     )
     # Read before anything is written: files that do not hold leave the run as it was.
     state = None
@@ -209,6 +210,13 @@ def prepare(spec: Spec, files: Mapping[str, bytes], data: Path, run: Path) -> No
     write_text(run / "test.txt", _relative(held_out(data) or data / "train.h5", run))
     write({name: content for name, content in files.items() if not name.endswith(".onnx")}, run)
     write_text(run / "spec.yaml", dump_spec(spec))
+
+
+def _multiplied(spec: Spec, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what a step multiplies by: of a sampled output, the rows of the candidates alone."""
+    candidates = net_of(spec).candidates
+    sampled = ("output_rnn_weight", "output_fnn_weight", *(["page_embedding"] if spec.head.tied else []))
+    return {n: (candidates, *shape[1:]) if candidates and n in sampled else shape for n, shape in shapes.items()}
 
 
 def held_out(data: Path) -> Path | None:

@@ -78,7 +78,7 @@ class Dense:
             self.gradients[name].fill(0.0)
         for name, part in (rows or {}).items():
             ids, sums = sum_rows(*part)
-            self.gradients[name][ids] += sums
+            self.gradients[name].reshape(-1, sums.shape[1])[ids] += sums  # a vector is rows of one number
         if share != 1.0:
             self._gradient *= share
         if self._sum is not self._gradient:

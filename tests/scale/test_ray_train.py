@@ -31,6 +31,7 @@ MANY = {  # what the sums meet: dropout, Adam (all tables dense), two batches an
     "every": ["loss=every", "data.target=next", "net=rnn"],
     "adam": ["solver.type=Adam", "solver.base_lr=0.01", "head.dropout=0.2"],
     "iter_size": ["solver.iter_size=2", "solver.max_iter=20"],
+    "sampled": ["solver.sampled.negatives=20", "solver.momentum=0.5"],
 }
 
 

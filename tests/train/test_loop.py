@@ -23,6 +23,7 @@ from generator.errors import DataError, TrainingError
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
 from generator.train.batches import Dropout, load_split
+from generator.train.candidates import Candidates
 from generator.train.loop import train
 from generator.train.metrics import Metrics
 
@@ -64,7 +65,7 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
     else:
         optimizer = torch.optim.Adam(groups, solver.base_lr, (solver.momentum, solver.momentum2), eps=solver.delta)
     count, place, losses = len(rows["label"]), 0, []
-    dropout = Dropout.of(spec)
+    dropout, candidates = Dropout.of(spec), Candidates.of(spec, rows["label"])
     rates = [group.get("lr", solver.base_lr) for group in optimizer.param_groups]
     for iteration in range(iterations):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -73,7 +74,10 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
         total = 0.0
         for _ in range(solver.iter_size):
             taken = np.arange(place, place + solver.batch_size) % count
-            blobs = {name: rows[name][taken] for name in rows} | dropout.masks(place // solver.batch_size)
+            number = place // solver.batch_size
+            blobs = {name: rows[name][taken] for name in rows} | dropout.masks(number)
+            if candidates:
+                blobs |= candidates.blobs(number, blobs["label"])
             place += solver.batch_size
             loss = reference.loss(spec, parameters, reference.tensors(blobs))
             loss.backward()
@@ -89,6 +93,7 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
 
 
 LARGE = {"items": 3000, "rnn": {"window": 3, "widths": [96], "history": 2}}
+SAMPLED = {"sampled": {"negatives": 6, "alpha": 0.5}}
 HEAD = {"tied": True, "projection": True, "skip": True}
 
 
@@ -112,6 +117,11 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         ({"net": "rnn"}, {"base_lr": 0.2, "warmup": 30, "momentum": 0.0}),
         # So many that the output's weights are trained as their transpose.
         (LARGE, {"base_lr": 0.02}),
+        (LARGE, {"base_lr": 0.05, "sampled": {"negatives": 40}}),
+        ({"items": 12, "head": HEAD | {"dropout": 0.5}, "loss": "every"}, {"base_lr": 0.05, **SAMPLED}),
+        ({"net": "fnn"}, {"base_lr": 0.02, "type": "Nesterov", "clip_gradients": 1.0, "iter_size": 2, **SAMPLED}),
+        ({}, {"base_lr": 0.02, "type": "AdaGrad", "momentum": 0.0, **SAMPLED}),
+        ({}, {"base_lr": 0.005, "type": "Adam", "delta": 1e-8, **SAMPLED}),
     ],
     ids=[
         "sgd",
@@ -129,6 +139,11 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         "copy-adam",
         "warmup",
         "large",
+        "sampled",
+        "sampled-head-every",
+        "sampled-nesterov",
+        "sampled-adagrad",
+        "sampled-adam",
     ],
 )
 def test_losses_are_those_of_pytorch(
@@ -143,16 +158,19 @@ def test_losses_are_those_of_pytorch(
     assert np.mean(ours[-10:]) < np.mean(ours[:10])
 
 
+@pytest.mark.parametrize("sampled", [None, SAMPLED["sampled"]], ids=["all", "sampled"])
 @pytest.mark.parametrize("kind", ["SGD", "AdaGrad", "Adam"])
-def test_a_resumed_run_is_the_unbroken_run_to_the_bit(kind: str, tmp_path: Path, data: Path, make_spec: Make) -> None:
+def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
+    kind: str, sampled: dict[str, Any] | None, tmp_path: Path, data: Path, make_spec: Make
+) -> None:
     def spec(max_iter: int) -> Spec:
         momentum = 0.0 if kind == "AdaGrad" else 0.9
-        policy = {"lr_policy": "multistep", "stepvalue": [8, 25], "base_lr": 0.05}
+        policy = {"lr_policy": "multistep", "stepvalue": [8, 25], "base_lr": 0.05, "sampled": sampled}
         head = {"dropout": 0.3 if kind == "SGD" else 0.0}
         return make_spec(head=head, solver={"type": kind, "momentum": momentum, "max_iter": max_iter, **policy})
 
     train(spec(40), data, tmp_path / "whole", threads=1)
-    # Dropout's masks, too, are those of the batch, whenever the run began.
+    # Dropout's masks and the candidates, too, are those of the batch, whenever the run began.
     # 10 is a snapshot; 23 lies between snapshots, where rows of tables are behind.
     train(spec(10), data, tmp_path / "parts", threads=1)
     train(spec(23), data, tmp_path / "parts", threads=1, resume=True)
