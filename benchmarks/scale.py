@@ -3,8 +3,9 @@
     python benchmarks/scale.py
     python benchmarks/scale.py --most 10000000 --most-ids 1000000 --plot scale.png
 
-First nets of N items and M = N pages, 1,000 to --most-ids, under the full softmax: the median step, and the peak memory
-of a process that does nothing else. Then simulated shops of 10,000 to --most sessions: `drn simulate`, `drn sessions`
+First nets of N items and M = N pages, 1,000 to --most-ids, under the softmax over all items and under a sampled one
+(512 negatives): the median step, and the peak memory of a process that does nothing else, beside that of the weights
+and their history. Then simulated shops of 10,000 to --most sessions: `drn simulate`, `drn sessions`
 and an epoch of `drn train`, each in a process of its own. The exponent is the slope of the logarithms, over all sizes
 and over the upper half of them, where fixed costs weigh less: 1 is linear. --plot wants matplotlib.
 """
@@ -30,30 +31,38 @@ from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import dump_spec
 from generator.spec.schema import Spec
 from generator.train.batches import Batches
-from generator.train.graphs import threads_for
 from generator.train.iterations import ahead
 from generator.train.learner import Learner
 
 SIZES = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
 NEVER = 10**9
+NEGATIVES, THREADS = 512, 2
 WINDOW, WIDTH, BATCH = 4, 32, 64
 SESSIONS_A_USER = 20
 SECONDS = 3.0  # of steps, once the first is made
 LEAST = 5  # steps
 
 
-def make_spec(ids: int, max_iter: int = NEVER) -> Spec:
-    """Return an RNN of ``ids`` pages and items, trained by SGD with momentum."""
-    solver = {"base_lr": 0.05, "max_iter": max_iter, "batch_size": BATCH, "snapshot": NEVER, "test_interval": NEVER}
+def make_spec(ids: int, max_iter: int = NEVER, negatives: int = 0) -> Spec:
+    """Return an RNN of ``ids`` pages and items, trained by SGD with momentum, on ``negatives`` or on all items."""
+    solver: dict[str, Any] = {
+        "base_lr": 0.05,
+        "max_iter": max_iter,
+        "batch_size": BATCH,
+        "snapshot": NEVER,
+        "test_interval": NEVER,
+    }
+    if negatives:
+        solver["sampled"] = {"negatives": negatives}
     rnn = {"window": WINDOW, "widths": [WIDTH]}
     return Spec.model_validate(
         {"name": "scale", "net": "rnn", "pages": ids, "items": ids, "rnn": rnn, "solver": solver}
     )
 
 
-def steps(ids: int) -> dict[str, Any]:
-    """Train a net of ``ids`` pages and items on pages by Zipf's law; return the seconds of each step."""
-    spec = make_spec(ids)
+def steps(ids: int, negatives: int) -> dict[str, Any]:
+    """Train a net of ``ids`` pages and items on pages by Zipf's law; return the seconds of a step."""
+    spec = make_spec(ids, negatives=negatives)
     files = generate(spec)
     net = parse_net(files["train_val.prototxt"].decode(), "train_val.prototxt")
     declared = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
@@ -62,14 +71,13 @@ def steps(ids: int) -> dict[str, Any]:
         path = Path(name, "solver.prototxt")
         path.write_bytes(files["solver.prototxt"])
         solver = read_solver(path)
-    threads = threads_for(shapes, BATCH, WINDOW, every=False)
     weights = fill(spec, learnable(net), shapes, 1)
-    learner = Learner(files["gradient.onnx"], net, solver, weights, threads=threads)
+    learner = Learner(files["gradient.onnx"], net, solver, weights, threads=THREADS)
     rng = np.random.default_rng(1)
     page = np.minimum(np.exp(rng.random((100 * BATCH, WINDOW)) * np.log(ids)), ids).astype(np.int32)
     rows = {"page": page, "label": page[:, -1] % ids + 1}
     spent: list[float] = []
-    with ahead(Batches(rows, BATCH, tables=list(learner.tables)), 0) as batches:
+    with ahead(Batches.of(spec, rows, order="file", tables=list(learner.tables)), 0) as batches:
         learner.step(batches)
         while len(spent) < LEAST or sum(spent) < SECONDS:
             began = time.perf_counter()
@@ -107,13 +115,15 @@ def run(*command: str) -> Spent:
 def by_ids(most: int) -> Iterator[dict[str, float]]:
     """Yield a row of the first table for each number of ids."""
     for ids in (size for size in SIZES if size <= most):
-        spent = run(__file__, "--steps", str(ids))
-        found = json.loads(spent.output)
+        whole, sampled = (run(__file__, "--steps", str(ids), "--negatives", str(k)) for k in (0, NEGATIVES))
+        found, some = json.loads(whole.output), json.loads(sampled.output)
         yield {
             "N = M": ids,
-            "parameters": found["parameters"],
+            "weights and history, MiB": 2 * 4 * found["parameters"] / 2**20,
             "step, ms": 1e3 * found["step"],
-            "peak, MiB": spent.peak,
+            "peak, MiB": whole.peak,
+            "sampled step, ms": 1e3 * some["step"],
+            "sampled peak, MiB": sampled.peak,
         }
 
 
@@ -191,9 +201,10 @@ def main() -> None:
     parser.add_argument("--most-ids", type=int, default=1_000_000, help="pages and items of the largest net; 0: no net")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the tables too")
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--negatives", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.steps:
-        print(json.dumps(steps(options.steps)))
+        print(json.dumps(steps(options.steps, options.negatives)))
         return
     with tempfile.TemporaryDirectory(prefix="drn-scale-") as name:
         tables = [table(by_ids(options.most_ids)), table(by_sessions(options.most, Path(name)))]

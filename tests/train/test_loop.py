@@ -158,6 +158,22 @@ def test_losses_are_those_of_pytorch(
     assert np.mean(ours[-10:]) < np.mean(ours[:10])
 
 
+@pytest.mark.parametrize("sampled", [None, {"negatives": 2000}], ids=["all", "sampled"])
+def test_another_number_of_threads_changes_the_last_digits_alone(
+    sampled: dict[str, Any] | None, tmp_path: Path, data: Path, make_spec: Make
+) -> None:
+    spec = make_spec(**LARGE, solver={"base_lr": 0.05, "max_iter": 100, "display": 1, "sampled": sampled})
+    for threads in (1, 2, 4):
+        train(spec, data, tmp_path / f"{threads}", threads=threads)
+    losses = {
+        threads: [line["loss"] for line in Metrics.read(tmp_path / f"{threads}" / "metrics.jsonl")]
+        for threads in (1, 2, 4)
+    }
+    assert np.mean(losses[1][-10:]) < 0.8 * np.mean(losses[1][:10]), "nothing was learned, so nothing was compared"
+    for threads in (2, 4):
+        np.testing.assert_allclose(losses[threads], losses[1], rtol=1e-4)
+
+
 @pytest.mark.parametrize("sampled", [None, SAMPLED["sampled"]], ids=["all", "sampled"])
 @pytest.mark.parametrize("kind", ["SGD", "AdaGrad", "Adam"])
 def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
