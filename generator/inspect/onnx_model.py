@@ -1,6 +1,6 @@
 """Reports on ONNX files, binary and text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from generator.inspect.places import read_text
 from generator.inspect.report import Blob, Layer, Parameter, Report, flop_of, is_ours, part_of
 from generator.inspect.rules import BATCH, Shape
 from generator.inspect.strings import require_text
-from generator.onnxgraph.parse import BLOBS, parse
+from generator.onnxgraph.parse import BLOBS, DRAWN, parse
 
 __all__ = ["onnx_report", "onnx_text_report"]
 
@@ -57,7 +57,8 @@ def onnx_text_report(path: Path) -> Report:
 
 
 def _report(path: Path, model: ModelProto) -> Report:
-    prime = _prime(model)
+    sizes = _declared_sizes(model)
+    prime = _prime(sizes)
     light = _without_numbers(model, prime)
     try:
         onnx.checker.check_model(light)
@@ -69,7 +70,7 @@ def _report(path: Path, model: ModelProto) -> Report:
     except Exception as error:  # its exceptions have no common root but this
         raise ModelError(f"{path}: breaks the rules of ONNX: {str(error).splitlines()[0]}") from error
     graph = inferred.graph
-    infos = {info.name: _shape(info, prime) for info in (*graph.input, *graph.value_info, *graph.output)}
+    infos = {info.name: _shape(info, prime, sizes) for info in (*graph.input, *graph.value_info, *graph.output)}
     names = _parameter_names(model)
     shapes = infos | {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     inputs = [info.name for info in model.graph.input if info.name not in names]
@@ -117,14 +118,18 @@ def _parameter_names(model: ModelProto) -> set[str]:
     return held | {
         info.name
         for info in model.graph.input
-        if info.name not in BLOBS and all(dim.HasField("dim_value") for dim in info.type.tensor_type.shape.dim)
+        if info.name not in (*BLOBS, *DRAWN)
+        and all(dim.HasField("dim_value") for dim in info.type.tensor_type.shape.dim)
     }
 
 
-def _prime(model: ModelProto) -> int:
-    """Return a stand-in for the batch size of which no declared size is a multiple."""
+def _declared_sizes(model: ModelProto) -> set[int]:
     sizes = {dim.dim_value for info in model.graph.input for dim in info.type.tensor_type.shape.dim}
-    sizes |= {size for tensor in model.graph.initializer for size in tensor.dims}
+    return sizes | {size for tensor in model.graph.initializer for size in tensor.dims}
+
+
+def _prime(sizes: Set[int]) -> int:
+    """Return a stand-in for the batch size of which none of the ``sizes`` is a multiple."""
     return next((prime for prime in PRIMES if not any(size and size % prime == 0 for size in sizes)), PRIMES[-1])
 
 
@@ -152,13 +157,13 @@ def _small(tensor: TensorProto) -> bool:
     return len(tensor.raw_data) <= 1024 and tensor.data_location == TensorProto.DEFAULT
 
 
-def _shape(info: ValueInfoProto, prime: int) -> Shape | None:
-    """Return a shape with all axes known, multiples of `prime` as multiples of `BATCH`; else None."""
+def _shape(info: ValueInfoProto, prime: int, declared: Set[int]) -> Shape | None:
+    """Return a shape, None where an axis is unknown; multiples of `prime`, and a declared size more, are of `BATCH`."""
     kind = info.type.tensor_type
     if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
         return None
     sizes = [dim.dim_value for dim in kind.shape.dim]
-    return tuple(size if size % prime else size // prime * BATCH for size in sizes)
+    return tuple(size // prime * BATCH + size % prime if size % prime in {0, *declared} else size for size in sizes)
 
 
 def _layers(model: ModelProto, shapes: Mapping[str, Shape | None], names: set[str], batch: int) -> list[Layer]:

@@ -102,7 +102,7 @@ class Report:
 
 
 def _shape_json(shape: Shape | None) -> list[int | str] | None:
-    return None if shape is None else [size if not size or size % BATCH else shape_text((size,)) for size in shape]
+    return None if shape is None else [size if size < BATCH else shape_text((size,)) for size in shape]
 
 
 def _layer_json(layer: Layer) -> dict[str, Any]:

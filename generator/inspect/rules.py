@@ -26,9 +26,10 @@ def shape_text(shape: Sequence[int] | None) -> str:
 
 
 def _size_text(size: int) -> str:
-    if not size or size % BATCH:
+    batches, more = divmod(size, BATCH)
+    if not batches:
         return str(size)
-    return "B" if size == BATCH else f"{size // BATCH}B"
+    return ("B" if batches == 1 else f"{batches}B") + (f"+{more}" if more else "")
 
 
 class MisfitError(Exception):

@@ -20,7 +20,7 @@ from generator.codegen import generate
 from generator.codegen.render import render
 from generator.errors import ModelError
 from generator.inspect.folder import inspect
-from generator.inspect.rules import BATCH
+from generator.inspect.rules import BATCH, shape_text
 from generator.inspect.text import report_text
 from generator.onnxgraph.initialise import embed_weights
 from generator.onnxgraph.parse import parameter_shapes, parse
@@ -207,6 +207,17 @@ def test_the_command_in_json(tmp_path):
         **dict.fromkeys(["model.onnx", "model.onnxtxt", "loss.onnx", "loss.onnxtxt", "gradient.onnx",
                          "gradient.onnxtxt"], "ONNX model"),
     }  # fmt: skip
+
+
+def test_the_items_of_a_sampled_softmax_are_blobs_not_parameters(tmp_path):
+    solver = {"batch_size": 2, "sampled": {"negatives": 4}}
+    spec = combined(items=10, pages=10, head={"tied": True, "projection": True}, solver=solver)
+    report = inspect(written(tmp_path, spec) / "gradient.onnx")
+    shapes = {blob.name: shape_text(blob.shape) for blob in report.blobs}
+    assert (shapes["candidate"], shapes["candidate_correction"]) == ("7", "7")
+    # "none", 2 labels and 4 negatives, beside the window's 2 pages and the history's.
+    assert shapes["page_embedding_grad_rows"] == f"{2 + spec.rnn.history}B+7"
+    assert not any("candidate" in parameter.name for parameter in report.parameters)
 
 
 def test_the_command_in_text_states_the_counting_rule(tmp_path):
