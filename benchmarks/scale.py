@@ -24,15 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from generator.caffe.prototxt import learnable, parse_net, read_solver
-from generator.codegen.artefacts import generate
-from generator.onnxgraph.initialise import fill
-from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import dump_spec
 from generator.spec.schema import Spec
 from generator.train.batches import Batches
+from generator.train.generated import Generated
 from generator.train.iterations import ahead
-from generator.train.learner import Learner
 
 SIZES = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
 NEVER = 10**9
@@ -63,16 +59,9 @@ def make_spec(ids: int, max_iter: int = NEVER, negatives: int = 0) -> Spec:
 def steps(ids: int, negatives: int) -> dict[str, Any]:
     """Train a net of ``ids`` pages and items on pages by Zipf's law; return the seconds of a step."""
     spec = make_spec(ids, negatives=negatives)
-    files = generate(spec)
-    net = parse_net(files["train_val.prototxt"].decode(), "train_val.prototxt")
-    declared = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
-    shapes = {parameter.name: declared[parameter.name] for parameter in learnable(net)}
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name, "solver.prototxt")
-        path.write_bytes(files["solver.prototxt"])
-        solver = read_solver(path)
-    weights = fill(spec, learnable(net), shapes, 1)
-    learner = Learner(files["gradient.onnx"], net, solver, weights, threads=THREADS)
+    made = Generated.of(spec)
+    weights = made.fresh()
+    learner = made.learner(weights, threads=THREADS)
     rng = np.random.default_rng(1)
     page = np.minimum(np.exp(rng.random((100 * BATCH, WINDOW)) * np.log(ids)), ids).astype(np.int32)
     rows = {"page": page, "label": page[:, -1] % ids + 1}

@@ -16,7 +16,7 @@ from google.protobuf import text_format
 from generator.caffe.schema import Message, NetParameter, ParamSpec, SolverParameter
 from generator.errors import ModelError
 
-__all__ = ["Filler", "Parameter", "active_layers", "learnable", "parse_net", "read_net", "read_solver"]
+__all__ = ["Filler", "Parameter", "active_layers", "learnable", "parse_net", "parse_solver", "read_net", "read_solver"]
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,30 @@ def parse_net(text: str, filename: str) -> Message:
 
 
 def read_solver(path: Path) -> Message:
-    """Read solver.prototxt into a SolverParameter with Caffe's defaults.
-
-    As Caffe's `UpgradeSolverAsNeeded` does, the old `solver_type: ADAM` becomes `type: "Adam"`.
+    """Read solver.prototxt, as `parse_solver` does.
 
     Raises
     ------
     ModelError
         The file cannot be read, or does not hold: with file, line and column.
     """
-    solver = _parse(_read(path), str(path), SolverParameter())
+    return parse_solver(_read(path), str(path))
+
+
+def parse_solver(text: str, filename: str) -> Message:
+    """Parse solver.prototxt into a SolverParameter with Caffe's defaults.
+
+    As Caffe's `UpgradeSolverAsNeeded` does, the old `solver_type: ADAM` becomes `type: "Adam"`.
+
+    Raises
+    ------
+    ModelError
+        The text does not hold: with ``filename``, line and column.
+    """
+    solver = _parse(text, filename, SolverParameter())
     if solver.HasField("solver_type"):
         if solver.HasField("type"):
-            raise ModelError(f"{path}: type and solver_type are both given; keep type")
+            raise ModelError(f"{filename}: type and solver_type are both given; keep type")
         solver.type = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")[solver.solver_type]
         solver.ClearField("solver_type")
     return solver

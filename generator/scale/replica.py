@@ -1,6 +1,5 @@
 """A replica of a training: one learner of several, in a process of its own."""
 
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from generator.caffe.prototxt import learnable, parse_net, read_solver
-from generator.codegen.artefacts import generate
 from generator.errors import DrnError
-from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.scale.gloo import Gloo, rendezvous
 from generator.spec.schema import Spec
 from generator.train.batches import Batches, Order, load_split
 from generator.train.exchange import Exchange
+from generator.train.generated import Generated
 from generator.train.iterations import ahead
 from generator.train.learner import Learner
 from generator.train.loop import train
@@ -87,22 +84,9 @@ def follow(
     Weights, history and iteration are the first learner's from the start.
     """
     rows = load_split(data / "train.h5", spec)
-    files = generate(spec)
-    net = parse_net(files["train_val.prototxt"].decode(), "train_val.prototxt")
-    with tempfile.TemporaryDirectory(prefix="drn-") as folder:
-        path = Path(folder) / "solver.prototxt"
-        path.write_bytes(files["solver.prototxt"])
-        solver = read_solver(path)
-    shapes = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
-    learner = Learner(
-        files["gradient.onnx"],
-        net,
-        solver,
-        {parameter.name: np.zeros(shapes[parameter.name], np.float32) for parameter in learnable(net)},
-        warmup=spec.solver.warmup,
-        threads=threads,
-        exchange=exchange,
-    )
+    made = Generated.of(spec)
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in made.shapes.items()}
+    learner = made.learner(zeros, threads=threads, exchange=exchange)
     learner.align()
     batches = Batches.of(spec, rows, order=order, tables=list(learner.tables))
     end = spec.solver.max_iter if until is None else min(spec.solver.max_iter, until)

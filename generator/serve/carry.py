@@ -8,14 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
-from generator.caffe.prototxt import learnable, parse_net
-from generator.codegen.artefacts import generate
 from generator.data.vocabulary import Vocabulary
 from generator.errors import ModelError
 from generator.files import replacing
-from generator.onnxgraph.initialise import fill
-from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
+from generator.train.generated import Generated
 
 __all__ = ["carry", "keep"]
 
@@ -41,18 +38,15 @@ def carry(folder: Path, spec: Spec, data: Path, target: Path) -> Path | None:
     """
     if not (folder / WEIGHTS).is_file():
         return None
-    files = generate(spec)
-    net, deploy = (parse_net(files[name].decode(), name) for name in ("train_val.prototxt", "deploy.prototxt"))
-    declared = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
-    shapes = {parameter.name: declared[parameter.name] for parameter in learnable(net)}
+    made = Generated.of(spec)
     try:
-        weights: Mapping[str, Array] = read_caffemodel(folder / WEIGHTS, net, shapes)
+        weights: Mapping[str, Array] = read_caffemodel(folder / WEIGHTS, made.net, made.shapes)
     except ModelError:
         return None
     before, now = ({name: Vocabulary.read(place / name) for name in (PAGES, ITEMS)} for place in (folder, data))
-    fresh = fill(spec, learnable(net), shapes, spec.solver.random_seed)
+    fresh = made.fresh()
     moved = {name: _moved(name, spec, values, fresh[name], before, now) for name, values in weights.items()}
-    write_caffemodel(target, net, moved, also=[deploy])
+    write_caffemodel(target, made.net, moved, also=[made.deploy])
     return target
 
 

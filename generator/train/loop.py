@@ -6,21 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from generator.caffe.prototxt import learnable, parse_net, read_solver
-from generator.codegen.artefacts import generate, write
-from generator.codegen.net import net_of
+from generator.codegen.artefacts import write
 from generator.errors import TrainingError
 from generator.files import write_text
-from generator.onnxgraph.initialise import fill
-from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
 from generator.train.batches import Batches, Order, load_split
 from generator.train.exchange import Exchange
 from generator.train.export import check_vocabularies, export
-from generator.train.graphs import check_provider, threads_for
+from generator.train.generated import Generated
+from generator.train.graphs import check_provider
 from generator.train.iterations import Iterations, Progress
-from generator.train.learner import Learner
 from generator.train.metrics import Metrics
 from generator.train.snapshots import Snapshots
 from generator.train.solver import Rule
@@ -128,42 +124,24 @@ def train(
     test_rows = load_split(test_split, spec) if test_split else None
     check_vocabularies(data, spec)
 
-    files = generate(spec)
-    net, deploy = (parse_net(files[name].decode(), name) for name in ("train_val.prototxt", "deploy.prototxt"))
-    snapshots = Snapshots(run / "snapshots", spec.name, net, deploy)
+    made = Generated.of(spec)
+    snapshots = Snapshots(run / "snapshots", spec.name, made.net, made.deploy)
     start = _snapshot_to_resume(spec, run, snapshots, resume) if resume else None
     if start is None:
         _refuse_used(run, snapshots)
-    declared = parameter_shapes(parse(files["gradient.onnxtxt"].decode(), "gradient.onnxtxt"))
-    shapes = {parameter.name: declared[parameter.name] for parameter in learnable(net)}
-    threads = threads or threads_for(
-        _multiplied(spec, shapes), spec.solver.batch_size, spec.window + bool(spec.history), every=spec.loss == "every"
-    )
+    threads = threads or made.threads()
     # Read before anything is written: files that do not hold leave the run as it was.
     state = None
     if start is not None:
-        values, state = snapshots.load(start, shapes, Rule(spec.solver).histories)
-    elif weights:
-        values = start_from(weights, spec, net, shapes, data, note)
+        values, state = snapshots.load(start, made.shapes, Rule(spec.solver).histories)
     else:
-        values = fill(spec, learnable(net), shapes, spec.solver.random_seed)
+        values = start_from(weights, made, data, note) if weights else made.fresh()
 
     snapshots.tidy()
-    prepare(spec, files, data, run)
+    prepare(spec, made.files, data, run)
     if test_rows is None:
         note(f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5")
-    solver = read_solver(run / "solver.prototxt")
-    learner = Learner(
-        files["gradient.onnx"],
-        net,
-        solver,
-        values,
-        state=state,
-        warmup=spec.solver.warmup,
-        threads=threads,
-        provider=provider,
-        exchange=exchange,
-    )
+    learner = made.learner(values, state=state, threads=threads, provider=provider, exchange=exchange)
     del values, state  # the learner has copies of most
     if start is None:
         # Iteration 0 is kept too: a run resumes from its first moment on, without the weights it was given.
@@ -177,7 +155,7 @@ def train(
     if test_rows is not None:
         once = Batches(test_rows, spec.solver.batch_size).once(spec.solver.test_iter)
         tester = Tester(
-            files["loss.onnx"], files["model.onnx"], learner.weights, once, top_k=spec.top_k, threads=threads
+            made.files["loss.onnx"], made.files["model.onnx"], learner.weights, once, top_k=spec.top_k, threads=threads
         )
     metrics = Metrics(run / "metrics.jsonl", learner.iteration)
     iterations = Iterations(
@@ -194,7 +172,7 @@ def train(
     model = (
         None
         if stopped
-        else export(run / "models", spec, files, learner.weights, iteration=learner.iteration, data=data)
+        else export(run / "models", spec, made.files, learner.weights, iteration=learner.iteration, data=data)
     )
     return Result(learner.iteration, iterations.loss, iterations.seconds, iterations.samples_per_second, model, stopped)
 
@@ -210,13 +188,6 @@ def prepare(spec: Spec, files: Mapping[str, bytes], data: Path, run: Path) -> No
     write_text(run / "test.txt", _relative(held_out(data) or data / "train.h5", run))
     write({name: content for name, content in files.items() if not name.endswith(".onnx")}, run)
     write_text(run / "spec.yaml", dump_spec(spec))
-
-
-def _multiplied(spec: Spec, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of what a step multiplies by: of a sampled output, the rows of the candidates alone."""
-    candidates = net_of(spec).candidates
-    sampled = ("output_rnn_weight", "output_fnn_weight", *(["page_embedding"] if spec.head.tied else []))
-    return {n: (candidates, *shape[1:]) if candidates and n in sampled else shape for n, shape in shapes.items()}
 
 
 def held_out(data: Path) -> Path | None:

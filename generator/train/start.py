@@ -1,16 +1,13 @@
 """The weights a run starts from, where they are given: all of a net's or some, from a file or from another run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from generator.caffe.caffemodel import read_caffemodel
-from generator.caffe.prototxt import learnable
-from generator.caffe.schema import Message
 from generator.data.vocabulary import Vocabulary
 from generator.errors import ModelError, TrainingError
-from generator.onnxgraph.initialise import fill
-from generator.spec.schema import Spec
 from generator.train.export import VOCABULARIES
+from generator.train.generated import Generated
 from generator.train.snapshots import whole_snapshots
 from generator.train.solver import Array
 
@@ -20,10 +17,8 @@ __all__ = ["Note", "start_from"]
 Note = Callable[[str], None]
 
 
-def start_from(
-    given: Path, spec: Spec, net: Message, shapes: Mapping[str, tuple[int, ...]], data: Path, note: Note
-) -> dict[str, Array]:
-    """Return the weights of ``net`` by name: those that ``given`` holds, the rest as the fillers start them.
+def start_from(given: Path, made: Generated, data: Path, note: Note) -> dict[str, Array]:
+    """Return the weights of a net by name: those that ``given`` holds, the rest as the fillers start them.
 
     Layers are matched by name, as Caffe's `Net::CopyTrainedLayersFrom` does.
 
@@ -31,8 +26,8 @@ def start_from(
     ----------
     given
         A .caffemodel, or the folder of a run, whose newest snapshot is taken.
-    spec, net, shapes
-        The spec, its NetParameter, and the shape of each parameter.
+    made
+        The net.
     data
         The data folder of the training, whose ids must be those of the run.
     note
@@ -46,17 +41,17 @@ def start_from(
         The folder holds no snapshot.
     """
     path = _newest(given) if given.is_dir() else given
-    taken = read_caffemodel(path, net, shapes, partial=True)
+    taken = read_caffemodel(path, made.net, made.shapes, partial=True)
     if not taken:
         raise ModelError(
-            f"{path}: holds no parameter of {spec.name}, none of {', '.join(shapes)}; take weights of a net with some "
-            "of its layers, or leave --weights out"
+            f"{path}: holds no parameter of {made.spec.name}, none of {', '.join(made.shapes)}; take weights "
+            "of a net with some of its layers, or leave --weights out"
         )
-    anew = [name for name in shapes if name not in taken]
+    anew = [name for name in made.shapes if name not in taken]
     note(f"{path}: taken {', '.join(taken)}" + (f"; starting anew: {', '.join(anew)}" if anew else ""))
     if given.is_dir():
         _compare_ids(given, data, note)
-    return fill(spec, learnable(net), shapes, spec.solver.random_seed) | taken
+    return made.fresh() | taken
 
 
 def _newest(run: Path) -> Path:
