@@ -50,9 +50,9 @@ class Net:
 
     @property
     def candidates(self) -> int:
-        """The items of a sampled softmax: "none", the labels of a batch, and the negatives; 0: softmax over all."""
+        """The places of a sampled softmax: "none", a batch's labels, the negatives, one left empty; 0: all items."""
         labels = self.batch_size * (self.window if self.every else 1)
-        return 1 + labels + self.negatives if self.negatives else 0
+        return 1 + labels + self.negatives + 1 if self.negatives else 0
 
     @property
     def copy_parameters(self) -> list[tuple[str, list[int]]]:

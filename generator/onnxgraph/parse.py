@@ -8,7 +8,10 @@ __all__ = ["BLOBS", "DRAWN", "parameter_shapes", "parse"]
 
 # Graph inputs that are data, or drawn for each batch of training; every other graph input is a parameter.
 BLOBS = ("page", "history_page", "history_weight", "page_dwell", "bought", "bought_weight", "label")
-DRAWN = ("visit_dropout", "top_dropout", "candidate", "candidate_correction")
+DRAWN = (
+    *("visit_dropout", "top_dropout"),
+    *("candidate", "candidate_correction", "page_place", "history_place"),
+)
 
 
 def parse(text: str, name: str) -> ModelProto:

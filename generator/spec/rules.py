@@ -49,12 +49,6 @@ def _copy_needs_states(copy: bool, net: str) -> str | None:
     return "copy needs states, and net fnn has none: leave it out" if copy and net == "fnn" else None
 
 
-def _copy_scores_all(sampled: object, copy: bool) -> str | None:
-    if sampled is None or not copy:
-        return None
-    return "head.copy adds to the scores of pages that need not be among those sampled: leave one of the two out"
-
-
 def _tied_widths(tied: bool, projection: bool, widths: list[int]) -> str | None:
     if not tied or projection or not widths or widths[0] == widths[-1]:
         return None
@@ -92,7 +86,6 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("head.copy", "pages", "items"), _copied_vocabulary),
     (("head.copy", "loss"), _copy_at_last),
     (("head.copy", "net"), _copy_needs_states),
-    (("solver.sampled", "head.copy"), _copy_scores_all),
     (("init.table.min", "init.table.max", "init.table.type"), _ordered_range),
     (("init.weight.min", "init.weight.max", "init.weight.type"), _ordered_range),
     (("init.bias.min", "init.bias.max", "init.bias.type"), _ordered_range),

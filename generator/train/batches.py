@@ -173,7 +173,7 @@ class Batches:
         """Return batch ``number`` of training: its blobs, what is drawn for it, and the ids of both."""
         blobs |= self._dropout.masks(number)
         if self._candidates:
-            blobs |= self._candidates.blobs(number, blobs["label"])
+            blobs |= self._candidates.blobs(number, blobs)
         ids = {
             table: np.unique(np.concatenate([blobs[name].reshape(-1) for name in names if name in blobs]))
             for table, names in self._readers.items()

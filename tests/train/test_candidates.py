@@ -21,9 +21,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def with_sampled(spec: Spec, negatives: int) -> Spec:
-    plain = spec.model_dump(exclude_defaults=True)
     solver = {"batch_size": BATCH, "sampled": {"negatives": negatives}}
-    return Spec.model_validate(plain | {"head": plain.get("head", {}) | {"copy": False}, "solver": solver})
+    return Spec.model_validate(spec.model_dump(exclude_defaults=True) | {"solver": solver})
 
 
 def gradients(spec: Spec, feed: Arrays) -> tuple[Arrays, dict[str, tuple[int, ...]]]:
@@ -51,7 +50,7 @@ def test_loss_and_gradients_are_those_of_pytorch(spec, seed, negatives):
     spec = with_sampled(spec, negatives)
     batch = blobs(spec, BATCH, seed)
     w = weights(shapes_of(spec), seed)
-    batch |= Candidates.of(spec, batch["label"]).blobs(3, batch["label"])
+    batch |= Candidates.of(spec, batch["label"]).blobs(3, batch)
     found, _ = gradients(spec, w | batch)
     assert_equal(spec, w, batch, found.pop("loss"), found)
 
@@ -64,7 +63,7 @@ def test_with_all_items_as_candidates_it_is_the_softmax_over_all(spec, seed):
     plain = spec.model_copy(update={"solver": spec.solver.model_copy(update={"sampled": None})})
     batch = blobs(spec, BATCH, seed)
     w = weights(shapes_of(spec), seed)
-    drawn = Candidates.of(spec, batch["label"]).blobs(0, batch["label"])
+    drawn = Candidates.of(spec, batch["label"]).blobs(0, batch)
     assert set(range(spec.items + 1)) == set(drawn["candidate"].tolist())
     sampled, _ = gradients(spec, w | batch | drawn)
     whole, _ = gradients(plain, w | batch)
@@ -77,7 +76,7 @@ def shop(items: int, negatives: int, alpha: float, rows: int) -> tuple[Candidate
     share = 1 / np.arange(1, items + 1)
     counts = np.ceil(1000 * share).astype(int)
     label = np.repeat(np.arange(1, items + 1), counts)
-    made = Candidates(label, items, size=1 + rows + negatives, negatives=negatives, alpha=alpha, seed=5)
+    made = Candidates(label, items, size=2 + rows + negatives, negatives=negatives, alpha=alpha, seed=5)
     return made, counts / counts.sum()
 
 
@@ -89,7 +88,7 @@ def test_the_correction_is_minus_the_log_of_how_often_an_item_comes(alpha: float
     seen, chance = np.zeros(items + 1), np.zeros(items + 1)
     for number in range(batches):
         label = np.concatenate([[items], rng.choice(items, rows - 1, p=share) + 1])  # the first row's is fixed
-        drawn = made.blobs(number, label)
+        drawn = made.blobs(number, {"label": label})
         candidate, place = drawn["candidate"], drawn["label"]
         np.testing.assert_array_equal(candidate[place], label)
         there = np.flatnonzero(drawn["candidate_correction"] > -1e20)
@@ -112,7 +111,7 @@ def test_at_the_true_probabilities_the_mean_gradient_is_zero() -> None:
     total, raw, squares, batches = np.zeros(items + 1), np.zeros(items + 1), np.zeros(items + 1), 6000
     for number in range(batches):
         label = rng.choice(items, rows, p=share) + 1
-        drawn = made.blobs(number, label)
+        drawn = made.blobs(number, {"label": label})
         candidate = drawn["candidate"]
         there = drawn["candidate_correction"] > -1e20
         for correction, sums in ((drawn["candidate_correction"], total), (0.0, raw)):
@@ -131,8 +130,8 @@ def test_at_the_true_probabilities_the_mean_gradient_is_zero() -> None:
 def test_candidates_depend_on_the_seed_and_the_batch_alone() -> None:
     made, _ = shop(50, 10, 0.75, 6)
     again, _ = shop(50, 10, 0.75, 6)
-    label = np.array([3, 0, 7, 7, 50, 1])
-    one, two = made.blobs(9, label), again.blobs(9, label)
+    batch = {"label": np.array([3, 0, 7, 7, 50, 1])}
+    one, two = made.blobs(9, batch), again.blobs(9, batch)
     assert all(np.array_equal(one[name], two[name]) for name in one)
-    assert not np.array_equal(one["candidate"], made.blobs(10, label)["candidate"])
+    assert not np.array_equal(one["candidate"], made.blobs(10, batch)["candidate"])
     assert one["label"][1] == 0

@@ -77,7 +77,7 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
             number = place // solver.batch_size
             blobs = {name: rows[name][taken] for name in rows} | dropout.masks(number)
             if candidates:
-                blobs |= candidates.blobs(number, blobs["label"])
+                blobs |= candidates.blobs(number, blobs)
             place += solver.batch_size
             loss = reference.loss(spec, parameters, reference.tensors(blobs))
             loss.backward()
@@ -119,6 +119,7 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         (LARGE, {"base_lr": 0.02}),
         (LARGE, {"base_lr": 0.05, "sampled": {"negatives": 40}}),
         ({"items": 12, "head": HEAD | {"dropout": 0.5}, "loss": "every"}, {"base_lr": 0.05, **SAMPLED}),
+        ({"items": 12, "head": HEAD | {"copy": True}}, {"base_lr": 0.02, "clip_gradients": 1.0, **SAMPLED}),
         ({"net": "fnn"}, {"base_lr": 0.02, "type": "Nesterov", "clip_gradients": 1.0, "iter_size": 2, **SAMPLED}),
         ({}, {"base_lr": 0.02, "type": "AdaGrad", "momentum": 0.0, **SAMPLED}),
         ({}, {"base_lr": 0.005, "type": "Adam", "delta": 1e-8, **SAMPLED}),
@@ -141,6 +142,7 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         "large",
         "sampled",
         "sampled-head-every",
+        "sampled-copy",
         "sampled-nesterov",
         "sampled-adagrad",
         "sampled-adam",
