@@ -22,7 +22,7 @@ __all__ = ["command"]
 @click.option("--split", type=click.Choice(["test", "valid"]), default="test", show_default=True, help="Rows to rank.")
 @click.option("--baselines", default="default", show_default=True, help="default, all, none, or names: a,b.")
 @click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Rows scored at a time.")
-@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Of onnxruntime; 0: all cores.")
+@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="That score; 0: all cores.")
 @click.option("--int8", is_flag=True, help="Beside each run, the same with its output layer in 8 bits.")
 @click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="PNG to draw [default: RUN/evaluation.png].")
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
@@ -58,7 +58,7 @@ def command(
     from generator.evaluate.baselines import choose
     from generator.evaluate.evaluate import evaluate
 
-    models = _named(runs, threads, int8)
+    models = _named(runs, int8)
     with progress() as bar:
         task = bar.add_task(f"evaluate {data.name}", total=None)
         report = evaluate(
@@ -67,6 +67,7 @@ def command(
             choose(baselines),
             split=split,
             batch_size=batch_size,
+            threads=threads,
             step=lambda done, rows: bar.update(task, completed=done, total=rows),
         )
     if output_format == "json":
@@ -77,18 +78,18 @@ def command(
         _plot(report, plot_file, runs)
 
 
-def _named(runs: tuple[Path, ...], threads: int, int8: bool) -> "dict[str, Model]":
+def _named(runs: tuple[Path, ...], int8: bool) -> "dict[str, Model]":
     """Return the models by name; where that is not unique, by the folder's name, or else by the path given."""
     from generator.evaluate.baselines import BASELINES
     from generator.evaluate.model import Model
 
     paths = list(dict.fromkeys(runs))
-    models = [Model(path, threads) for path in paths]
+    models = [Model(path) for path in paths]
     schemes = [model.name for model in models], [path.name for path in paths], [str(path) for path in paths]
     names = next((names for names in schemes if len({*names, *BASELINES}) == len(names) + len(BASELINES)), schemes[-1])
     named = dict(zip(names, models, strict=True))
     if int8:
-        named |= {f"{name} int8": Model(path, threads, int8=True) for name, path in zip(names, paths, strict=True)}
+        named |= {f"{name} int8": Model(path, int8=True) for name, path in zip(names, paths, strict=True)}
     return named
 
 

@@ -1,7 +1,9 @@
 """An exported model: model.onnx with its weights and vocabularies, run by onnxruntime."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,13 @@ class Answer:
     unknown_bought: int  # purchases left out: not in the vocabulary
 
 
+def _open(graph: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
 def _int8(file: Path) -> bytes:
     # Imported here, for reading the model is onnxruntime's work alone where it is taken as it is.
     import onnx
@@ -50,6 +59,26 @@ def _int8(file: Path) -> bytes:
     from generator.onnxgraph.int8 import with_int8_output
 
     return with_int8_output(onnx.load(file)).SerializeToString()
+
+
+def _up_to(output: str, graph: Path | bytes) -> bytes | None:
+    """Return the part of a model that leads to one of its outputs; None where its weights are in files beside it."""
+    import onnx  # here for the same reason
+
+    model = onnx.load(graph, load_external_data=False) if isinstance(graph, Path) else onnx.load_from_string(graph)
+    inside = model.graph
+    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in inside.initializer):
+        return None
+    needed, nodes = {output}, []
+    for node in reversed(inside.node):  # ONNX has each node after those it reads
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(node.input)
+    outputs = [one for one in inside.output if one.name == output]
+    del inside.node[:], inside.output[:]
+    inside.node.extend(reversed(nodes))
+    inside.output.extend(outputs)
+    return model.SerializeToString()
 
 
 def find_model(path: Path) -> Path:
@@ -98,7 +127,8 @@ class Model:
     Parameters
     ----------
     path : as `find_model` takes it
-    threads : of onnxruntime within an operator; 0 takes all cores. One is best for single requests.
+    threads : of onnxruntime within an operator; 0 takes all cores. One is best for single requests. `scores` takes one
+        whatever their number: for more, call it in several threads, with some of the rows in each.
     int8 : whether the output layer multiplies in 8 bits, for speed where items are many; its last digits suffer
 
     Attributes
@@ -117,12 +147,9 @@ class Model:
         version = self.file.parent
         in_repository = version.name.isdecimal() and self.file.name == "model.onnx"
         self.name = version.parent.name if in_repository else self.file.stem
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        self._int8, self._opening = int8, threading.Lock()
         try:
-            graph = _int8(self.file) if int8 else self.file
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = _open(_int8(self.file) if int8 else self.file, threads)
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(
                 f"{self.file}: onnxruntime cannot load it ({str(error).splitlines()[0]}); "
@@ -164,6 +191,12 @@ class Model:
         self.top_k = widths.pop("top_item")
         return widths
 
+    @cached_property
+    def _scorer(self) -> onnxruntime.InferenceSession:
+        """The graph up to the probabilities: onnxruntime runs every node, and TopK takes as long as the product."""
+        graph = _up_to("probability", _int8(self.file) if self._int8 else self.file)
+        return self._session if graph is None else _open(graph, threads=1)
+
     def scores(self, blobs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the probability of each item, (B, N+1) float32.
 
@@ -176,10 +209,18 @@ class Model:
         DataError : a blob is missing or of another size.
         ModelError : onnxruntime fails, as on an id above M.
         """
-        probability: NDArray[np.float32] = self._run(("probability",), blobs)[0]
+        with self._opening:  # or the first calls of several threads would open one each
+            scorer = self._scorer
+        probability: NDArray[np.float32] = self._run(("probability",), blobs, scorer)[0]
         return probability
 
-    def _run(self, outputs: Sequence[str], blobs: Mapping[str, NDArray[Any]]) -> list[Any]:
+    def _run(
+        self,
+        outputs: Sequence[str],
+        blobs: Mapping[str, NDArray[Any]],
+        session: onnxruntime.InferenceSession | None = None,
+    ) -> list[Any]:
+        """Return ``outputs`` of the whole graph, or of ``session``, for the rows of ``blobs``."""
         feed = {}
         for name, size in self.sizes.items():
             if name not in blobs:
@@ -193,7 +234,7 @@ class Model:
             # onnxruntime multiplies a lone row by another kernel, whose last bits differ from those of any batch.
             feed = {name: np.repeat(values, 2, axis=0) for name, values in feed.items()}
         try:
-            found: list[Any] = self._session.run(list(outputs), feed)
+            found: list[Any] = (session or self._session).run(list(outputs), feed)
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(f"{self.file}: onnxruntime fails on these rows ({str(error).splitlines()[0]})") from error
         return [values[:rows] for values in found]

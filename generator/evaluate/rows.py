@@ -20,6 +20,7 @@ from generator.spec.schema import Fnn, Head, Rnn, Spec
 __all__ = ["Batch", "Part"]
 
 CHUNK = 65536  # rows of labels read at a time
+READ = 4096  # rows of a split read at a time, or those of one batch where it has more
 Ints = NDArray[np.int64]
 
 
@@ -29,23 +30,43 @@ class Batch:
 
     Attributes
     ----------
-    items : N
+    part : the split they are of; open as long as ``seen`` is asked for
     blobs : the net's inputs as the file holds them, (B, size) each
     label : int64 (B,), 1..N, or 0 when the true item is out of the vocabulary
     session : int64 (B,), the session of each row; rows of one session are contiguous
-    seen : one session for each row, cut after the row's last state; pages out of the vocabulary are left out
-    item : int64 (E,), for each view of ``seen`` the item of the page's original id, 0 where no such item is sold
+    position : int64 (B,), how many states of its session each row has seen
     """
 
-    items: int
+    part: "Part"
     blobs: Mapping[str, NDArray[Any]]
     label: Ints
     session: Ints
-    seen: Sessions
-    item: Ints
+    position: Ints
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def items(self) -> int:
+        """The number of items, N."""
+        return len(self.part.items)
+
+    @cached_property
+    def seen(self) -> Sessions:
+        """One session for each row, cut after the row's last state; pages out of the vocabulary are left out.
+
+        Read when first asked for, which a net whose windows are the file's never does.
+
+        Raises
+        ------
+        DataError : a row has seen more states than its session holds.
+        """
+        return self.part.seen(self.session, self.position)
+
+    @cached_property
+    def item(self) -> Ints:
+        """For each view of ``seen`` the item of the page's original id, 0 where no such item is sold, int64 (E,)."""
+        return self.part.items_of(self.seen.page)
 
     @cached_property
     def row(self) -> Ints:
@@ -201,30 +222,28 @@ class Part:
         return items
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all rows in order, ``size`` at a time, in memory that does not grow with the file.
+        """Yield all rows in order, ``size`` at a time, in memory that does not grow with the file."""
+        step = size * max(1, READ // size)  # several batches in one reading, which takes as long as a batch's ranks
+        for start in range(0, len(self), step):
+            chosen = slice(start, start + step)
+            found = self._rows.read(start, start + step)
+            label = found.pop("label").astype(np.int64)
+            label = label if label.ndim == 1 else label[:, -1]
+            label = np.where(self._read("rows/unknown", chosen) != 0, 0, label)
+            session = self._read("rows/session", chosen).astype(np.int64)
+            position = self._read("rows/position", chosen).astype(np.int64)
+            for first in range(0, len(label), size):
+                rows = slice(first, first + size)
+                inputs = {name: values[rows] for name, values in found.items()}
+                yield Batch(self, inputs, label[rows], session[rows], position[rows])
+
+    def seen(self, session: Ints, position: Ints) -> Sessions:
+        """Return one session for each row: ``session`` cut after ``position`` states.
 
         Raises
         ------
         DataError : a row has seen more states than its session holds.
         """
-        for start in range(0, len(self), size):
-            chosen = slice(start, start + size)
-            session = self._read("rows/session", chosen).astype(np.int64)
-            found = self._rows.read(start, start + size)
-            label = found.pop("label").astype(np.int64)
-            label = label if label.ndim == 1 else label[:, -1]
-            seen = self._seen(session, self._read("rows/position", chosen).astype(np.int64))
-            yield Batch(
-                items=len(self.items),
-                blobs=found,
-                label=np.where(self._read("rows/unknown", chosen) != 0, 0, label),
-                session=session,
-                seen=seen,
-                item=self.items_of(seen.page),
-            )
-
-    def _seen(self, session: Ints, position: Ints) -> Sessions:
-        """Return one session for each row: ``session`` cut after ``position`` states."""
         first = int(session.min())
         whole = self.sessions(first, int(session.max()) + 1)
         views, purchases = np.diff(whole.offset)[session - first], np.diff(whole.bought_offset)[session - first]

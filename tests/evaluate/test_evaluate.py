@@ -1,18 +1,19 @@
 """One pass over a split, its report and its picture."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from scipy.stats import rankdata
-from shoppers import ITEMS, PAGES, TEST, TRAIN, number, probabilities, write_model, write_part
+from shoppers import ITEMS, PAGES, TEST, TRAIN, Shopper, number, probabilities, write_model, write_part
 
 from generator.data.windows import Sessions, write_split
-from generator.errors import DataError, DrnError
+from generator.errors import DataError, DrnError, ModelError
 from generator.evaluate.baselines import choose
-from generator.evaluate.evaluate import evaluate
+from generator.evaluate.evaluate import evaluate, row_ranks
 from generator.evaluate.metrics import METRICS, values
 from generator.evaluate.model import Model
 from generator.evaluate.plot import plot
@@ -51,6 +52,36 @@ def test_the_figures_are_those_of_the_net_and_of_the_baselines(folder, run, batc
     assert (difference.method, difference.other) == ("tiny", "popularity")
     one, two = (method.metrics["MRR@20"].value for method in report.methods)
     assert difference.metrics["MRR@20"].value == pytest.approx(one - two)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_rows_in_several_threads_are_ranked_in_their_order(folder, run, threads):
+    write_part(folder / "test.h5", TEST * 300)  # more than are scored at a time
+    model = Model(run)
+    assert row_ranks(model, folder, batch_size=200, threads=threads) == pytest.approx(np.tile(expected_ranks(), 300))
+    report = evaluate({"tiny": model}, folder, batch_size=200, threads=threads, replicates=50)
+    assert (report.rows, report.sessions, report.unknown) == (1500, 1500, 300)
+    assert report == evaluate({"tiny": Model(run)}, folder, batch_size=200, threads=2, replicates=50)
+
+
+def test_what_fails_in_a_thread_is_an_error(folder, run):
+    write_part(folder / "test.h5", [*TEST * 10, Shopper([("a", 1)], "b", ["b"])])
+    with h5py.File(folder / "test.h5", "r+") as file:
+        file["bought"][50] = 99
+    with pytest.raises(ModelError, match="onnxruntime fails on these rows"):
+        evaluate({"tiny": Model(run)}, folder, batch_size=10, threads=2, replicates=5)
+
+
+def test_memory_does_not_grow_with_the_sessions(folder, run):
+    peaks = []
+    for times in (2000, 8000):  # the former more than are read at a time
+        write_part(folder / "test.h5", TEST * times)
+        tracemalloc.start()
+        report = evaluate({"tiny": Model(run)}, folder, choose("recency"), threads=2, replicates=50)
+        assert report.rows == 5 * times
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 1), (1, 0, 0), (8, 4, 0), (0, 0, 3)])
@@ -116,28 +147,30 @@ def test_no_rows(folder, run):
         evaluate({"tiny": Model(run)}, folder)
 
 
-def test_files_that_do_not_hold(folder, run):
-    model = {"tiny": Model(run)}
+def test_files_that_do_not_hold(folder):
+    def check():
+        evaluate({}, folder, choose("recency"), replicates=5)
+
     with h5py.File(folder / "test.h5", "r+") as file:
         file["rows/position"][0] = 6
     with pytest.raises(DataError, match=r"a row of session 0 has seen 6 states, but the session holds 5"):
-        evaluate(model, folder)
+        check()
     with h5py.File(folder / "test.h5", "r+") as file:
         file["sessions/offset"][1] = 600
     with pytest.raises(DataError, match=r"sessions/offset does not divide the 15 values of sessions/page"):
-        evaluate(model, folder)
+        check()
     with h5py.File(folder / "test.h5", "r+") as file:
         file["sessions/offset"][1] = 6
         file["sessions/page"][0] = 6
     with pytest.raises(DataError, match=r"sessions/page holds id 6, but its vocabulary has 5 lines"):
-        evaluate(model, folder)
+        check()
     with h5py.File(folder / "test.h5", "r+") as file:
         del file["sessions"]["dwell"]
     with pytest.raises(DataError, match=r"has no dataset sessions/dwell"):
-        evaluate(model, folder)
+        check()
     (folder / "test.h5").write_bytes(b"text")
     with pytest.raises(DataError, match=r"cannot read .*test\.h5"):
-        evaluate(model, folder)
+        check()
 
 
 def test_next_pages_are_ranked_at_every_position(folder):

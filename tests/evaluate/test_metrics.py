@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import rankdata
+from scipy.stats import poisson, rankdata
 
 from generator.errors import DataError, ModelError
 from generator.evaluate.metrics import HEADLINES, METRICS, Tally, ranks, values
@@ -43,6 +43,22 @@ def test_nan_is_an_error_that_names_the_row():
     scores[2, 1] = np.nan
     with pytest.raises(ModelError, match=r"row 2 hold NaN"):
         ranks(scores, np.array([1, 2, 3]))
+
+
+def test_ranks_of_more_rows_than_are_compared_at_a_time():
+    random = np.random.default_rng(0)
+    scores, labels = random.integers(0, 500, (300, 2001)).astype(np.float32), random.integers(1, 2001, 300)
+    expected = [rankdata(-row[1:])[label - 1] for row, label in zip(scores, labels, strict=True)]
+    assert ranks(scores, labels).tolist() == expected
+    scores[299, 2000] = np.nan
+    with pytest.raises(ModelError, match=r"row 299 hold NaN"):
+        ranks(scores, labels)
+
+
+@pytest.mark.parametrize("items", [1, 126, 127, 128, 255, 256, 32767, 32768, 65536])
+def test_counts_fit_their_width(items):
+    last = np.arange(items + 1, dtype=np.float32)  # the label 1 is the worst
+    assert ranks(np.stack([np.ones_like(last), last]), np.array([1, 1])).tolist() == [(1 + items) / 2, items]
 
 
 def test_nan_in_column_zero_is_no_error():
@@ -88,9 +104,10 @@ def clustered(seed: int, sessions: int = 300) -> tuple[np.ndarray, np.ndarray]:
     return np.where(random.random(len(session)) < ease, random.integers(1, 10, len(session)), 50).astype(float), session
 
 
-def test_the_value_is_the_mean_over_rows_however_they_are_cut():
+@pytest.mark.parametrize("replicates", [199, 200])
+def test_the_value_is_the_mean_over_rows_however_they_are_cut(replicates):
     rank, session = clustered(1)
-    whole, parts = Tally(["a"], 200, seed=3), Tally(["a"], 200, seed=3)
+    whole, parts = Tally(["a"], replicates, seed=3), Tally(["a"], replicates, seed=3)
     whole.add({"a": rank}, session)
     for start in range(0, len(rank), 7):  # many a session straddles two batches, or three
         parts.add({"a": rank[start : start + 7]}, session[start : start + 7])
@@ -118,6 +135,18 @@ def test_the_interval_is_that_of_a_classical_bootstrap_over_sessions():
     # The rows of a session go together: an interval over independent rows would be far narrower.
     independent = 1.96 * 2 * (rank <= 5).std() / math.sqrt(len(rank))
     assert found.high - found.low > 1.2 * independent
+
+
+def test_the_weights_are_poissons():
+    rank, session = clustered(9)
+    tally = Tally(["a", "b"], 1000, seed=10)
+    tally.add({"a": rank, "b": rank + 3}, session)
+    drawn = np.random.default_rng(10).random((300, 1000), np.float32)
+    weight = poisson(1).ppf((np.floor(drawn * 2**16) + 0.5) / 2**16)[session]  # 16 bits of each draw count
+    for method, ranked in (("a", rank), ("b", rank + 3)):
+        found = tally.estimate(method, "MRR@20")
+        means = values(ranked)[:, -2] @ weight / weight.sum(axis=0)
+        assert (found.low, found.high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=1e-6)
 
 
 def test_differences_are_paired():

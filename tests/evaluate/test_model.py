@@ -104,6 +104,13 @@ def test_scores_are_those_of_the_net(run):
     assert np.abs(scores - EXPECTED).max() < 1e-6
 
 
+def test_scores_of_a_model_whose_weights_lie_beside_it(run):
+    file = run / "models/tiny/1/model.onnx"
+    onnx.save(onnx.load(file), file, save_as_external_data=True, location="weights", size_threshold=64)
+    assert (file.parent / "weights").stat().st_size > 0
+    assert np.abs(Model(run).scores(blobs()) - EXPECTED).max() < 1e-6
+
+
 def test_blobs_that_do_not_fit_are_an_error(run):
     model = Model(run)
     with pytest.raises(DataError, match="tiny reads bought, which the data lack"):
