@@ -13,6 +13,7 @@ from generator.data.blobs import Split
 from generator.errors import DataError
 from generator.spec.schema import Spec
 from generator.train.candidates import Candidates
+from generator.train.rows import distinct_ids
 
 __all__ = ["READERS", "Batch", "Batches", "Dropout", "Order", "load_split"]
 
@@ -175,7 +176,7 @@ class Batches:
         if self._candidates:
             blobs |= self._candidates.blobs(number, blobs)
         ids = {
-            table: np.unique(np.concatenate([blobs[name].reshape(-1) for name in names if name in blobs]))
+            table: distinct_ids(np.concatenate([blobs[name].reshape(-1) for name in names if name in blobs]))
             for table, names in self._readers.items()
         }
         return Batch(blobs, ids)

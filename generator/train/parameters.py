@@ -1,5 +1,6 @@
 """Parameters that are updated whole, joined in one array of weights, one of gradients, one of each history."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.train.exchange import Exchange
-from generator.train.rows import Rows, sum_rows
+from generator.train.rows import Rows, RowSums
 from generator.train.solver import BLOCK, Array, Rule, squared_norm
 
 __all__ = ["Dense", "Multipliers"]
@@ -70,6 +71,7 @@ class Dense:
         self._gradient, self.gradients = _join({name: np.zeros_like(weight) for name, weight in weights.items()})
         self._sum = self._gradient if iter_size == 1 else np.zeros_like(self._gradient)
         self._rule, self._multipliers, self.sparse = rule, multipliers, sparse
+        self._sums = defaultdict[str, RowSums](RowSums)
         self._helper = helper if self._weight.size >= WORTH_THREADS else None
 
     def add(self, rows: Mapping[str, Rows] | None = None, share: float = 1.0) -> None:
@@ -77,7 +79,7 @@ class Dense:
         for name in self.sparse:
             self.gradients[name].fill(0.0)
         for name, part in (rows or {}).items():
-            ids, sums = sum_rows(*part)
+            ids, sums = self._sums[name](*part)
             self.gradients[name].reshape(-1, sums.shape[1])[ids] += sums  # a vector is rows of one number
         if share != 1.0:
             self._gradient *= share

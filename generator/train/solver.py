@@ -6,8 +6,7 @@ A step is, as in ``SGDSolver::ApplyUpdate``: bound the L2 norm of all gradients 
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -121,8 +120,7 @@ def clip_factor(squares: float, clip_gradients: float) -> float:
     return clip_gradients / norm if 0 <= clip_gradients < norm else 1.0
 
 
-@dataclass(frozen=True)
-class _Numbers:
+class _Numbers(NamedTuple):
     """The scalars of one update: local rate, momentum (beta 1), momentum2 (beta 2), delta, Adam's correction."""
 
     rate: float

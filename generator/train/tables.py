@@ -6,7 +6,7 @@ import numpy as np
 
 from generator.train.exchange import Exchange
 from generator.train.parameters import Multipliers
-from generator.train.rows import Ids, Rows, sum_rows
+from generator.train.rows import Ids, Rows, RowSums
 from generator.train.solver import BLOCK, Array, Rule, squared_norm
 
 __all__ = ["Table"]
@@ -50,6 +50,7 @@ class Table:
         self._rule, self._multipliers = rule, multipliers
         self.seen = np.full(weight.shape[0], iteration, np.int64)
         self._sum = np.zeros_like(weight) if iter_size > 1 else None
+        self._sums = RowSums()
         self._pending: list[Ids] = []
         self._ids = np.empty(0, np.int64)
         self._gradient = np.empty((0, weight.shape[1]), np.float32)
@@ -66,7 +67,7 @@ class Table:
             return
         ids = ids[self.seen[ids] < iteration]
         for block in self._blocks(ids):
-            weight, history = self.weight[block], self.histories[0][block]
+            weight, history = self.weight.take(block, axis=0), self.histories[0].take(block, axis=0)
             self._rule.glide(weight, history, iteration - self.seen[block])
             self.weight[block], self.histories[0][block] = weight, history
         self.seen[ids] = iteration
@@ -88,7 +89,7 @@ class Table:
 
     def add(self, rows: Rows, ids: Ids | None = None, share: float = 1.0) -> None:
         """Take up ``share`` of one batch's gradient; ``ids``: distinct, ascending, all of its rows and perhaps more."""
-        distinct, sums = sum_rows(*rows, ids)
+        distinct, sums = self._sums(*rows, ids)
         if share != 1.0:
             sums *= share
         self._pending.append(distinct)
@@ -118,7 +119,7 @@ class Table:
         self._collect()
         for start, block in enumerate(self._blocks(self._ids)):
             gradient = self._gradient[start * self._rows :][: block.size]
-            weight, *histories = self.weight[block], *(history[block] for history in self.histories)
+            weight, *histories = (array.take(block, axis=0) for array in (self.weight, *self.histories))
             self._rule.apply(
                 weight, gradient, histories, iteration=iteration, rate=rate * self._multipliers.lr, scale=scale
             )

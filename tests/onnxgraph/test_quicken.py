@@ -70,8 +70,13 @@ def operators(model: ModelProto) -> list[str]:
 def test_no_rewrite_misses_the_nets_it_is_for(name: str, root) -> None:
     plain = gradient_of(load_spec(root / "arch_specs" / f"{name}.yaml"))
     quick = quicken(plain, 64, large=1)
-    # A column is a Gemm and a ReLU, its gradient a comparison and a product; a Gemm adds by itself.
+    # A column is a Gemm and a ReLU, its gradient a step and a product; a Gemm adds by itself.
     assert "Sign" not in operators(quick)
+    assert operators(quick).count("HardSigmoid") == operators(plain).count("Sign") > 0
+    # A bias's gradient is a product with ones, or with the weights of the loss: what is left sums scalars for the loss.
+    biases = [each for each in parameter_shapes(plain) if each.endswith("_bias")]
+    makers = {node.output[0]: node.op_type for node in quick.graph.node}
+    assert {makers[f"{bias}_grad"] for bias in biases} == {"MatMul"}
     gemms = {node.output[0] for node in quick.graph.node if node.op_type == "Gemm" and len(node.input) == 2}
     assert not any(gemms & set(node.input) for node in quick.graph.node if node.op_type == "Sum")
     assert operators(quick).count("Mul") < operators(plain).count("Mul") - operators(plain).count("Relu")
@@ -79,6 +84,19 @@ def test_no_rewrite_misses_the_nets_it_is_for(name: str, root) -> None:
     assert not [node for node in quick.graph.node if node.op_type == "ScatterND" and node.attribute]
     turned = {name for name, shape in parameter_shapes(quick).items() if shape != parameter_shapes(plain)[name]}
     assert turned == {each for each in parameter_shapes(plain) if each.startswith("output_") and each != "output_bias"}
+
+
+def test_the_step_of_a_relu_is_that_of_its_sign(root) -> None:
+    quick = quicken(gradient_of(load_spec(root / "arch_specs" / "rnn.yaml")), 64)
+    step = next(node for node in quick.graph.node if node.op_type == "HardSigmoid")
+    value = onnx.helper.make_tensor_value_info
+    states, steps = (value(name, onnx.TensorProto.FLOAT, ["R"]) for name in (step.input[0], step.output[0]))
+    graph = onnx.helper.make_graph([step], "step", [states], [steps])
+    model = onnx.helper.make_model(graph, opset_imports=quick.opset_import, ir_version=quick.ir_version)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    tiny = np.finfo(np.float32).smallest_normal
+    x = np.array([0, tiny, 1e-20, 1e-3, 1, 1e4, 3e38, np.inf] * 5, np.float32)
+    assert np.array_equal(session.run(None, {step.input[0]: x})[0], np.sign(x))
 
 
 def test_the_given_graph_stays_as_it_is(root) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_solver import Settings
 
 from generator.train.parameters import Dense, Multipliers
-from generator.train.rows import sum_rows
+from generator.train.rows import RowSums, distinct_ids
 from generator.train.solver import Rule, clip_factor
 from generator.train.tables import Table
 
@@ -134,11 +134,24 @@ def test_decay_and_adam_need_all_rows() -> None:
     assert not Table.fits(Rule(Settings(type="Adam")), Multipliers())
 
 
-@given(ids=st.lists(st.integers(0, 40), min_size=1, max_size=60))
-def test_sums_by_id(ids: list[int]) -> None:
-    values = np.arange(2 * len(ids), dtype=np.float32).reshape(-1, 2)
-    distinct, sums = sum_rows(np.array(ids), values)
-    expected = np.zeros((41, 2), np.float32)
-    np.add.at(expected, ids, values)
-    assert distinct.tolist() == sorted(set(ids))
-    assert np.array_equal(sums, expected[distinct])
+@given(
+    batches=st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=60), min_size=1, max_size=4),
+    known=st.booleans(),
+    more=st.sets(st.integers(0, 40)),
+)
+def test_sums_by_id(batches: list[list[int]], known: bool, more: set[int]) -> None:
+    sums_of, room = RowSums(), np.zeros((60, 2), np.float32)
+    for number, ids in enumerate(batches):
+        values = room[: len(ids)]  # in the same place, and of another length now and then
+        values[...] = np.arange(number, number + 2 * len(ids)).reshape(-1, 2)
+        given_ids = sorted({*ids, *more}) if known else None
+        distinct, sums = sums_of(np.array(ids), values, np.array(given_ids) if known else None)
+        expected = np.zeros((41, 2), np.float32)
+        np.add.at(expected, ids, values)
+        assert distinct.tolist() == (given_ids or sorted(set(ids)))
+        assert np.array_equal(sums, expected[distinct])
+
+
+@given(ids=st.lists(st.integers(0, 9)))
+def test_distinct_ids(ids: list[int]) -> None:
+    assert distinct_ids(np.array(ids, np.int64)).tolist() == sorted(set(ids))
