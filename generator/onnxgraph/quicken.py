@@ -63,7 +63,7 @@ def _skip_unlabelled(graph: Nodes) -> None:
     for error in graph.of("ScatterElements"):
         softmax, place = graph.maker(error.input[0], "Softmax"), graph.maker(error.input[1], "Unsqueeze")
         logit = graph.maker(softmax.input[0], "Gemm") if softmax else None
-        if logit is None or place is None or len(shapes["label"]) != 2 or len(shapes.get(logit.input[-1], ())) != 1:
+        if logit is None or place is None or len(shapes["label"]) != 2 or not _is_vector(graph, logit.input[-1]):
             continue
         state, weight = logit.input[:2]
         few, label, labels = graph.name(), place.input[0], graph.name()
@@ -76,7 +76,15 @@ def _skip_unlabelled(graph: Nodes) -> None:
             if product.op_type == "Gemm" and product.input[1] == state:
                 product.input[1] = few
             elif product.op_type == "Gemm":
-                _give_back(graph, product, kept, (math.prod(shapes["label"]), shapes[weight][1]))
+                table = graph.maker(weight, "Gather")  # of a sampled softmax
+                width = shapes[table.input[0] if table else weight][1]
+                _give_back(graph, product, kept, (math.prod(shapes["label"]), width))
+
+
+def _is_vector(graph: Nodes, bias: str) -> bool:
+    """Whether a bias is one for all rows: an input, or for a sampled softmax one that is added to some of another."""
+    offset = graph.maker(bias, "Add")
+    return any(len(graph.shapes().get(name, ())) == 1 for name in (offset.input if offset else [bias]))
 
 
 def _give_back(graph: Nodes, product: NodeProto, kept: str, shape: tuple[int, int]) -> None:

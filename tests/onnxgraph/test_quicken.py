@@ -15,6 +15,7 @@ from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.onnxgraph.quicken import quicken
 from generator.spec import load_spec
 from generator.spec.schema import Spec
+from generator.train.candidates import Candidates
 
 BATCH = 5
 NEVER = 2**40
@@ -34,13 +35,17 @@ def gradient(outputs: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) 
 
 
 @settings(max_examples=60, deadline=None)
-@given(specs(), st.integers(0, 2**32 - 1), st.sampled_from([1, NEVER]))
-def test_loss_and_gradients_equal_pytorch(spec: Spec, seed: int, large: int) -> None:
+@given(specs(), st.integers(0, 2**32 - 1), st.sampled_from([1, NEVER]), st.sampled_from([None, {"negatives": 4}]))
+def test_loss_and_gradients_equal_pytorch(spec: Spec, seed: int, large: int, sampled: dict[str, int] | None) -> None:
+    solver = {"batch_size": BATCH, "sampled": sampled}
+    spec = Spec.model_validate(spec.model_dump(exclude_defaults=True) | {"solver": solver})
     plain = gradient_of(spec)
     shapes = parameter_shapes(plain)
     quick = quicken(plain, BATCH, large)
     onnx.checker.check_model(quick, full_check=True)
     w, b = weights(shapes, seed), blobs(spec, BATCH, seed)
+    if candidates := Candidates.of(spec, b["label"]):
+        b |= candidates.blobs(0, b)
     fed = {
         name: w[name] if w[name].shape == shape else w[name].T.copy() for name, shape in parameter_shapes(quick).items()
     }
@@ -84,6 +89,12 @@ def test_no_rewrite_misses_the_nets_it_is_for(name: str, root) -> None:
     assert not [node for node in quick.graph.node if node.op_type == "ScatterND" and node.attribute]
     turned = {name for name, shape in parameter_shapes(quick).items() if shape != parameter_shapes(plain)[name]}
     assert turned == {each for each in parameter_shapes(plain) if each.startswith("output_") and each != "output_bias"}
+
+
+@pytest.mark.parametrize("overrides", [[], ["solver.sampled.negatives=100"]], ids=["all", "sampled"])
+def test_states_without_a_label_are_left_out(overrides: list[str], root) -> None:
+    spec = load_spec(root / "arch_specs" / "yoochoose-tuned.yaml", overrides)
+    assert operators(quicken(gradient_of(spec), 64)).count("NonZero") == 1
 
 
 def test_the_step_of_a_relu_is_that_of_its_sign(root) -> None:
