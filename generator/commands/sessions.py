@@ -1,5 +1,6 @@
 """`drn sessions`: an event log to the data folder that the trainer and Caffe read."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -134,7 +135,6 @@ def command(
         raise click.UsageError(f"--engine {engine} reads Parquet files of the format events: leave it out")
     from generator.data.build import Options, build
     from generator.data.splits import Division
-    from generator.serve.export import exported
     from generator.spec import load_spec
 
     division = Division(
@@ -153,7 +153,11 @@ def command(
         options = replace(options, vocabulary="all" if vocabulary == "all" else Path(vocabulary))
     spec = load_spec(spec_path)
     with ExitStack() as stack:
-        files = stack.enter_context(exported(store)) if store else [Path(each) for each in found]
+        files: Sequence[Path] = [Path(each) for each in found]
+        if store:
+            from generator.serve.export import exported
+
+            files = stack.enter_context(exported(store))
         reader = None
         if engine != "local":
             from generator.scale.cluster import connected

@@ -1,14 +1,16 @@
 """HDF5 files written so that a full disk is an error, not a crash."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Disk", "creating"]
+__all__ = ["Disk", "create", "creating", "fill"]
 
 
 class Disk(io.RawIOBase):
@@ -72,4 +74,27 @@ def creating(path: Path) -> Iterator[tuple[h5py.File, Disk]]:
         disk = Disk(stream)
         with h5py.File(disk, "w") as file:
             yield file, disk
+        disk.check()
+
+
+def create(group: h5py.Group, name: str, rows: int, example: NDArray[Any]) -> h5py.Dataset:
+    """Create a dataset of ``rows`` rows like those of ``example``, in chunks of about 256 KiB."""
+    width = int(np.prod(example.shape[1:]))
+    chunk = min(rows, max(1, 2**16 // max(width, 1)))
+    return group.create_dataset(
+        name,
+        shape=(rows, *example.shape[1:]),
+        dtype=example.dtype,
+        chunks=(max(chunk, 1), *example.shape[1:]) if rows else None,
+    )
+
+
+def fill(group: h5py.Group, count: int, parts: Iterable[Mapping[str, NDArray[Any]]], disk: Disk) -> None:
+    """Write datasets of ``count`` rows, a part at a time; raise OSError once the disk has failed."""
+    done = 0
+    for part in parts:
+        for name, values in part.items():
+            dataset = group[name] if name in group else create(group, name, count, values)
+            dataset[done : done + len(values)] = values
+        done += len(values)
         disk.check()

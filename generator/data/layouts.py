@@ -189,7 +189,7 @@ FORMATS: dict[str, tuple[Layout, ...]] = {
 }
 
 
-def generic(name: str, schema: Mapping[str, pl.DataType], columns: Mapping[str, str]) -> Layout:
+def generic(name: str, schema: Mapping[str, pl.DataType], columns: Mapping[str, str], *, lean: bool = False) -> Layout:
     """Return the layout of a log with named columns, the format `events`.
 
     Parameters
@@ -200,6 +200,8 @@ def generic(name: str, schema: Mapping[str, pl.DataType], columns: Mapping[str, 
         Its columns and their types.
     columns
         Role to column; a role that is not given is the column of its own name, if there is one.
+    lean
+        Events other than purchases may lack the item where it is the page.
 
     Raises
     ------
@@ -220,9 +222,12 @@ def generic(name: str, schema: Mapping[str, pl.DataType], columns: Mapping[str, 
     roles = {role: pl.col(column).cast(pl.String) for role, column in named.items()}
     if "time" in named:
         roles["time"] = _any_time(pl.col(named["time"]), schema[named["time"]])
-    roles["event"] = roles.get("event", pl.lit("view")).cast(pl.Enum(KINDS), strict=False).fill_null("other")
+    word = roles.get("event", pl.lit("view"))
+    roles["event"] = word.cast(pl.Enum(KINDS), strict=False).fill_null("other")
     if "item" in roles:
-        roles["item"] = pl.coalesce(roles["item"].cast(LABEL), roles["page"].cast(LABEL))
+        item = pl.coalesce(roles["item"], roles["page"])
+        # To look labels up is most of the work of reading.
+        roles["item"] = pl.when((word == "buy") | (item != roles["page"])).then(item) if lean else item
     else:
         roles["item"] = roles["page"]
     return Layout(tuple(schema), roles)

@@ -15,7 +15,7 @@ from generator.data.vocabulary import Vocabulary
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
-__all__ = ["Catalogue", "Given", "Numbering", "by_appearance", "levels_of"]
+__all__ = ["Catalogue", "Counts", "Given", "Numbering", "by_appearance", "levels_of", "size_of"]
 
 BLOCK = 1 << 20  # codes counted at a time
 
@@ -35,6 +35,9 @@ class Catalogue:
         pages, items = (np.flatnonzero(_counted(log.label[held & (log.kind == kind)], size)) for kind in (VIEW, BUY))
         return cls(pages, items)
 
+    def __add__(self, other: "Catalogue") -> "Catalogue":
+        return Catalogue(np.union1d(self.pages, other.pages), np.union1d(self.items, other.items))
+
 
 def _counted(codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
     """Return how often each code below ``size`` occurs; numpy turns what it counts to int64, so a block at a time."""
@@ -42,6 +45,45 @@ def _counted(codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
     for begin in range(0, len(codes), BLOCK):
         counts += np.bincount(codes[begin : begin + BLOCK], minlength=size)
     return counts
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each code occurs in the training part, int64, a number for each code of the log.
+
+    Attributes
+    ----------
+    pages
+        As a page viewed.
+    items
+        As a label, where the label is an item.
+    before
+        As an item bought before a session, where the label is an item.
+    """
+
+    pages: NDArray[np.int64]
+    items: NDArray[np.int64]
+    before: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sessions: Sessions, training: NDArray[np.bool_], other_views: NDArray[np.int32], size: int) -> "Counts":
+        """Count the codes, all below ``size``.
+
+        Parameters
+        ----------
+        sessions, training
+            Sessions of codes, and which of them are of the training part, bool (S,).
+        other_views
+            Codes of the pages viewed in training sessions that give no row.
+        """
+        pages = _counted(sessions.page[np.repeat(training, sessions.lengths)], size) + _counted(other_views, size)
+        if sessions.label is None:
+            return cls(pages, np.zeros_like(pages), np.zeros_like(pages))
+        before = sessions.bought[np.repeat(training, sessions.bought_lengths)]
+        return cls(pages, _counted(sessions.label[training], size), _counted(before, size))
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.pages + other.pages, self.items + other.items, self.before + other.before)
 
 
 @dataclass(frozen=True)
@@ -100,6 +142,11 @@ def _shared(spec: Spec) -> bool:
     return len(set(levels_of(spec).values())) == 1
 
 
+def size_of(strings: pl.DataFrame) -> int:
+    """Return how many codes there may be: one more than the highest of ``strings``."""
+    return int(strings["code"].max() or 0) + 1  # type: ignore[arg-type]  # polars types max() widely
+
+
 class Numbering:
     """The vocabularies of a log.
 
@@ -109,10 +156,8 @@ class Numbering:
 
     Parameters
     ----------
-    training
-        The sessions of the training part, of codes.
-    other_views
-        Codes of the pages viewed in training sessions that give no row.
+    counts
+        How often the codes occur in the training part; of no use where ``known`` is another folder's.
     strings
         The labels behind the codes: ``label`` (String) and ``code`` (UInt32).
     spec, min_support
@@ -123,8 +168,7 @@ class Numbering:
 
     def __init__(
         self,
-        training: Sessions,
-        other_views: NDArray[np.int32],
+        counts: Counts | None,
         strings: pl.DataFrame,
         spec: Spec,
         min_support: int,
@@ -133,14 +177,15 @@ class Numbering:
         self._strings = strings
         self.shared = _shared(spec)
         self._given = known if isinstance(known, Given) else None
-        self._size = int(strings["code"].max() or 0) + 1  # type: ignore[arg-type]  # polars types max() widely
+        self._size = size_of(strings)
         if self._given:
             self.pages, self.items = self._given.pages, self._given.items
             self._page_ids, self._item_ids = self._looked_up(self.pages), self._looked_up(self.items)
             return
-        pages = self._count(training.page) + self._count(other_views)
-        items = self._count(training.label) if training.label is not None else np.zeros_like(pages)
-        before = self._count(training.bought) if training.label is not None else np.zeros_like(pages)
+        pages, items, before = (
+            getattr(counts, name).copy() if counts else np.zeros(self._size, np.int64)
+            for name in ("pages", "items", "before")
+        )
         if self.shared:
             pages += items
         pages[pages < min_support] = 0
@@ -157,9 +202,6 @@ class Numbering:
         ids = np.zeros(self._size, np.int32)
         ids[self._strings["code"].to_numpy()] = vocabulary.ids(self._strings["label"].to_list())
         return ids
-
-    def _count(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
-        return _counted(codes, self._size)
 
     def _numbered(self, counts: NDArray[np.int64], used: NDArray[np.int64]) -> tuple[Vocabulary, NDArray[np.int32]]:
         codes = self._strings["code"].to_numpy()
@@ -190,8 +232,8 @@ class Numbering:
         if findings:
             raise DataError("\n".join(findings))
 
-    def sessions(self, part: Sessions, *, training: bool) -> Sessions:
-        """Return the sessions of a part of the log, of codes, in ids.
+    def sessions(self, part: Sessions, *, training: bool) -> tuple[Sessions, NDArray[np.int64]]:
+        """Return the sessions of a part of the log, of codes, in ids; and which of them these are, int64.
 
         Training sessions lose the pages that have no id, and fall out where too few are left to give a row. In the
         other parts such pages stay as 0, so that every row of the log is there to be judged.
@@ -205,15 +247,15 @@ class Numbering:
             bought_offset=bought_offset,
             training=training,
         )
-        return _known_only(found) if training else found
+        return _known_only(found) if training else (found, np.arange(len(found)))
 
 
 def by_appearance(codes: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return ``codes`` numbered from 0 by first appearance, -1 staying -1: codes depend on the order of reading."""
-    size, places = int(codes.max(initial=-1)) + 1, np.flatnonzero(codes >= 0)
-    first = np.full(size, len(codes))
-    np.minimum.at(first, codes[places], places)
-    appearing = np.argsort(first, kind="stable")
+    size = int(codes.max(initial=-1)) + 1
+    first = np.full(size + 1, len(codes), np.int64)  # the last is for -1
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of the same code, the last assignment counts
+    appearing = np.argsort(first[:-1], kind="stable")
     numbers = np.full(size + 1, -1, np.int32)  # the last is for -1
     numbers[appearing] = np.arange(size)
     return numbers[codes]
@@ -227,12 +269,13 @@ def _kept(ids: NDArray[np.int32], offset: NDArray[np.int64]) -> tuple[NDArray[np
     return ids[known], np.searchsorted(known, offset)
 
 
-def _known_only(sessions: Sessions) -> Sessions:
-    """Drop the pages without an id, then the sessions that give no row to train on."""
+def _known_only(sessions: Sessions) -> tuple[Sessions, NDArray[np.int64]]:
+    """Drop the pages without an id, then the sessions that give no row to train on; return which are left."""
     page, offset = _kept(sessions.page, sessions.offset)
     dwell = sessions.dwell if page is sessions.page else sessions.dwell[sessions.page > 0]
     found = replace(sessions, page=page, dwell=dwell, offset=offset)
     usable = np.diff(offset) >= (2 if found.label is None else 1)
     if found.label is not None:
         usable &= found.label > 0
-    return found if usable.all() else found.take(np.flatnonzero(usable), training=True)
+    left = np.flatnonzero(usable)
+    return (found if usable.all() else found.take(left, training=True)), left

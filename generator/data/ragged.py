@@ -1,6 +1,6 @@
 """Sessions of unequal length, one after the other in flat arrays."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -41,7 +41,9 @@ def gathered(starts: Ints, lengths: Ints, *values: NDArray[Any]) -> Iterator[NDA
 
 def offsets(lengths: NDArray[Any]) -> Ints:
     """Return where parts of these lengths begin and end, one after the other: 0 first, int64."""
-    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    found = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=found[1:])
+    return found
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,45 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self.offset) - 1
+
+    @property
+    def lengths(self) -> Ints:
+        """Views of each session, int64 (S,)."""
+        return np.diff(self.offset)
+
+    @property
+    def bought_lengths(self) -> Ints:
+        """Purchases before each session, int64 (S,)."""
+        return np.diff(self.bought_offset)
+
+    def known_lengths(self) -> Ints:
+        """Return the views of each session whose page has an id, int64 (S,)."""
+        return np.diff(offsets(self.page > 0)[self.offset])
+
+    def highest(self, name: str) -> int:
+        """Return the highest id of ``page``, ``bought`` or ``label``, 0 if there is none."""
+        values = getattr(self, name)
+        return 0 if values is None else int(values.max(initial=0))
+
+    def column(self, name: str, begin: int, end: int) -> NDArray[Any]:
+        """Return ``page``, ``dwell`` or ``bought`` of the sessions ``begin`` to ``end - 1``, flat."""
+        offset = self.bought_offset if name == "bought" else self.offset
+        found: NDArray[Any] = getattr(self, name)[offset[begin] : offset[end]]
+        return found
+
+    def part(self, begin: int, end: int, without: Container[str] = ()) -> "Sessions":
+        """Return the sessions ``begin`` to ``end - 1``; ``without`` is for ``Merged``, which has to read them."""
+        return Sessions(
+            offset=self.offset[begin : end + 1] - self.offset[begin],
+            page=self.column("page", begin, end),
+            dwell=self.column("dwell", begin, end),
+            bought_offset=self.bought_offset[begin : end + 1] - self.bought_offset[begin],
+            bought=self.column("bought", begin, end),
+            start=self.start[begin:end],
+            user=self.user[begin:end],
+            label=None if self.label is None else self.label[begin:end],
+            training=self.training,
+        )
 
     def take(self, chosen: Ints, *, training: bool = False) -> "Sessions":
         """Return the sessions at the indices ``chosen``, in that order."""

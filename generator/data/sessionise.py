@@ -54,10 +54,15 @@ class Log:
     def __len__(self) -> int:
         return len(self.offset) - 1
 
+    def viewed(self) -> NDArray[np.bool_]:
+        """Return which events view a page with a label, bool (E,)."""
+        found: NDArray[np.bool_] = (self.kind == VIEW) & (self.label >= 0)
+        return found
+
     @property
     def views(self) -> Ints:
         """Events that view a page with a label, int64."""
-        return np.flatnonzero((self.kind == VIEW) & (self.label >= 0))
+        return np.flatnonzero(self.viewed())
 
     @property
     def buys(self) -> Ints:
@@ -168,13 +173,14 @@ def target_sessions(log: Log, target: str) -> tuple[Sessions, Ints]:
     purchase, for `next` if it has two views.
     """
     views, begin, end = log.views, log.offset[:-1], log.offset[1:]
-    first = np.searchsorted(views, begin)
+    before = offsets(log.viewed())  # views before each event
+    first = before[begin]
     if target == "purchase":
         buys = log.buys
         sale = np.append(buys, len(log.kind))[np.searchsorted(buys, begin)]  # the first at or after the session's start
-        length = np.where(sale < end, np.searchsorted(views, sale) - first, 0)
+        length = np.where(sale < end, before[sale] - first, 0)
     else:
-        sale, length = None, np.searchsorted(views, end) - first
+        sale, length = None, before[end] - first
     chosen = np.flatnonzero(length >= (1 if target == "purchase" else 2))
     opening = log.offset[chosen]
     chosen = chosen[np.lexsort((log.order[opening], log.time[opening]))]  # oldest first

@@ -28,8 +28,7 @@ class Source:
     """A log file as a lazy table.
 
     ``name`` is what messages call it; ``columns`` are as published; ``frame`` has them and ``_row`` (uint32, counted
-    from 1 as the file's lines are, the header included). ``rows`` is their number where the file says it: such a file
-    can be read in pieces.
+    from 1 as the file's lines are, the header included). ``rows`` is their number where the file says it.
     """
 
     name: str
@@ -161,13 +160,24 @@ def collect(frame: pl.LazyFrame, name: str, engine: Literal["streaming", "in-mem
 def pieces(frame: pl.LazyFrame, source: Source) -> Iterator[pl.DataFrame]:
     """Run a query that makes a row of each row of ``source``, and yield its rows in order.
 
-    They come in pieces where the file can be read so: its strings then take little memory, however large it is.
+    They come in pieces, at least one: strings then take little memory, however large the file is.
     """
-    if not source.rows:
+    if source.rows:
+        for begin in range(0, source.rows, PIECE):
+            yield collect(frame.slice(begin, PIECE), source.name, "in-memory")
+    elif hasattr(frame, "collect_batches"):
+        yield from _batches(frame, source.name)
+    else:  # polars before 1.34
         yield collect(frame, source.name)
-        return
-    for begin in range(0, source.rows, PIECE):
-        yield collect(frame.slice(begin, PIECE), source.name, "in-memory")
+
+
+def _batches(frame: pl.LazyFrame, name: str) -> Iterator[pl.DataFrame]:
+    try:
+        batches = frame.collect_batches(chunk_size=PIECE, maintain_order=True, engine="streaming")
+        yield next(iter(batches), pl.DataFrame(schema=frame.collect_schema()))
+        yield from batches
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{name}: cannot be read: {_first(error)}") from error
 
 
 def _first(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """Which sessions train, validate and test."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError
 
-__all__ = ["TEST", "TRAIN", "VALID", "Division", "Names", "divide", "known_in_training"]
+__all__ = ["TEST", "TRAIN", "VALID", "Coded", "Division", "Names", "divide", "known_in_training"]
 
 TRAIN, VALID, TEST = 0, 1, 2
 DAY = 86400.0
@@ -80,14 +80,32 @@ class Division:
         return {"test": test, "valid_share": self.valid_share, "seed": self.seed}
 
     @property
+    def by_user(self) -> bool:
+        """Whether users, with all their sessions, are held out."""
+        return self.users is not None or self.folds is not None
+
+    @property
     def _share(self) -> float:
         return 0.2 if self.share is None else self.share
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Names that recur: the i-th is ``labels[code[i]]``.
+
+    ``places`` holds the hashes of the labels, by salt, once they are worked out; it may be shared by all that share the
+    labels.
+    """
+
+    labels: pl.Series
+    code: NDArray[np.integer[Any]]
+    places: dict[object, NDArray[np.float64]] = field(default_factory=dict)
 
 
 class Names(Protocol):
     """Names of S sessions."""
 
-    def owners(self) -> Sequence[str] | pl.Series:
+    def owners(self) -> "Sequence[str] | pl.Series | Coded":
         """Return each session's user, or the session's own id where the user is unknown."""
 
     def names(self) -> Sequence[str] | pl.Series:
@@ -118,7 +136,7 @@ def divide(
         if np.isnan(start).any():
             raise DataError("--test-days needs times, and the log has none: use --test-share or --folds")
         found[start > start.max(initial=-np.inf) - division.days * DAY] = TEST
-    elif division.users is not None or division.folds is not None:
+    elif division.by_user:
         found[_by_user(division, named.owners())] = TEST
     elif np.isnan(start).any():
         found[_places(division.seed, named.names()) < division._share] = TEST
@@ -152,16 +170,15 @@ def known_in_training(
         The same of the other sessions.
     """
     known: NDArray[np.bool_] = other_part == 0
-    by_user = division.users is not None or division.folds is not None
-    if by_user:
+    if division.by_user:
         known &= ~_by_user(division, other_named.owners())
     if np.isnan(other_start).any():
-        if not by_user and not division.files:
+        if not division.by_user and not division.files:
             known &= _places(division.seed, other_named.names()) >= division._share
         if division.valid_share:
             known &= ~_validates(division, other_named.names())
     elif not division.files or division.valid_share:
-        held_out = found == VALID if by_user else found != TRAIN
+        held_out = found == VALID if division.by_user else found != TRAIN
         known &= ~(other_start >= start[held_out].min(initial=np.inf))
     return known
 
@@ -171,18 +188,23 @@ def _newest(among: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     return among[len(among) - round(share * len(among)) :]
 
 
-def _places(salt: object, names: Sequence[str] | pl.Series) -> NDArray[np.float64]:
+def _places(salt: object, names: Sequence[str] | pl.Series | Coded) -> NDArray[np.float64]:
     """Return the hash of (salt, name), a number in [0, 1), for each name: the same on every machine."""
+    if isinstance(names, Coded):
+        if salt not in names.places:
+            names.places[salt] = _places(salt, names.labels)
+        found: NDArray[np.float64] = names.places[salt][names.code]
+        return found
     table = pl.DataFrame({"name": names}, schema={"name": pl.String})
     distinct = table["name"].unique()
-    places = pl.Series([_place(salt, name) for name in distinct], dtype=pl.Float64)
-    found = table.join(pl.DataFrame({"name": distinct, "place": places}), on="name", how="left", maintain_order="left")
-    return found["place"].to_numpy()
+    places = _hashes(f"{salt}:".encode(), distinct)
+    joined = table.join(pl.DataFrame({"name": distinct, "place": places}), on="name", how="left", maintain_order="left")
+    return joined["place"].to_numpy()
 
 
-def _place(salt: object, name: str) -> float:
-    digest = hashlib.blake2b(f"{salt}:{name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+def _hashes(salt: bytes, names: Iterable[str]) -> NDArray[np.float64]:
+    digests = b"".join(hashlib.blake2b(salt + name.encode(), digest_size=8).digest() for name in names)
+    return np.frombuffer(digests, ">u8") / 2**64
 
 
 def _validates(division: Division, names: Sequence[str] | pl.Series) -> NDArray[np.bool_]:
@@ -191,7 +213,7 @@ def _validates(division: Division, names: Sequence[str] | pl.Series) -> NDArray[
     return np.asarray(_places(f"{division.seed}:valid", names) < division.valid_share)
 
 
-def _by_user(division: Division, owners: Sequence[str] | pl.Series) -> NDArray[np.bool_]:
+def _by_user(division: Division, owners: Sequence[str] | pl.Series | Coded) -> NDArray[np.bool_]:
     """Return where the hash of (seed, user), a number in [0, 1), falls in the test part."""
     place = _places(division.seed, owners)
     if division.users is not None:

@@ -1,7 +1,6 @@
 """Ragged sessions to the blobs of the net: window, history state, earlier purchases, labels."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from generator.data.hdf5 import creating
+from generator.data.hdf5 import Disk, create, creating, fill
 from generator.data.ragged import Ints, Sessions, offsets, ragged_index
+from generator.data.runs import Merged, blocks
+from generator.data.threads import ahead
 from generator.errors import DataError
 from generator.files import replacing
 from generator.spec.schema import Spec
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 Blobs = dict[str, NDArray[Any]]
+Source = Sessions | Merged
 
 CELLS = 2**20  # cells of the widest blobs built at a time: what bounds the memory of a write
 
@@ -88,6 +90,15 @@ def rows_of(sessions: Sessions, window: int, loss: str) -> Rows:
     view = ragged_index(sessions.offset[:-1] + 1, lengths)
     fresh = np.broadcast_to(np.int64(1), len(every))
     return Rows(every, first[every], known_before(view), sessions.page[view], fresh)
+
+
+def row_counts(sessions: Source, window: int, loss: str) -> Ints:
+    """Return how many rows ``rows_of`` makes of each session, int64 (S,)."""
+    if sessions.label is not None:
+        return np.ones(len(sessions), np.int64)
+    if sessions.training and loss == "every":
+        return -(-np.maximum(sessions.known_lengths() - 1, 0) // window)
+    return np.maximum(sessions.lengths - 1, 0, dtype=np.int64)
 
 
 def _known_before(page: NDArray[np.int32]) -> Callable[[Ints], Ints]:
@@ -184,15 +195,20 @@ def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
     (r, n); a blob of width 0 is absent.
     """
     shape = _Shape(spec.window, spec.history, spec.bought, spec.dwell, spec.loss == "every")
+    step = _step(spec)
     known, dwell = sessions.page, sessions.dwell
     if not known.all():
-        dwell, known = dwell[known > 0], known[known > 0]
-    step = max(1, CELLS // (shape.window + shape.history + shape.dwell + shape.bought))
+        dwell, known = dwell[known > 0] if len(dwell) else dwell, known[known > 0]
     for begin in range(0, len(rows), step):
         part = rows[begin : begin + step]
         found = _inputs(sessions, known, dwell, part, shape)
         found["label"] = _labels(sessions, part, found["page"]) if shape.every else part.label
         yield found
+
+
+def _step(spec: Spec) -> int:
+    """Return how many rows are made at a time."""
+    return max(1, CELLS // (spec.window + spec.history + spec.dwell + spec.bought))
 
 
 def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[int], sizes: Mapping[str, int]) -> Blobs:
@@ -228,36 +244,24 @@ def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[in
     return _inputs(session, session.page[states], session.dwell[states], rows_of(session, window, "last"), shape)
 
 
-def _create(group: h5py.Group, name: str, rows: int, example: NDArray[Any]) -> h5py.Dataset:
-    """Create a dataset of ``rows`` rows like those of ``example``, in chunks of about 256 KiB."""
-    width = int(np.prod(example.shape[1:]))
-    chunk = min(rows, max(1, 2**16 // max(width, 1)))
-    return group.create_dataset(
-        name,
-        shape=(rows, *example.shape[1:]),
-        dtype=example.dtype,
-        chunks=(max(chunk, 1), *example.shape[1:]) if rows else None,
-    )
-
-
-def _check(sessions: Sessions, spec: Spec, path: Path) -> None:
+def _check(sessions: Source, spec: Spec, path: Path) -> None:
     target = "next" if sessions.label is None else "purchase"
     if target != spec.data.target:
         raise DataError(
             f"{path.name}: the sessions were made for target {target}, but the spec says {spec.data.target}"
         )
-    labels = sessions.page if sessions.label is None else sessions.label
+    labels = "page" if sessions.label is None else "label"
     for field, limit, ids in (
-        ("pages", spec.pages, sessions.page),
+        ("pages", spec.pages, "page"),
         ("items", spec.items, labels),
-        ("items", spec.items, sessions.bought),
+        ("items", spec.items, "bought"),
     ):
-        highest = int(ids.max(initial=0))
+        highest = sessions.highest(ids)
         if highest > limit:
             raise DataError(f"{path.name}: the sessions hold id {highest} but the spec allows {field}: {limit}")
 
 
-def write_split(path: Path, sessions: Sessions, spec: Spec) -> int:
+def write_split(path: Path, sessions: Source, spec: Spec) -> int:
     """Write ``sessions`` and their rows to the HDF5 file ``path``, whole or not at all; return the number of rows.
 
     At the root lie the blobs for Caffe's HDF5Data layer, in ``rows`` the int32 (R,) ``session`` and ``position`` and
@@ -270,54 +274,71 @@ def write_split(path: Path, sessions: Sessions, spec: Spec) -> int:
         No session gives a row, the sessions do not fit the spec, or the file cannot be written.
     """
     _check(sessions, spec, path)
-    rows = rows_of(sessions, spec.window, spec.loss)
-    if not len(rows):
+    ends = offsets(row_counts(sessions, spec.window, spec.loss))
+    if not ends[-1]:
         raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
     try:
         with replacing(path) as beside, creating(beside) as (file, disk):
-            _write_sessions(file, sessions)
-            for _ in _write_rows(file, sessions, rows, spec):
-                disk.check()
+            _write_sessions(file, sessions, disk)
+            _write_rows(file, sessions, ends, spec, disk)
     except OSError as error:
         raise DataError(f"cannot write {path.name}: {error}") from error
-    return len(rows)
+    return int(ends[-1])
 
 
-def _write_rows(file: h5py.File, sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[int]:
-    """Write the rows and their blobs in chunks; yield how many are written after each."""
-    index = {
-        "session": rows.session,
-        "position": rows.position,
-        "unknown": (rows.label == 0).astype(np.uint8),
-    }
-    for name, values in index.items():
-        _create(file.require_group("rows"), name, len(rows), values)[:] = values
-    done = 0
-    for part in _ahead(blobs(sessions, rows, spec)):
-        count = len(part["label"])
-        for name, values in part.items():
-            dataset = file[name] if name in file else _create(file, name, len(rows), values)
-            dataset[done : done + count] = values
-        done += count
-        yield done
+def _parts(sessions: Source, ends: Ints, step: int, spec: Spec) -> Iterator[tuple[Sessions, Rows, int]]:
+    """Yield ``step`` rows at a time, the sessions they are of, and the place of the first of these."""
+    without = {name for name, size in (("dwell", spec.history + spec.dwell), ("bought", spec.bought)) if not size}
+    for begin in range(0, int(ends[-1]), step):
+        stop = min(begin + step, int(ends[-1]))
+        first = int(np.searchsorted(ends, begin, side="right")) - 1
+        last = int(np.searchsorted(ends, stop))
+        part = sessions.part(first, last, without)
+        rows = rows_of(part, spec.window, spec.loss)
+        yield part, rows[begin - int(ends[first]) : stop - int(ends[first])], first
 
 
-def _ahead(parts: Iterator[Blobs]) -> Iterator[Blobs]:
-    """Yield the parts, each made by a thread while the one before it is used."""
-    with ThreadPoolExecutor(1, thread_name_prefix="blobs") as pool:
-        coming = pool.submit(next, parts, None)
-        while (part := coming.result()) is not None:
-            coming = pool.submit(next, parts, None)
-            yield part
+def _write_rows(file: h5py.File, sessions: Source, ends: Ints, spec: Spec, disk: Disk) -> None:
+    """Write the rows and their blobs in chunks."""
+    count, group = int(ends[-1]), file.create_group("rows")
+    sizes = np.diff(ends)
+    every = (np.repeat(np.arange(first, last, dtype=np.int32), sizes[first:last]) for first, last in blocks(sizes))
+    unknown: list[tuple[NDArray[np.uint8], int]] = []
+
+    def positions() -> Iterator[NDArray[np.int32]]:
+        for first, last in blocks(sessions.lengths):
+            rows = rows_of(sessions.part(first, last, ("dwell", "bought")), spec.window, spec.loss)
+            # A bit a row: they are written after all positions.
+            unknown.append((np.packbits(rows.label == 0), len(rows)))
+            yield rows.position
+
+    fill(group, count, ({"session": values} for values in every), disk)
+    fill(group, count, ({"position": values} for values in positions()), disk)
+    fill(group, count, ({"unknown": np.unpackbits(bits, count=held)} for bits, held in unknown), disk)
+    step = _step(spec)
+    made = (next(blobs(part, rows, spec)) for part, rows, _ in _parts(sessions, ends, step, spec))
+    fill(file, count, ahead(made), disk)
 
 
-def _write_sessions(file: h5py.File, sessions: Sessions) -> None:
+def _write_sessions(file: h5py.File, sessions: Source, disk: Disk) -> None:
     group = file.create_group("sessions")
     group.attrs["training"] = sessions.training
-    for name in ("offset", "page", "dwell", "bought_offset", "bought", "start", "user", "label"):
+    _write_ragged(group, sessions, "offset", sessions.lengths, ("page", "dwell"), disk)
+    _write_ragged(group, sessions, "bought_offset", sessions.bought_lengths, ("bought",), disk)
+    for name in ("start", "user", "label"):
         values = getattr(sessions, name)
         if values is not None:
-            _create(group, name, len(values), values)[...] = values
+            create(group, name, len(values), values)[...] = values
+
+
+def _write_ragged(
+    group: h5py.Group, sessions: Source, offset: str, lengths: NDArray[Any], names: Sequence[str], disk: Disk
+) -> None:
+    ends = offsets(lengths)
+    create(group, offset, len(ends), ends)[...] = ends
+    for name in names:
+        parts = ({name: sessions.column(name, begin, end)} for begin, end in blocks(lengths))
+        fill(group, int(ends[-1]), parts, disk)
 
 
 def read_sessions(path: Path) -> Sessions:

@@ -5,15 +5,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from generator.data.build import Options, Read, labelled, without_labels
 from generator.data.importers import read_events
-from generator.data.sessionise import Log, sessionise
+from generator.data.reading import Options, Part, Read, Told, cut, labelled, without_labels
 from generator.errors import DataError
 from generator.scale.cluster import cores, remote
 from generator.spec.schema import Spec
@@ -24,25 +24,12 @@ SUFFIXES = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What a file is found to hold: what the parts cannot know of the whole."""
+class _Cut:
+    """The sessions of some users: their labels and users are places in ``labels`` and ``users``."""
 
-    rows: int
-    skipped: dict[str, int]
-    notes: tuple[str, ...]
-    height: int
-    missing: dict[str, int]
-    gaps: dict[str, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The sessions of some users: a log whose labels and users are places in ``labels`` and ``users``."""
-
-    log: Log
+    part: Part
     labels: pl.Series
     users: pl.Series
-    ids: pl.Series
 
 
 def listed(log: str) -> list[str]:
@@ -96,21 +83,17 @@ def read_on_ray(logs: Sequence[str], tests: Sequence[str], options: Options, spe
     scatter = remote(_scatter, num_cpus=1, num_returns=1 + parts)
     gather = remote(_gather, num_cpus=1)
     dealt = [scatter.remote(url, part, parts, options, spec) for part, urls in enumerate((logs, tests)) for url in urls]
-    told: list[_Told] = [_got(first) for first, *_ in dealt]
+    files: list[Told] = [_got(first) for first, *_ in dealt]
+    told = Told.sum(files)
     _check(told)
-    starts = np.cumsum([0, *(each.height for each in told)])[:-1]
+    starts = np.cumsum([0, *(each.height for each in files)])[:-1]
     pieces = [[file[1 + place] for file in dealt] for place in range(parts)]
-    cut = [gather.remote(starts, options.gap, *each) for each in pieces]
+    coming = [gather.remote(starts, options.gap, *each) for each in pieces]
     del dealt, pieces  # Ray drops the pieces as they are used up
-    found = [part for each in cut if (part := _got(each))]
-    missing = {kind: _added([each.gaps[kind] for each in told]) for kind in told[0].gaps}
-    skipped = _skipped(told[: len(logs)], told[len(logs) :])
-    return _merged(
-        found,
-        rows=sum(each.rows for each in told),
-        skipped=skipped | without_labels(missing, spec),
-        notes=tuple(note for each in told for note in each.notes),
-    )
+    found = [part for each in coming if (part := _got(each))]
+    # In the order in which one machine comes upon them.
+    skipped = dict(sorted(told.skipped.items())) if tests else dict(told.skipped)
+    return _merged(found, rows=told.rows, skipped=skipped | without_labels(told.found, spec), notes=told.notes)
 
 
 def _got(reference: Any) -> Any:
@@ -131,16 +114,9 @@ def _scatter(url: str, part: int, parts: int, options: Options, spec: Spec) -> l
             events = read_events([path], "events", options.columns, options.max_bad)
         except DataError as error:
             raise DataError(str(error).replace(str(path), url)) from error
-    frame, gaps = labelled(events.frame.with_columns(part=pl.lit(part, pl.UInt8)), spec)
+    frame, found = labelled(events.frame.with_columns(part=pl.lit(part, pl.UInt8)), spec)
     frame = frame.with_row_index("row")
-    told = _Told(
-        events.rows,
-        events.skipped,
-        events.notes,
-        frame.height,
-        {role: frame[role].null_count() for role in ("user", "session", "time")},
-        gaps,
-    )
+    told = replace(Told.of(frame, found), rows=events.rows, skipped=events.skipped, notes=events.notes)
     owner = frame.select(pl.coalesce(pl.col("user").cast(pl.String), pl.col("session").cast(pl.String))).to_series()
     names = owner.unique()
     place = pl.Series([zlib.crc32(name.encode()) % parts for name in names], dtype=pl.UInt32)
@@ -167,19 +143,18 @@ def local_copy(url: str) -> Iterator[Path]:
         yield copy
 
 
-def _gather(starts: Any, gap: float | None, *pieces: pl.DataFrame) -> _Part | None:
+def _gather(starts: Any, gap: float | None, *pieces: pl.DataFrame) -> _Cut | None:
     """Cut the events of a part, a piece a file, into sessions; ``starts``: the files' places in the whole log."""
     frame = pl.concat(
         piece.with_columns(row=pl.col("row") + start) for piece, start in zip(pieces, starts.tolist(), strict=True)
     )
     if not frame.height:
         return None
-    log = sessionise(frame.drop("row"), gap=gap)
-    ids = frame["session"][log.order[log.offset[:-1]]].cast(pl.String)
-    labels, label = _compact(frame["label"].unique(), log.label)
-    users, user = _compact(frame["user"].unique(), log.user)
-    order = frame["row"].to_numpy()[log.order].astype(log.order.dtype)
-    return _Part(replace(log, order=order, label=label, user=user), labels, users, ids)
+    part = cut(frame, gap)
+    labels, label = _compact(frame["label"].unique(), part.log.label)
+    users, user = _compact(frame["user"].unique(), part.log.user)
+    log = replace(part.log, order=part.log.order.astype(np.uint32), label=label, user=user)
+    return _Cut(Part(log, part.ids.cast(pl.String)), labels, users)
 
 
 def _compact(used: pl.Series, codes: Any) -> tuple[pl.Series, Any]:
@@ -191,59 +166,29 @@ def _compact(used: pl.Series, codes: Any) -> tuple[pl.Series, Any]:
     return used.cast(pl.String), places[codes]
 
 
-def _check(told: Sequence[_Told]) -> None:
+def _check(told: Told) -> None:
     """Refuse a log whose events are told apart in ways that a part of them cannot know."""
-    height = sum(each.height for each in told)
-    for role in ("user", "session", "time"):
-        missing = sum(each.missing[role] for each in told)
-        if 0 < missing < height:
-            raise DataError(
-                f"{missing:,} of {height:,} events have no {role}: with --engine ray all have one, or none; "
-                "such a log is read without --engine ray"
-            )
+    for role, missing in told.mixed.items():
+        raise DataError(
+            f"{missing:,} of {told.height:,} events have no {role}: with --engine ray all have one, or none; "
+            "such a log is read without --engine ray"
+        )
 
 
-def _added(counts: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    return sum(count for count, _ in counts), sum(missing for _, missing in counts)
-
-
-def _skipped(logs: Sequence[_Told], tests: Sequence[_Told]) -> dict[str, int]:
-    """Return the rows left out by reason, in the order in which one machine comes upon them."""
-    total: dict[str, int] = {}
-    for each in (*logs, *tests):
-        for reason, count in each.skipped.items():
-            total[reason] = total.get(reason, 0) + count
-    return dict(sorted(total.items())) if tests else total
-
-
-def _merged(parts: Sequence[_Part], **told: Any) -> Read:
-    """Return the sessions of all parts, their labels and users under codes of the whole."""
-    labels = pl.concat([part.labels for part in parts]).unique()
+def _merged(cuts: Sequence[_Cut], **told: Any) -> Read:
+    """Return the parts, their labels and users under codes of the whole."""
+    labels = pl.concat([each.labels for each in cuts]).unique()
     strings = pl.DataFrame({"label": labels}).with_row_index("code")
-    users = pl.concat([part.users for part in parts])  # no user is in two parts
-    first_user = np.cumsum([0, *(len(part.users) for part in parts)])[:-1]
-    first_event = np.cumsum([0, *(len(part.log.kind) for part in parts)])[:-1]
+    users = pl.concat([each.users for each in cuts])  # no user is in two parts
+    first_user = np.cumsum([0, *(len(each.users) for each in cuts)])[:-1]
 
-    def label(part: _Part) -> Any:
-        table = pl.DataFrame({"label": part.labels})
+    def part(found: _Cut, first: int) -> Part:
+        table = pl.DataFrame({"label": found.labels})
         codes = table.join(strings, on="label", how="left", maintain_order="left")["code"].to_numpy()
-        return np.append(codes.astype(np.int32), np.int32(-1))[part.log.label]
+        label = np.append(codes.astype(np.int32), np.int32(-1))[found.part.log.label]
+        user = np.where(found.part.log.user >= 0, found.part.log.user + first, -1).astype(np.int32)
+        return replace(found.part, log=replace(found.part.log, label=label, user=user))
 
-    logs = [part.log for part in parts]
-    log = Log(
-        offset=np.append(
-            np.concatenate([each.offset[:-1] + begin for each, begin in zip(logs, first_event, strict=True)]),
-            sum(len(each.kind) for each in logs),
-        ),
-        kind=np.concatenate([each.kind for each in logs]),
-        label=np.concatenate([label(part) for part in parts]),
-        time=np.concatenate([each.time for each in logs]),
-        order=np.concatenate([each.order for each in logs]),
-        user=np.concatenate(
-            [np.where(each.user >= 0, each.user + first, -1) for each, first in zip(logs, first_user, strict=True)]
-        ).astype(np.int32),
-        part=np.concatenate([each.part for each in logs]),
-    )
     named = pl.DataFrame({"user": users}).with_row_index("code").with_columns(pl.col("code").cast(pl.Int32))
-    ids = pl.concat([part.ids for part in parts])
-    return Read(log, strings.select("label", "code"), named.select("user", "code"), ids, **told)
+    parts = [partial(part, each, first) for each, first in zip(cuts, first_user.tolist(), strict=True)]
+    return Read(parts, strings.select("label", "code"), named.select("user", "code"), **told)
