@@ -180,8 +180,9 @@ class Deal:
     def _put(self) -> None:
         frame, self._held = pl.concat(self._held), []
         owner = frame["session"].hash() if frame["user"].null_count() else frame["user"]
+        owner %= len(self._dealt)
         for place, dealt in enumerate(self._dealt):
-            some = frame.filter(owner % len(self._dealt) == place) if len(self._dealt) > 1 else frame
+            some = frame.filter(owner == place) if len(self._dealt) > 1 else frame
             if self._folder is None:
                 dealt.append(some)
             elif some.height:
