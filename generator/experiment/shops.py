@@ -178,7 +178,7 @@ def _made_for(plan: Plan) -> Spec:
 
     A folder keeps at least KEPT_BOUGHT purchases before a session, whatever the variant.
     """
-    specs = list(plan.specs.values())
+    specs: list[Spec] = list(plan.specs.values())
     widest = max(specs, key=lambda spec: spec.bought)
     return widest if widest.bought > KEPT_BOUGHT else specs[0]
 
