@@ -9,6 +9,7 @@ from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_WINDOW
 from generator.spec.rules import broken_rules
 
 __all__ = [
+    "NAME",
     "Data",
     "Filler",
     "Fnn",
@@ -24,6 +25,7 @@ __all__ = [
     "field_of",
 ]
 
+NAME = r"^[a-z][a-z0-9_-]{0,63}$"  # of a model, and of the files and folders called by it
 _INT32 = 2**31 - 1  # Caffe's counters are int32.
 _FLOAT32 = 3.4e38  # Caffe's and ONNX's numbers are float32.
 
@@ -191,9 +193,7 @@ class Data(_Section):
 class Spec(_Section):
     """One architecture spec: the whole of what `gen-model` needs."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_-]{0,63}$", description="Name of the model and of its folder: a-z, 0-9, - and _."
-    )
+    name: str = Field(pattern=NAME, description="Name of the model and of its folder: a-z, 0-9, - and _.")
     net: Literal["fnn", "rnn", "combined"] = Field(description="Which net: long-term, short-term, or both added.")
     pages: Vocabulary = Field(description="Pages, M: ids 1..M, 0 means none.")
     items: Vocabulary = Field(description="Items, N: ids 1..N, 0 means none.")
