@@ -58,17 +58,18 @@ def check(
 def check_spec(values: Mapping[str, Any], refused: Collection[Path] = ()) -> "tuple[Spec | None, list[Fault]]":
     """Return the spec of ``values`` as `check` does; rules between fields that hold by themselves are checked too."""
     from generator.spec.rules import broken_rules
-    from generator.spec.schema import Spec, field_of
+    from generator.spec.schema import Spec, completed, field_of
 
     spec, faults = check(Spec, values, refused)
     if spec is not None:
         return spec, faults
+    plain = completed(dict(values))
     unknown = {*refused, *(path for fault in faults for path in fault.paths)}
 
     def field(name: str) -> object:
         if _touches(unknown, tuple(name.split("."))):
             raise LookupError(name)
-        return field_of(dict(values), name)
+        return field_of(plain, name)
 
     for names, message in broken_rules(field):
         seen, _, allowed = message.partition(": ")

@@ -34,6 +34,20 @@ _WORDS = {
 }
 _KINDS: dict[type, str] = {bool: "a truth value", str: "text", int: "a whole number", float: "a decimal number"}
 _GIVEN: dict[type, str] = {type(None): "nothing", list: "a list", dict: "a section"}
+_TRUTHS = {
+    **dict.fromkeys(("yes", "on", "y", "1", "true"), "true"),
+    **dict.fromkeys(("no", "off", "n", "0", "false"), "false"),
+}
+# What other libraries call a field.
+_SYNONYMS = {
+    "epochs": "max_iter",
+    "iterations": "max_iter",
+    "lr": "base_lr",
+    "learning_rate": "base_lr",
+    "optimizer": "type",
+    "optimiser": "type",
+    "seed": "random_seed",
+}
 _WANTED = "{}: {} is wanted"
 _NUMERIC = re.compile("[-+0-9._, eE]+")
 _ENDLESS = 2**31 - 1  # a bound beyond which none is worth a word: int32, float32
@@ -138,6 +152,8 @@ def _mismatch(value: object, kind: str, node: dict[str, Any], wanted: str) -> Wo
 def _unknown_key(schema: dict[str, Any], path: Path) -> Words:
     """Suggest the nearest key of the section, else the section that has such a key, else name all keys."""
     key, known = str(path[-1]), list(_node_at(schema, path[:-1])["properties"])
+    if (meant := _SYNONYMS.get(key.lower())) in known:
+        return Words("unknown key", hint=f"did you mean {meant}?")
     if nearest := _nearest(key, known):
         return Words("unknown key", hint=nearest)
     homes = [dotted((*home, key)) for home, node in sections(schema, schema) if key in node["properties"]]
@@ -174,6 +190,8 @@ def _hint(value: object, node: dict[str, Any]) -> str:
     if node["type"] == "object":
         return "or leave the key out" if value is None else ""
     text = str(value).strip()
+    if node["type"] == "boolean":
+        return f"write {_TRUTHS[text.lower()]}" if text.lower() in _TRUTHS else ""
     if len(text) > 40 or not _NUMERIC.fullmatch(text):
         return ""
     if node["type"] == "array":
