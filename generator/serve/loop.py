@@ -16,7 +16,8 @@ from generator.evaluate.model import Model, Query, find_model
 from generator.serve.carry import carry, keep
 from generator.serve.export import write_events
 from generator.spec.schema import Spec
-from generator.train.loop import Progress, train
+from generator.train.run.loop import Progress
+from generator.train.run.train import TrainOptions, train
 
 __all__ = ["Round", "publish", "reciprocal_rank", "run_round"]
 
@@ -95,7 +96,7 @@ def run_round(
         return None
     build([log], data, spec, Options(division=Division(share=newest)), spec.name)
     start = carry(run / "published", spec, data, work / "start.caffemodel")
-    trained = train(spec, data, work / "run", weights=start, threads=threads, progress=progress)
+    trained = train(spec, data, work / "run", TrainOptions(weights=start, threads=threads), progress=progress)
     if trained.model is None:
         return Round(events, 0, 0.0, None, start is not None, None)
     queries, labels = judged(data, spec)
