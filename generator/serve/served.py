@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from generator.errors import ModelError
 from generator.evaluate.model import Answer, Model, Query
 from generator.serve.windows import Window, blobs, window
+from generator.spec.blobs import INPUTS
 
 __all__ = ["Served"]
 
@@ -55,8 +56,8 @@ class Served(Model):
     @property
     def highest(self) -> dict[str, int]:
         """The highest id each input of ids may hold."""
-        pages = dict.fromkeys(("page", "history_page"), len(self.pages))
-        return {name: limit for name, limit in (pages | {"bought": len(self.items)}).items() if name in self.sizes}
+        vocabularies = {"pages": len(self.pages), "items": len(self.items)}
+        return {name: vocabularies[ids] for name in self.sizes if (ids := INPUTS[name].ids)}
 
     def window(self, query: Query) -> Window:
         """Return what the net sees of a query."""

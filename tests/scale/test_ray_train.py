@@ -23,7 +23,7 @@ from generator.spec import load_spec
 from generator.train.run.metrics import Metrics
 from generator.train.run.train import TrainOptions, train
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn[scale]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn-recommender[scale]'")
 pytestmark = pytest.mark.oracle
 
 MANY = {  # what the sums meet: dropout, Adam (all tables dense), two batches an update, a label at every state
@@ -175,7 +175,7 @@ def test_what_cannot_be_divided_is_refused(cluster, data, spec, tmp_path):
     with pytest.raises(TrainingError, match=r"4 workers of 1 cores want 4; the cluster has 2"):
         train_on_ray(spec, data, tmp_path / "run", workers=4)
     with pytest.raises(TrainingError, match="no snapshot to resume"):  # said by the first replica
-        train_on_ray(spec, data, tmp_path / "run", workers=2, resume=True)
+        train_on_ray(spec, data, tmp_path / "run", TrainOptions(resume=True), workers=2)
     assert not (tmp_path / "run").exists()
 
 

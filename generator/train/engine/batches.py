@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from generator.spec.blobs import INPUTS
 from generator.train.engine.candidates import Candidates
 from generator.train.engine.row_sums import distinct_ids
 
@@ -17,8 +18,8 @@ Order = Literal["shuffle", "file"]
 
 # The blobs whose ids are rows of a parameter that is read by rows: the output's only where the softmax is sampled.
 READERS = {
-    "page_embedding": ("page", "history_page"),
-    "bought_embedding": ("bought",),
+    "page_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "pages"),
+    "bought_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "items"),
     "output_rnn_weight": ("candidate",),
     "output_fnn_weight": ("candidate",),
     "output_bias": ("candidate",),
