@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from generator.errors import DrnError, ModelError
-from generator.evaluate.model import find_model
+from generator.model.find import find_model
 from generator.serve.served import Served
 
 __all__ = ["Choice", "Repository"]

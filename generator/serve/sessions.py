@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter
 
-from generator.evaluate.model import Query
+from generator.model.query import Query
 
 __all__ = ["KEPT_PURCHASES", "KEPT_VISITS", "Event", "Session", "State", "insert"]
 
