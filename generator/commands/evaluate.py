@@ -47,7 +47,7 @@ def command(
 
     Baselines by default: popularity, last-view, recency, frequency. With all, also second-last-view, dwell-frequency,
     rules (sequential rules), vs-knn (session-based nearest neighbours) and als (collaborative filtering by implicit,
-    of the extra drn[eval]).
+    of the extra eval).
 
     \b
     Example:

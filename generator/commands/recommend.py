@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from generator.console import err, out, print_table
-from generator.options import format_option
+from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
     from generator.model.model import Model
@@ -71,7 +71,7 @@ def _stream(model: "Model", top: int | None) -> None:
         (answer,) = model.recommend([query], top)
         click.echo(json.dumps({"line": number, **answer_record(answer)}))
     if bad:
-        sys.exit(1)
+        sys.exit(Exit.PROBLEM)
 
 
 def _print(answer: "Answer", name: str) -> None:

@@ -13,7 +13,8 @@ from generator.inspect.places import read_text
 from generator.inspect.report import Blob, Layer, Parameter, Report, flop_of, is_ours, part_of
 from generator.inspect.rules import BATCH, Shape
 from generator.inspect.strings import require_text
-from generator.onnxgraph.parse import BLOBS, DRAWN, parse
+from generator.onnxgraph.parse import parse
+from generator.spec.blobs import BLOBS, DRAWN
 
 __all__ = ["onnx_report", "onnx_text_report"]
 

@@ -11,17 +11,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from generator.errors import DataError, ModelError
+from generator.spec.blobs import INPUTS
 
 __all__ = ["InferenceGraph"]
 
-INPUTS = {
-    "page": "tensor(int64)",
-    "history_page": "tensor(int64)",
-    "history_weight": "tensor(float)",
-    "page_dwell": "tensor(float)",
-    "bought": "tensor(int64)",
-    "bought_weight": "tensor(float)",
-}
 OUTPUTS = ("probability", "top_item", "top_probability")
 
 
@@ -67,7 +60,11 @@ class InferenceGraph:
             ) from error
         inputs = {one.name: one for one in self._session.get_inputs()}
         outputs = {one.name: one for one in self._session.get_outputs()}
-        foreign = [name for name, one in inputs.items() if INPUTS.get(name) != one.type or len(one.shape) != 2]
+        foreign = [
+            blob
+            for blob, one in inputs.items()
+            if blob not in INPUTS or INPUTS[blob].tensor_type != one.type or len(one.shape) != 2
+        ]
         missing = [name for name in OUTPUTS if name not in outputs]
         if foreign or missing or not inputs:
             what = f"the input {foreign[0]}" if foreign else f"no output {missing[0]}" if missing else "no input"
@@ -125,8 +122,7 @@ class InferenceGraph:
                 raise DataError(f"the model {self._name} reads {name}, which the data lack")
             if blobs[name].shape[1:] != (size,):
                 raise DataError(f"the model {self._name} reads {size} columns of {name}, not {blobs[name].shape[1:]}")
-            kind = np.int64 if INPUTS[name] == "tensor(int64)" else np.float32
-            feed[name] = np.ascontiguousarray(blobs[name], kind)
+            feed[name] = np.ascontiguousarray(blobs[name], INPUTS[name].dtype)
         rows = len(next(iter(feed.values())))
         if rows == 1:
             # onnxruntime multiplies a lone row by another kernel, whose last bits differ from those of any batch.

@@ -13,6 +13,7 @@ from generator.model.find import find_model
 from generator.model.graph import InferenceGraph
 from generator.model.query import Answer, Query
 from generator.model.windows import Window, input_blobs, window
+from generator.spec.blobs import INPUTS
 
 __all__ = ["Model"]
 
@@ -89,8 +90,8 @@ class Model:
     @property
     def highest(self) -> dict[str, int]:
         """The highest id that each input of ids may hold."""
-        limits = {"page": len(self.pages), "history_page": len(self.pages), "bought": len(self.items)}
-        return {name: limit for name, limit in limits.items() if name in self.sizes}
+        vocabularies = {"pages": len(self.pages), "items": len(self.items)}
+        return {name: vocabularies[ids] for name in self.sizes if (ids := INPUTS[name].ids)}
 
     def infer(self, outputs: Sequence[str], blobs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return ``outputs`` of the graph for B rows of ``blobs``: see `InferenceGraph.run`."""

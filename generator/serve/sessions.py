@@ -6,11 +6,13 @@ from itertools import pairwise
 from operator import attrgetter
 
 from generator.model.query import Query
+from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_WINDOW
 
 __all__ = ["KEPT_PURCHASES", "KEPT_VISITS", "Event", "Session", "State", "insert"]
 
-KEPT_VISITS = 512  # of a session in its document, the newest; the log of events keeps all
-KEPT_PURCHASES = 512  # of a user, the newest
+# What a net of any spec may read, of a session and of a user, the newest; the log of events keeps all.
+KEPT_VISITS = MAX_WINDOW + MAX_HISTORY
+KEPT_PURCHASES = MAX_BOUGHT
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from generator.errors import DrnError
+from generator.errors import DrnError, pip_install
 from generator.serve.sessions import Event, State
 
 __all__ = ["IDLE", "Store", "StoreError", "open_store"]
@@ -82,7 +82,7 @@ def open_store(url: str, idle: float = IDLE) -> Store:
         try:
             from generator.serve.mongo import MongoStore
         except ImportError as error:
-            raise StoreError(f"mongodb:// needs pymongo: pip install 'drn[serve]' ({error})") from error
+            raise StoreError(f"mongodb:// needs pymongo: {pip_install('serve')} ({error})") from error
         return MongoStore(url, idle)
     shown = url.rsplit("@", maxsplit=1)[-1]  # a URL may hold a password
     raise StoreError(f"{shown!r} is no store: give sqlite:///FILE or mongodb://HOST:PORT/DATABASE")
