@@ -161,6 +161,10 @@ class Repository:
             raise ModelError(f"version {wanted} of model {name!r} is not loaded")
         return loaded[wanted]
 
+    def sizes(self) -> list[Mapping[str, int]]:
+        """Return the columns of the input blobs of each loaded version of the model that serves sessions."""
+        return [served.model.sizes for served in self._shelves[self.name].loaded.values()]
+
     def index(self) -> list[Mapping[str, str | int]]:
         """Return a line for each version: name, version, state READY or UNAVAILABLE, and the reason."""
         return [
