@@ -17,7 +17,7 @@ from generator.data.windows import rewindow
 from generator.errors import DataError, TrainingError
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES
-from generator.evaluate.model import Model
+from generator.model.model import Model
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import Spec
 from generator.spec.blobs import INPUTS
