@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter
 
-from generator.evaluate.model import Query
+from generator.model.query import Query
 
 __all__ = ["SPARE", "Event", "Kept", "Session", "State", "insert"]
 
