@@ -5,9 +5,9 @@ from html import escape
 from itertools import accumulate
 
 from generator.tune.charts import Axis, bars, number, parallel, scatter
-from generator.tune.genes import Listing, Number
+from generator.tune.genes import ListGene, NumberGene
 from generator.tune.history import Individual, Status
-from generator.tune.plan import COSTS, Plan
+from generator.tune.plan import COSTS, TuningPlan
 from generator.tune.sampler import importances
 
 __all__ = ["report"]
@@ -36,7 +36,9 @@ dl { display: grid; grid-template-columns: max-content auto; gap: .1rem 1rem; } 
 """
 
 
-def report(plan: Plan, history: Sequence[Individual], front: Sequence[Individual], status: Status, end: str) -> str:
+def report(
+    plan: TuningPlan, history: Sequence[Individual], front: Sequence[Individual], status: Status, end: str
+) -> str:
     """Return the report as HTML: convergence, front, parallel coordinates, importance of the genes, failures.
 
     Parameters
@@ -73,11 +75,11 @@ def _title(objective: str) -> str:
     return UNITS.get(objective, f"{objective} on the validation split")
 
 
-def _figures(plan: Plan, each: Individual) -> list[float]:
+def _figures(plan: TuningPlan, each: Individual) -> list[float]:
     return [(each.values or {})[objective] for objective in plan.objectives]
 
 
-def _tip(plan: Plan, each: Individual) -> str:
+def _tip(plan: TuningPlan, each: Individual) -> str:
     """Return what a tooltip says of an individual."""
     figures = [f"{name} {number(value)}" for name, value in zip(plan.objectives, _figures(plan, each), strict=True)]
     genes = [f"{name}: {_shown(value)}" for name, value in each.genes.items()]
@@ -90,7 +92,7 @@ def _shown(value: object) -> str:
 
 
 def _summary(
-    plan: Plan,
+    plan: TuningPlan,
     history: Sequence[Individual],
     trained: Sequence[Individual],
     front: Sequence[Individual],
@@ -110,7 +112,7 @@ def _summary(
     return "<dl>" + "".join(f"<dt>{key}</dt><dd>{escape(value)}</dd>" for key, value in facts.items()) + "</dl>"
 
 
-def _convergence(plan: Plan, trained: Sequence[Individual], front: Sequence[Individual]) -> str:
+def _convergence(plan: TuningPlan, trained: Sequence[Individual], front: Sequence[Individual]) -> str:
     """Draw the first objective of every training, and the best so far."""
     shown = [(place, each) for place, each in enumerate(trained, 1) if each.values]
     points = [(place, _figures(plan, each)[0], _kind(each, front), _tip(plan, each)) for place, each in shown]
@@ -128,7 +130,7 @@ def _kind(each: Individual, front: Sequence[Individual]) -> str:
     return "front" if each in front else each.state
 
 
-def _front(plan: Plan, trained: Sequence[Individual], front: Sequence[Individual]) -> str:
+def _front(plan: TuningPlan, trained: Sequence[Individual], front: Sequence[Individual]) -> str:
     """Draw the first objective against each of the others."""
     complete = [each for each in trained if each.state == "complete"]
     charts = []
@@ -145,7 +147,7 @@ def _front(plan: Plan, trained: Sequence[Individual], front: Sequence[Individual
     return _section("Front", "Individuals that no other beats in every objective, in orange.", *charts)
 
 
-def _coordinates(plan: Plan, trained: Sequence[Individual]) -> str:
+def _coordinates(plan: TuningPlan, trained: Sequence[Individual]) -> str:
     """Draw every individual as a line through its genes."""
     ranked = [each for each in trained if each.values]
     best = sorted(ranked, key=lambda each: -_figures(plan, each)[0])[: MOST_LINES // 2]
@@ -163,13 +165,13 @@ def _coordinates(plan: Plan, trained: Sequence[Individual]) -> str:
     return f'<h2>Genes</h2><p class="note">{note}</p><div class="wide">{chart}</div>'
 
 
-def _is_log(plan: Plan, parameter: str) -> bool:
+def _is_log(plan: TuningPlan, parameter: str) -> bool:
     gene = plan.search.get(parameter.partition("[")[0].removesuffix(".length"))
-    element = gene.element if isinstance(gene, Listing) else gene
-    return isinstance(element, Number) and element.log and not parameter.endswith(".length")
+    element = gene.element if isinstance(gene, ListGene) else gene
+    return isinstance(element, NumberGene) and element.log and not parameter.endswith(".length")
 
 
-def _importance(plan: Plan, trained: Sequence[Individual]) -> str:
+def _importance(plan: TuningPlan, trained: Sequence[Individual]) -> str:
     ranked = [each for each in trained if each.values]
     found = importances(plan, [each.genome for each in ranked], [each.told[0] for each in ranked])
     if not found:
@@ -178,7 +180,7 @@ def _importance(plan: Plan, trained: Sequence[Individual]) -> str:
     return _section("Importance of the genes", note, bars(list(found.items()), "importance of the genes"))
 
 
-def _table(plan: Plan, trained: Sequence[Individual], front: Sequence[Individual]) -> str:
+def _table(plan: TuningPlan, trained: Sequence[Individual], front: Sequence[Individual]) -> str:
     """Tabulate the front; with one objective, which has no front to speak of, the best."""
     if len(plan.objectives) == 1:
         complete = [each for each in trained if each.state == "complete"]
