@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from generator.data.vocabulary import Vocabulary
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.windows import window_of
 from generator.errors import DataError, ModelError
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from generator.data.blobs import Split
+from generator.data.store.split import Split
 from generator.errors import DataError
 from generator.spec.schema import Spec
 from generator.train.candidates import Candidates

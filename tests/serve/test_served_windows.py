@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import ITEMS, PAGES, write_version
 
-from generator.data.vocabulary import Vocabulary
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.windows import window_of
 from generator.errors import ModelError
 from generator.evaluate.model import Model, Query
