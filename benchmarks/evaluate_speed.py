@@ -24,8 +24,8 @@ from scale import run
 from yoochoose import LOGS, TUNED, make_data
 
 from generator.evaluate.evaluate import evaluate
-from generator.evaluate.model import Model
 from generator.evaluate.rows import Part
+from generator.model.model import Model
 from generator.spec import load_spec
 from generator.train.loop import train
 

@@ -11,7 +11,7 @@ from generator.options import format_option
 if TYPE_CHECKING:
     from generator.evaluate.evaluate import Report
     from generator.evaluate.metrics import Interval
-    from generator.evaluate.model import Model
+    from generator.model.model import Model
 
 __all__ = ["command"]
 
@@ -47,7 +47,7 @@ def command(
 
     Baselines by default: popularity, last-view, recency, frequency. With all, also second-last-view, dwell-frequency,
     rules (sequential rules), vs-knn (session-based nearest neighbours) and als (collaborative filtering by implicit,
-    of the extra drn[eval]).
+    of the extra eval).
 
     \b
     Example:
@@ -81,7 +81,7 @@ def command(
 def _named(runs: tuple[Path, ...], int8: bool) -> "dict[str, Model]":
     """Return the models by name; where that is not unique, by the folder's name, or else by the path given."""
     from generator.evaluate.baselines import BASELINES
-    from generator.evaluate.model import Model
+    from generator.model.model import Model
 
     paths = list(dict.fromkeys(runs))
     models = [Model(path) for path in paths]

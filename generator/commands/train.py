@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from generator.console import err, out, print_json, progress
+from generator.errors import pip_install
 from generator.options import engine_option, format_option
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _trainer(engine: str, workers: int, provider: str) -> Iterator[Callable[...,
         yield partial(train, provider=provider)
         return
     if find_spec("torch") is None:  # its gloo adds the gradients up
-        raise click.UsageError(f"drn train --engine {engine} needs torch: pip install 'drn[scale]'")
+        raise click.UsageError(f"drn train --engine {engine} needs torch: {pip_install('scale')}")
     from generator.scale.cluster import connected
     from generator.scale.training import train_on_ray
 

@@ -73,7 +73,7 @@ def build(
     try:
         with _spilling(folder, partitions) as (spill, place):
             log = reader() if reader else read(sources, tests, options, spec, partitions, place)
-            cuts = cut(log, spec.data.target, options.division, all_labels=options.vocabulary == "all", spill=spill)
+            cuts = cut(log, spec, options.division, all_labels=options.vocabulary == "all", spill=spill)
             divided = divide(cuts, log.users, options.division)
             counts = _counts(cuts)
             numbered = number(cuts, divided, log.labels, spec, options, given, spec_name, spill)

@@ -136,7 +136,7 @@ def perform(job: Training | Ranking) -> float:
 
 def _train(job: Training) -> Record:
     from generator.evaluate.evaluate import row_ranks
-    from generator.evaluate.model import Model
+    from generator.model.model import Model
 
     ranks: list[NDArray[np.float32]] = []
     seconds: list[float] = []

@@ -13,7 +13,8 @@ from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.store.split import read_sessions
 from generator.data.windows import rows_of
 from generator.errors import ModelError
-from generator.evaluate.model import Model, Query, find_model
+from generator.model.model import Model
+from generator.model.query import Query
 from generator.serve.carry import carry, keep
 from generator.serve.export import write_events
 from generator.spec.schema import Spec
@@ -114,7 +115,7 @@ def run_round(
 def _served(model: Path) -> Model | None:
     """Return the newest version of a model; None if there is none that holds."""
     try:
-        return Model(find_model(model)) if model.is_dir() else None
+        return Model(model) if model.is_dir() else None
     except ModelError:
         return None
 

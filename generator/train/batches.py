@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from generator.data.store.split import Split
 from generator.errors import DataError
+from generator.spec.blobs import BLOBS, INPUTS, Blob
 from generator.spec.schema import Spec
 from generator.train.candidates import Candidates
 from generator.train.rows import distinct_ids
@@ -21,8 +22,8 @@ Order = Literal["shuffle", "file"]
 
 # The blobs whose ids are rows of a parameter that is read by rows: the output's only where the softmax is sampled.
 READERS = {
-    "page_embedding": ("page", "history_page"),
-    "bought_embedding": ("bought",),
+    "page_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "pages"),
+    "bought_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "items"),
     "output_rnn_weight": ("candidate",),
     "output_fnn_weight": ("candidate",),
     "output_bias": ("candidate",),
@@ -208,40 +209,27 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     DataError
         If the file or a blob is absent, or a shape or an id does not fit the spec.
     """
-    label = (spec.window,) if spec.loss == "every" else ()
-    wanted: dict[str, tuple[tuple[int, ...], int | None, str]] = {
-        "page": ((spec.window,), spec.pages, "rnn.window"),
-        "history_page": ((spec.history,), spec.pages, "rnn.history"),
-        "history_weight": ((spec.history,), None, "rnn.history"),
-        "page_dwell": ((spec.dwell,), None, "head.copy"),
-        "bought": ((spec.bought,), spec.items, "fnn.bought"),
-        "bought_weight": ((spec.bought,), None, "fnn.bought"),
-        "label": (label, spec.items, "loss"),
-    }
     with Split(path) as split:
         if not split.rows:
             raise DataError(f"{path}: holds no rows to train or test with")
-        return {
-            name: _blob(split, name, shape, largest, key)
-            for name, (shape, largest, key) in wanted.items()
-            if 0 not in shape
-        }
+        return {name: _blob(split, blob, spec) for name, blob in BLOBS.items() if 0 not in blob.shape(spec)}
 
 
-def _blob(split: Split, name: str, shape: tuple[int, ...], largest: int | None, key: str) -> npt.NDArray[Any]:
-    """Read one blob and check it against the spec; ids have a ``largest``, weights have none."""
+def _blob(split: Split, blob: Blob, spec: Spec) -> npt.NDArray[Any]:
+    """Read one blob and check it against the spec."""
     mend = "run `drn sessions ... --spec SPEC` again with this spec"
+    name, shape, key = blob.name, blob.shape(spec), blob.field
     if name not in split.blobs:
         raise DataError(f"{split.path}: blob {name} is absent, but the spec's net reads it ({key}): {mend}")
     if split.shape(name)[1:] != shape:
         seen, want = (", ".join(["rows", *map(str, dims)]) for dims in (split.shape(name)[1:], shape))
         raise DataError(f"{split.path}: blob {name} has shape ({seen}); the spec's {key} wants ({want}): {mend}")
-    array: npt.NDArray[Any] = split.load([name])[name].astype(np.float32 if largest is None else np.int32, copy=False)
+    array: npt.NDArray[Any] = split.load([name])[name].astype(np.int32 if blob.ids else np.float32, copy=False)
+    largest: int | None = getattr(spec, blob.ids) if blob.ids else None
     if largest is not None and (array.min() < 0 or array.max() > largest):
-        field = "pages" if name in ("page", "history_page") else "items"
         raise DataError(
-            f"{split.path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {field}: {largest}, "
-            f"so ids are 0..{largest}: raise {field} in the spec, or {mend}"
+            f"{split.path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {blob.ids}: {largest}, "
+            f"so ids are 0..{largest}: raise {blob.ids} in the spec, or {mend}"
         )
     if largest is None and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])

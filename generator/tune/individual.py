@@ -17,9 +17,10 @@ from generator.data.store.split import Split
 from generator.errors import DataError, TrainingError
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES
-from generator.evaluate.model import Model
-from generator.onnxgraph.parse import BLOBS, parameter_shapes, parse
+from generator.model.model import Model
+from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import Spec
+from generator.spec.blobs import INPUTS
 from generator.train.loop import train
 
 __all__ = [
@@ -146,9 +147,9 @@ def latency(spec: Spec, calls: int = 200) -> float:
     content = generate(spec, ["onnx", "binary"], init=0)["model.onnx"]
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     feed = {
-        one.name: np.ones((1, one.shape[1]), np.float32 if one.type == "tensor(float)" else np.int64)
+        one.name: np.ones((1, one.shape[1]), INPUTS[one.name].dtype)
         for one in session.get_inputs()
-        if one.name in BLOBS
+        if one.name in INPUTS
     }
     medians = []
     for _ in range(5):

@@ -317,7 +317,8 @@ def test_all_without_implicit_says_which_extra_brings_it(random_folder, tmp_path
         check=False,
     )
     assert done.stderr.strip().endswith(
-        "the baseline als needs implicit, which is not installed: pip install 'drn[eval]', or name the other baselines"
+        "the baseline als needs implicit, which is not installed: pip install 'drn-recommender[eval]', or name the "
+        "other baselines"
     )
 
 

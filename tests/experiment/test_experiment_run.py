@@ -15,11 +15,11 @@ from generator.errors import DataError, TrainingError
 from generator.evaluate.baselines import choose
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES
-from generator.evaluate.model import Model
 from generator.experiment.plan import load_plan
 from generator.experiment.run import experiment
 from generator.experiment.shops import Cut, Fold, cut
 from generator.experiment.work import training_spec
+from generator.model.model import Model
 from generator.train.loop import train
 from generator.tune.engine import Processes
 

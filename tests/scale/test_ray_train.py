@@ -23,7 +23,7 @@ from generator.spec import load_spec
 from generator.train.loop import train
 from generator.train.metrics import Metrics
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn[scale]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn-recommender[scale]'")
 pytestmark = pytest.mark.oracle
 
 MANY = {  # what the sums meet: dropout, Adam (all tables dense), two batches an update, a label at every state

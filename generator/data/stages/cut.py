@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from generator.data.log.layouts import KINDS
 from generator.data.sessions.numbering import LoggedLabels
 from generator.data.sessions.partition import Partition
-from generator.data.sessions.ragged import Ints
+from generator.data.sessions.ragged import KEPT_BOUGHT, Ints
 from generator.data.sessions.sessionise import SessionLog, target_sessions
 from generator.data.sessions.splits import Division
 from generator.data.stages.read import ReadLog
@@ -19,6 +19,7 @@ from generator.data.store.runs import Run
 from generator.data.store.spill import Column, Spill
 from generator.data.threads import parallel_map
 from generator.errors import DataError
+from generator.spec.schema import Spec
 
 __all__ = ["PartitionSessions", "RowlessSessions", "cut"]
 
@@ -66,7 +67,7 @@ class PartitionSessions:
     labels: LoggedLabels | None
 
 
-def cut(log: ReadLog, target: str, division: Division, *, all_labels: bool, spill: Spill) -> list[PartitionSessions]:
+def cut(log: ReadLog, spec: Spec, division: Division, *, all_labels: bool, spill: Spill) -> list[PartitionSessions]:
     """Return the sessions of each partition that has events, kept in ``spill``.
 
     ``all_labels``: the labels of the whole log are asked for.
@@ -74,9 +75,10 @@ def cut(log: ReadLog, target: str, division: Division, *, all_labels: bool, spil
     Raises
     ------
     DataError
-        No session gives a row for ``target``; or the events cannot be cut into sessions, see ``sessionise``.
+        No session gives a row for the spec's target; or the events cannot be cut into sessions, see ``sessionise``.
     """
-    work = partial(_cut, target=target, division=division, all_labels=all_labels, spill=spill)
+    target, kept = spec.data.target, max(KEPT_BOUGHT, spec.bought)
+    work = partial(_cut, target=target, kept=kept, division=division, all_labels=all_labels, spill=spill)
     found = [sessions for sessions in parallel_map(work, log.partitions) if sessions]
     if not any(len(sessions.run) for sessions in found):
         raise DataError(
@@ -87,13 +89,13 @@ def cut(log: ReadLog, target: str, division: Division, *, all_labels: bool, spil
 
 
 def _cut(
-    load: Callable[[], Partition | None], *, target: str, division: Division, all_labels: bool, spill: Spill
+    load: Callable[[], Partition | None], *, target: str, kept: int, division: Division, all_labels: bool, spill: Spill
 ) -> PartitionSessions | None:
     partition = load()
     if partition is None:
         return None
     log = partition.log
-    sessions, chosen = target_sessions(log, target)
+    sessions, chosen = target_sessions(log, target, kept)
     other = np.ones(len(log), np.bool_)
     other[chosen] = False
     # A name is asked for where there are no times, and where users divide but are not known.

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.sessions.numbering import Numbering
-from generator.data.sessions.ragged import Ints, Sessions, offsets
+from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
 from generator.data.store.runs import MergedSessions, blocks
-from generator.data.store.split import read_sessions, write_file
+from generator.data.store.split import read_kept, read_sessions, write_file
 from generator.data.threads import prefetched
 from generator.data.windows import Rows, blobs, chunk_rows, row_counts, rows_of
 from generator.errors import DataError
@@ -55,10 +55,11 @@ def write(
     return whole
 
 
-def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec) -> int:
+def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int | None = None) -> int:
     """Write ``sessions`` and their rows to the HDF5 file ``path``, whole or not at all; return the number of rows.
 
-    Rows are built and written in chunks, so that memory does not grow with their number.
+    Rows are built and written in chunks, so that memory does not grow with their number. ``kept`` says how many
+    purchases before each session ``sessions`` hold at most; else as many as the spec's net reads.
 
     Raises
     ------
@@ -66,10 +67,17 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec) -> 
         No session gives a row, the sessions do not fit the spec, or the file cannot be written.
     """
     _check(sessions, spec, path)
+    kept = max(KEPT_BOUGHT, spec.bought) if kept is None else kept
+    if spec.bought > kept:
+        raise DataError(
+            f"{path.name}: the sessions hold the newest {kept} purchases of a user, but the spec wants fnn.bought: "
+            f"{spec.bought}: run `drn sessions ... --spec SPEC` again with this spec"
+        )
     ends = offsets(row_counts(sessions, spec.window, spec.loss))
     if not ends[-1]:
         raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
-    write_file(path, sessions, int(ends[-1]), _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec))
+    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
+    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
     return int(ends[-1])
 
 
@@ -78,7 +86,7 @@ def rewindow(source: Path, target: Path, spec: Spec) -> int:
 
     Window, history, purchases kept and loss may differ; target and vocabularies stay as they are.
     """
-    return write_split(target, read_sessions(source), spec)
+    return write_split(target, read_sessions(source), spec, read_kept(source))
 
 
 def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:

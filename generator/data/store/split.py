@@ -13,15 +13,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.sessions.ragged import Sessions, offsets
+from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, offsets
 from generator.data.store.hdf5 import Disk, create, creating, fill
 from generator.data.store.runs import MergedSessions, blocks
 from generator.errors import DataError
 from generator.files import replacing
+from generator.spec.blobs import BLOBS
 
-__all__ = ["Split", "read_sessions", "write_file"]
+__all__ = ["Split", "read_kept", "read_sessions", "write_file"]
 
-BLOBS = ("page", "history_page", "history_weight", "page_dwell", "bought", "bought_weight", "label")
 INDEX = ("rows/session", "rows/position", "rows/unknown")
 VIEWS = ("page", "dwell")  # of the group sessions: ragged, divided by offset
 FIXED = ("start", "user")  # one a session; label too, where it is an item
@@ -145,6 +145,15 @@ def read_sessions(path: Path) -> Sessions:
         raise DataError(f"cannot read {path}: {error}") from error
 
 
+def read_kept(path: Path) -> int:
+    """Return how many purchases before each session a split file holds at most."""
+    try:
+        with h5py.File(path, "r") as file:
+            return int(_group(file, path).attrs.get("bought_kept", KEPT_BOUGHT))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
 def _group(file: h5py.File, path: Path) -> h5py.Group:
     """Return the group of the sessions, with all its datasets."""
     if "sessions" not in file:
@@ -194,6 +203,7 @@ def _offsets(
 def write_file(
     path: Path,
     sessions: Sessions | MergedSessions,
+    kept: int,
     count: int,
     index: Iterable[Iterable[Mapping[str, NDArray[Any]]]],
     blobs: Iterable[Mapping[str, NDArray[Any]]],
@@ -204,6 +214,8 @@ def write_file(
     ----------
     sessions
         The group ``sessions``.
+    kept
+        How many purchases before each session they hold at most.
     count
         The number of rows, R.
     index
@@ -219,6 +231,8 @@ def write_file(
     try:
         with replacing(path) as beside, creating(beside) as (file, disk):
             _write_sessions(file, sessions, disk)
+            if kept > KEPT_BOUGHT:
+                file["sessions"].attrs["bought_kept"] = kept
             group = file.create_group("rows")
             for chunks in index:
                 fill(group, count, chunks, disk)

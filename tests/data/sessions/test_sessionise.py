@@ -9,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from generator.data.log.importers import SCHEMA
+from generator.data.sessions.ragged import KEPT_BOUGHT as BOUGHT
 from generator.data.sessions.ragged import Sessions
-from generator.data.sessions.sessionise import BOUGHT, sessionise, target_sessions
+from generator.data.sessions.sessionise import sessionise, target_sessions
 from generator.errors import DataError
 
 GAP = 1.0  # minutes

@@ -3,8 +3,8 @@
 import pytest
 
 from generator.errors import DataError
-from generator.evaluate.model import Answer, Query
-from generator.evaluate.recommend import answer_record, bars, query_of_json, query_of_text
+from generator.model.query import Answer, Query
+from generator.model.text import answer_record, bars, query_of_json, query_of_text
 
 
 def test_text_and_json_mean_the_same():

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from generator.caffe.layers import BATCH, LAYERS, MANY, LayerError, Shape, shape_text
 from generator.caffe.schema import Message
+from generator.caffe.source import Prototxt
 from generator.errors import ModelError
-from generator.inspect.places import Prototxt
-from generator.inspect.rules import BATCH, KINDS, MANY, SCALAR, Kind, MisfitError, Shape, embed_parameters, shape_text
 
 __all__ = ["Shapes", "batch_first", "infer"]
 
@@ -40,8 +40,9 @@ def infer(source: Prototxt, phase: str, known: Mapping[str, Shape] | None = None
     uses: dict[tuple[str, int], Shape] = {}
     for layer in source.layers(phase):
         try:
-            tops, parameters = _layer(layer, _kind(layer), _bottoms(layer, blobs), known or {}, declared)
-        except MisfitError as error:
+            _check(layer)
+            tops, parameters = _layer(layer, _bottoms(layer, blobs), known or {}, declared)
+        except LayerError as error:
             raise ModelError(f'{places[layer.name]}: layer "{layer.name}" {error}') from error
         blobs.update(zip(layer.top, tops, strict=True))
         uses |= {(layer.name, index): shape for index, shape in enumerate(parameters)}
@@ -84,44 +85,45 @@ def batch_first(source: Prototxt, shapes: Shapes) -> None:
                 )
 
 
-def _kind(layer: Message) -> Kind:
-    kind = KINDS.get(layer.type)
-    if kind is None:
-        raise MisfitError(
-            f'has type "{layer.type}", which drn inspect does not know; known: {", ".join(sorted(KINDS))}'
+def _check(layer: Message) -> None:
+    """Check that a layer's type is known and has as many bottoms and tops as it takes."""
+    if layer.type not in LAYERS:
+        raise LayerError(
+            f'has type "{layer.type}", which drn inspect does not know; known: {", ".join(sorted(LAYERS))}'
         )
+    kind = LAYERS[layer.type]
     for what, names, (least, most) in (("bottom", layer.bottom, kind.bottoms), ("top", layer.top, kind.tops)):
         if not least <= len(names) <= most:
             wanted = str(least) if least == most else f"{least} or more" if most == MANY else f"{least} to {most}"
-            raise MisfitError(f"({layer.type}) has {len(names)} {what}s, not {wanted}")
-    return kind
+            raise LayerError(f"({layer.type}) has {len(names)} {what}s, not {wanted}")
 
 
 def _bottoms(layer: Message, blobs: Mapping[str, Shape | None]) -> list[Shape | None]:
     """Return the shapes of a layer's bottoms, refusing a bottom nobody makes and a top made already."""
     for bottom in layer.bottom:
         if bottom not in blobs:
-            raise MisfitError(f'reads the blob "{bottom}", which no layer before it makes')
+            raise LayerError(f'reads the blob "{bottom}", which no layer before it makes')
     for index, top in enumerate(layer.top):
         if list(layer.top).count(top) > 1 or (top in blobs and list(layer.bottom)[index : index + 1] != [top]):
-            raise MisfitError(f'makes the blob "{top}", which is made already; only its own bottom may be a top')
+            raise LayerError(f'makes the blob "{top}", which is made already; only its own bottom may be a top')
     return [blobs[bottom] for bottom in layer.bottom]
 
 
 def _layer(
-    layer: Message, kind: Kind, bottoms: list[Shape | None], known: Mapping[str, Shape], declared: bool
+    layer: Message, bottoms: list[Shape | None], known: Mapping[str, Shape], declared: bool
 ) -> tuple[list[Shape | None], list[Shape]]:
     """Return the shapes of a layer's tops and parameters; unknown bottoms make unknown what depends on them."""
     if layer.type == "HDF5Data":
         return [known.get(top) for top in layer.top], []
+    kind = LAYERS[layer.type]
     whole = [shape for shape in bottoms if shape is not None]
     if len(whole) < len(bottoms):
-        top: Shape | None = () if layer.type in SCALAR else None
-        return [top] * len(layer.top), embed_parameters(layer, []) if layer.type == "Embed" else []
-    tops = kind.shape(layer, whole)
+        top: Shape | None = () if kind.scalar else None
+        return [top] * len(layer.top), kind.blob_shapes(layer, []) if kind.free else []
+    tops = kind.top_shapes(layer, whole)
     if layer.type == "Input" and not declared:
         tops = [_any_batch(shape) for shape in tops]
-    return [*tops], kind.parameters(layer, whole)
+    return [*tops], kind.blob_shapes(layer, whole)
 
 
 def _any_batch(shape: Shape) -> Shape:

@@ -1,4 +1,4 @@
-"""Queries to input blobs, many at a time: what `window_of` does for one, bit for bit, in a fraction of its time."""
+"""Queries to the input blobs of a net, many at a time: bit for bit the rows that the data floor writes of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,25 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.windows import aging, log_dwell
-from generator.evaluate.model import Query
+from generator.model.query import Query
 
-__all__ = ["Window", "blobs", "window"]
+__all__ = ["Window", "input_blobs", "window"]
 
 
 @dataclass(frozen=True)
 class Window:
     """What of a query the net sees, in ids, oldest first.
 
-    ``page`` the last n known pages and ``dwell`` their seconds; ``history_page``, ``history_dwell`` the newest H known
-    pages before them; ``bought`` the newest K known items; ``unknown_pages``, ``unknown_bought`` how many were passed
-    over.
+    Attributes
+    ----------
+    page, dwell
+        The last n known pages and their seconds.
+    history_page, history_dwell
+        The newest H known pages before them and their seconds.
+    bought
+        The newest K known items.
+    unknown_pages, unknown_bought
+        How many were passed over, because the vocabulary lacks them.
     """
 
     page: list[int]
@@ -55,7 +62,7 @@ def window(query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[st
     )
 
 
-def blobs(windows: Sequence[Window], sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+def input_blobs(windows: Sequence[Window], sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     """Return the input blobs of B windows: int64 ids and float32 weights, (B, size) each."""
     found: dict[str, NDArray[Any]] = {}
     for name in ("page", "history_page", "bought"):

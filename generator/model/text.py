@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from generator.errors import DataError
-from generator.evaluate.model import Answer, Query
+from generator.model.query import Answer, Query
 
 __all__ = ["answer_record", "bars", "query_of_json", "query_of_text"]
 

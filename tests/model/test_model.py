@@ -10,7 +10,9 @@ from onnx import TensorProto, helper
 from shoppers import ITEMS, probabilities, write_model
 
 from generator.errors import DataError, ModelError
-from generator.evaluate.model import Model, Query, find_model
+from generator.model.find import find_model
+from generator.model.model import Model
+from generator.model.query import Answer, Query
 
 SESSION = Query([("a", 5.0), ("b", 60.0), ("c", 20.0), ("?", 9.0), ("a", 5.0), ("d", 1.0)], ["z", "?", "b", "c"])
 # Known states a b c a d: the window c a d, the history a b with 5/65 and 1; of the purchases the newest two.
@@ -171,3 +173,27 @@ def test_nan_is_an_error(tmp_path):
     onnx.save(net, file)
     with pytest.raises(ModelError, match="answers NaN"):
         Model(file).recommend([SESSION])
+
+
+def test_a_path_may_be_a_string(run):
+    assert Model(str(run)).recommend([SESSION]) == Model(run).recommend([SESSION])
+    assert find_model(str(run)) == find_model(run)
+
+
+@pytest.mark.parametrize("top", [0, -1])
+def test_less_than_one_item_is_an_error(run, top):
+    with pytest.raises(DataError, match="at least 1"):
+        Model(run).recommend([SESSION], top)
+
+
+def test_a_model_and_an_answer_say_what_they_are(run):
+    model = Model(run)
+    assert repr(model) == f"Model('{model.file}': 5 pages, 4 items, top_k 2)"
+    (answer,) = model.recommend([SESSION], 1)
+    best = int(np.argmax(EXPECTED[1:]))
+    assert repr(answer) == (
+        f"Answer({ITEMS[best]} {EXPECTED[1 + best]:.4f}; unknown: 1 of the pages, 1 of the purchases)"
+    )
+    assert repr(Answer(tuple((f"i{k}", 0.5) for k in range(9)), 0, 0)).endswith("i4 0.5000, ... 9 items)")
+    # An id is text of somebody else's: it is shown, not run.
+    assert "<td>&lt;b&gt;</td><td>0.5000</td>" in Answer((("<b>", 0.5),), 0, 0)._repr_html_()
