@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from generator.serve.openapi import ROUTES, document
+from generator.serve.http.openapi import ROUTES, document
 
 CASES = int(os.environ.get("DRN_CASES", "12"))  # per operation; raise it for a long hunt
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]

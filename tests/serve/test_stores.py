@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from generator.serve.logs import Log
+from generator.serve.http.logs import Log
+from generator.serve.http.service import Service, Settings
 from generator.serve.metrics import Metrics
-from generator.serve.repository import Repository
-from generator.serve.service import Service, Settings
-from generator.serve.sessions import SPARE, Event, Kept, Session
-from generator.serve.stores import StoreError, open_store
+from generator.serve.models.repository import Repository
+from generator.serve.store.open import open_store
+from generator.serve.store.sessions import SPARE, Event, Kept, Session
+from generator.serve.store.store import StoreError
 
 NUMBERS = itertools.count()
 

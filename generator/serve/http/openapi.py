@@ -6,7 +6,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from generator import __version__
-from generator.serve import bodies
+from generator.serve.http import bodies
 
 __all__ = ["OPEN", "ROUTES", "Endpoint", "document"]
 

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from generator.errors import DrnError, ModelError
 from generator.model.query import Answer
-from generator.serve.batcher import Batcher
 from generator.serve.metrics import Metrics
-from generator.serve.repository import Repository
-from generator.serve.served import Served
-from generator.serve.sessions import Event, Session, State
-from generator.serve.stores import Store, StoreError
+from generator.serve.models.batcher import Batcher
+from generator.serve.models.repository import Repository
+from generator.serve.models.served import Served
+from generator.serve.store.sessions import Event, Session, State
+from generator.serve.store.store import Store, StoreError
 
 __all__ = ["ForeignSessionError", "Recommendation", "Recommender"]
 

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from generator.serve.app import Api
-from generator.serve.openapi import ROUTES
+from generator.serve.http.handlers import Api
+from generator.serve.http.openapi import ROUTES
 
 __all__ = ["Routes"]
 

@@ -18,15 +18,16 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from generator.errors import DrnError
-from generator.serve.app import Api, answered, problem
-from generator.serve.logs import Log
+from generator.serve.http.handlers import Api, answered, problem
+from generator.serve.http.logs import Log
+from generator.serve.http.openapi import OPEN, document
+from generator.serve.http.routes import Routes
 from generator.serve.metrics import Metrics
-from generator.serve.openapi import OPEN, document
-from generator.serve.recommender import Recommender
-from generator.serve.repository import Choice, Repository
-from generator.serve.routes import Routes
-from generator.serve.sessions import Kept
-from generator.serve.stores import IDLE, Store, StoreError, open_store
+from generator.serve.models.recommender import Recommender
+from generator.serve.models.repository import Choice, Repository
+from generator.serve.store.open import open_store
+from generator.serve.store.sessions import Kept
+from generator.serve.store.store import IDLE, Store, StoreError
 
 __all__ = ["Service", "Settings", "serve"]
 

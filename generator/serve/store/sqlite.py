@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from generator.serve.sessions import Event, Kept, Session, State, insert
-from generator.serve.stores import StoreError
+from generator.serve.store.sessions import Event, Kept, Session, State, insert
+from generator.serve.store.store import StoreError
 
 __all__ = ["SqliteStore"]
 

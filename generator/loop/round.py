@@ -12,10 +12,10 @@ from generator.data.splits import Division
 from generator.data.vocabulary import Vocabulary
 from generator.data.windows import read_sessions, rows_of
 from generator.errors import ModelError
+from generator.loop.carry import carry, keep
+from generator.loop.export import write_events
 from generator.model.model import Model
 from generator.model.query import Query
-from generator.serve.carry import carry, keep
-from generator.serve.export import write_events
 from generator.spec.schema import Spec
 from generator.train.loop import Progress, train
 

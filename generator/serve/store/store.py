@@ -1,12 +1,12 @@
-"""Where sessions are remembered: one protocol, opened by a URL."""
+"""What a store of sessions does, and how it fails."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from generator.errors import DrnError, pip_install
-from generator.serve.sessions import Event, Kept, State
+from generator.errors import DrnError
+from generator.serve.store.sessions import Event, Kept, State
 
-__all__ = ["IDLE", "Store", "StoreError", "open_store"]
+__all__ = ["IDLE", "Store", "StoreError"]
 
 IDLE = 30 * 86400.0  # seconds without an event after which a session is forgotten; its events stay in the log
 
@@ -58,32 +58,3 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
-
-
-def open_store(url: str, idle: float = IDLE) -> Store:
-    """Open the store behind ``url``, and make what it needs there.
-
-    Parameters
-    ----------
-    url
-        ``sqlite:///relative/path``, ``sqlite:////absolute/path`` or ``mongodb://host:port/database``.
-    idle
-        Seconds without an event after which a session is forgotten.
-
-    Raises
-    ------
-    StoreError
-        The URL is neither, or the store cannot be opened.
-    """
-    if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
-        from generator.serve.sqlite import SqliteStore
-
-        return SqliteStore(url.removeprefix("sqlite:///"), idle)
-    if url.startswith(("mongodb://", "mongodb+srv://")):
-        try:
-            from generator.serve.mongo import MongoStore
-        except ImportError as error:
-            raise StoreError(f"mongodb:// needs pymongo: {pip_install('serve')} ({error})") from error
-        return MongoStore(url, idle)
-    shown = url.rsplit("@", maxsplit=1)[-1]  # a URL may hold a password
-    raise StoreError(f"{shown!r} is no store: give sqlite:///FILE or mongodb://HOST:PORT/DATABASE")

@@ -12,8 +12,8 @@ import pymongo.uri_parser
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from generator.serve.sessions import Event, Kept, Session, State
-from generator.serve.stores import StoreError
+from generator.serve.store.sessions import Event, Kept, Session, State
+from generator.serve.store.store import StoreError
 
 __all__ = ["MongoStore"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from generator.errors import DrnError, ModelError
 from generator.model.find import find_model
-from generator.serve.served import Served
+from generator.serve.models.served import Served
 
 __all__ = ["Choice", "Repository"]
 

@@ -16,14 +16,14 @@ from starlette.responses import Response
 
 from generator import __version__
 from generator.errors import DataError, ModelError
-from generator.serve import bodies, protocol
-from generator.serve.batcher import OverloadError
-from generator.serve.bodies import PurchaseBody, VisitBody
+from generator.serve.http import bodies, protocol
+from generator.serve.http.bodies import PurchaseBody, VisitBody
 from generator.serve.metrics import CONTENT_TYPE
-from generator.serve.recommender import ForeignSessionError, Recommendation, Recommender
-from generator.serve.served import Served
-from generator.serve.sessions import Event, State
-from generator.serve.stores import StoreError
+from generator.serve.models.batcher import OverloadError
+from generator.serve.models.recommender import ForeignSessionError, Recommendation, Recommender
+from generator.serve.models.served import Served
+from generator.serve.store.sessions import Event, State
+from generator.serve.store.store import StoreError
 
 __all__ = ["Api", "answered"]
 
