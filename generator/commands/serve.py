@@ -72,7 +72,8 @@ def command(
     from generator.serve.models.repository import Choice
 
     try:
-        from generator.serve.http.service import Settings, serve
+        from generator.serve.http.server import serve
+        from generator.serve.http.settings import Settings
     except ImportError as error:
         raise DataError(f"drn serve needs more packages: {pip_install('serve')} ({error})") from error
 

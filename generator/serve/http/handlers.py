@@ -1,4 +1,4 @@
-"""The HTTP service: sessions and recommendations under /v1, the Open Inference Protocol under /v2."""
+"""The handlers: sessions and recommendations under /v1, the Open Inference Protocol under /v2, the web page."""
 
 import asyncio
 import itertools
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -18,47 +18,24 @@ from generator import __version__
 from generator.errors import DataError, ModelError
 from generator.serve.http import bodies, protocol
 from generator.serve.http.bodies import PurchaseBody, VisitBody
+from generator.serve.http.responses import answered
 from generator.serve.metrics import CONTENT_TYPE
-from generator.serve.models.batcher import OverloadError
-from generator.serve.models.recommender import ForeignSessionError, Recommendation, Recommender
+from generator.serve.models.recommender import Recommendation, Recommender
 from generator.serve.models.served import Served
 from generator.serve.store.sessions import Event, State
-from generator.serve.store.store import StoreError
 
-__all__ = ["Api", "answered"]
+__all__ = ["STATIC", "Handlers"]
 
 SMALL, LARGE = 16 * 2**10, 16 * 2**20  # bytes of a body: of an event, of tensors
 FUTURE = 300.0  # seconds a client's clock may be ahead
-LATER = {
-    StoreError: "the store is not available",
-    OverloadError: "too many requests wait",
-    ModelError: "the model cannot answer",
-}
 HEADER_LENGTH = "inference-header-content-length"
 STATIC = Path(__file__).parent / "static"
 
 B = TypeVar("B", bound=BaseModel)
 
 
-def answered(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response."""
-    return Response(to_json(value), status, headers, "application/json")
-
-
-def problem(error: Exception) -> Response | None:
-    """Return the response to an exception that a request may meet; None for a fault of ours."""
-    if isinstance(error, HTTPException):
-        return answered({"error": error.detail}, error.status_code, error.headers)
-    if isinstance(error, ValidationError):
-        return answered({"error": bodies.findings(error)}, 422)
-    if isinstance(error, (DataError, ForeignSessionError)):
-        return answered({"error": str(error)}, 400 if isinstance(error, DataError) else 409)
-    later = next((text for kind, text in LATER.items() if isinstance(error, kind)), None)
-    return answered({"error": later}, 503, {"Retry-After": "1"}) if later else None
-
-
-class Api:
-    """The handlers, each from a request to a response.
+class Handlers:
+    """What answers the endpoints, each method from a request to a response.
 
     Parameters
     ----------
@@ -146,29 +123,11 @@ class Api:
 
     async def models(self, request: Request) -> Response:
         """Answer the versions there are, and which serve which share of the sessions."""
-        arms = self._repository.arms()
-        return answered(
-            {
-                "model": self._repository.name,
-                "arms": [
-                    {"arm": arm, "version": version, "share": share, "outcomes": self._outcomes(version)}
-                    for arm, (version, share) in arms.items()
-                ],
-                "versions": self._repository.index(),
-            }
-        )
-
-    def _outcomes(self, version: int) -> dict[str, dict[str, int]]:
-        """Return how many events followed a recommendation of ``version``, and how many of them it held."""
-        figures = {
-            (kind, hit): int(self._recommender.metrics.shown.labels(str(version), kind, hit)._value.get())
-            for kind in ("view", "buy")
-            for hit in ("true", "false")
-        }
-        return {
-            kind: {"held": figures[kind, "true"], "of": figures[kind, "true"] + figures[kind, "false"]}
-            for kind in ("view", "buy")
-        }
+        arms = [
+            {"arm": arm, "version": version, "share": share, "outcomes": self._recommender.metrics.outcomes(version)}
+            for arm, (version, share) in self._repository.arms().items()
+        ]
+        return answered({"model": self._repository.name, "arms": arms, "versions": self._repository.index()})
 
     async def pages(self, request: Request) -> Response:
         """Answer pages the model knows, the most visited first, to click on."""

@@ -1,28 +1,37 @@
-"""Structured logs: one JSON object a line on stderr, without session, user, page or item."""
+"""The log: one JSON object a line on stderr, without session, user, page or item."""
 
 import json
+import logging
 import sys
 import time
 from typing import TextIO
 
-__all__ = ["Log"]
+__all__ = ["JsonFormatter", "json_logger"]
 
 
-class Log:
-    """A log of events with plain fields.
+class JsonFormatter(logging.Formatter):
+    """A line for each record: the moment in UTC, what happened, and the record's ``fields``.
 
-    Parameters
-    ----------
-    stream
-        Where to; stderr by default.
+    Examples
+    --------
+    >>> logger = json_logger(sys.stdout)
+    >>> logger.info("stopped", extra={"fields": {"after": 3}})  # doctest: +ELLIPSIS
+    {"time": "...Z", "event": "stopped", "after": 3}
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        fields = getattr(record, "fields", {})
+        return json.dumps({"time": stamp, "event": record.getMessage(), **fields})
 
-    def __call__(self, event: str, **fields: object) -> None:
-        """Write one line: the moment in UTC, what happened, and its fields."""
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-        self._stream.write(json.dumps({"time": stamp, "event": event, **fields}) + "\n")
-        self._stream.flush()
+
+def json_logger(stream: TextIO | None = None) -> logging.Logger:
+    """Return the service's logger, ``drn.serve``, which writes to ``stream``, stderr by default, and nowhere else."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("drn.serve")
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    return logger

@@ -1,61 +1,66 @@
-"""From a method and a path to a handler."""
+"""The endpoints as Starlette's routes."""
 
-import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.exceptions import HTTPException
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from generator.serve.http.handlers import Api
-from generator.serve.http.openapi import ROUTES
+from generator.serve.http.endpoints import ENDPOINTS
+from generator.serve.http.handlers import Handlers
 
-__all__ = ["Routes"]
+__all__ = ["PathRoute", "routes"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 PAGES = ("/", "/docs", "/static/{file}")
 
 
-class Routes:
-    """The routes of the OpenAPI document, and the web page's.
+class _NameConvertor(Convertor[str]):
+    """A name that may hold anything, a slash and a line break too: a user's, the last part of its path."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("name", _NameConvertor())
+
+
+class PathRoute(Route):
+    """One path with all its methods; a request that comes here has it as ``route`` in its scope.
 
     Parameters
     ----------
-    api
-        Whose methods are the handlers.
+    path
+        Its template.
+    handlers
+        What answers, by method.
     """
 
-    def __init__(self, api: Api) -> None:
-        self._table: dict[str, dict[str, Handler]] = {}
-        for route in ROUTES:
-            self._table.setdefault(route.path, {})[route.method] = getattr(api, route.handler)
-        self._table["/openapi.json"] = {"GET": api.openapi}
-        self._table |= {path: {"GET": api.page} for path in PAGES}
-        # A user may have a slash in the name, and is the last part of its path; sessions and models have none.
-        self._patterns = [
-            (path, re.compile(re.sub(r"\\{(\w+)\\}", _group, re.escape(path)), re.DOTALL)) for path in self._table
-        ]
+    def __init__(self, path: str, handlers: Mapping[str, Handler]) -> None:
+        async def answer(request: Request) -> Response:
+            return await handlers[request.method](request)
 
-    def find(self, scope: Scope) -> tuple[str, Handler]:
-        """Return the template of the path and what answers it: 404 and 405 are answers too.
+        super().__init__(path, answer, methods=list(handlers))
+        self.methods = set(handlers)  # Starlette adds HEAD to GET, which the document does not offer
 
-        The parts that stand for names are put into ``scope["path_params"]``.
-        """
-        for path, pattern in self._patterns:
-            if found := pattern.fullmatch(scope["path"]):
-                scope["path_params"] = found.groupdict()
-                methods = self._table[path]
-                return path, methods.get(scope["method"]) or _refuse(405, "Method Not Allowed", ", ".join(methods))
-        return "other", _refuse(404, "Not Found")
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; with 405 for a method that is none of its own."""
+        scope["route"] = self
+        await super().handle(scope, receive, send)
 
 
-def _group(name: re.Match[str]) -> str:
-    return rf"(?P<{name[1]}>{'.+' if name[1] == 'user' else '[^/]+'})"
-
-
-def _refuse(status: int, why: str, allowed: str = "") -> Handler:
-    async def handler(_request: Request) -> Response:
-        raise HTTPException(status, why, {"Allow": allowed} if allowed else None)
-
-    return handler
+def routes(handlers: Handlers) -> list[PathRoute]:
+    """Return a route for each path of the endpoints, and those of the document and the web page."""
+    table: dict[str, dict[str, Handler]] = {}
+    for endpoint in ENDPOINTS:
+        table.setdefault(endpoint.path, {})[endpoint.method] = getattr(handlers, endpoint.handler)
+    table["/openapi.json"] = {"GET": handlers.openapi}
+    table |= {path: {"GET": handlers.page} for path in PAGES}
+    return [PathRoute(path.replace("{user}", "{user:name}"), methods) for path, methods in table.items()]
