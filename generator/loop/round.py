@@ -17,7 +17,8 @@ from generator.loop.export import write_events
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.spec.schema import Spec
-from generator.train.loop import Progress, train
+from generator.train.run.loop import Progress
+from generator.train.run.train import TrainOptions, train
 
 __all__ = ["Round", "publish", "reciprocal_rank", "run_round"]
 
@@ -96,7 +97,7 @@ def run_round(
         return None
     build([log], data, spec, Options(division=Division(share=newest)), spec.name)
     start = carry(run / "published", spec, data, work / "start.caffemodel")
-    trained = train(spec, data, work / "run", weights=start, threads=threads, progress=progress)
+    trained = train(spec, data, work / "run", TrainOptions(weights=start, threads=threads), progress=progress)
     if trained.model is None:
         return Round(events, 0, 0.0, None, start is not None, None)
     queries, labels = judged(data, spec)

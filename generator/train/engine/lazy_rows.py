@@ -4,26 +4,26 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from generator.train.exchange import Exchange
-from generator.train.parameters import Multipliers
-from generator.train.rows import Ids, Rows, RowSums
-from generator.train.solver import BLOCK, Array, Rule, squared_norm
+from generator.train.engine.dense_group import Multipliers
+from generator.train.engine.exchange import Exchange
+from generator.train.engine.row_sums import Ids, Rows, RowSums
+from generator.train.engine.solver import BLOCK, Array, Rule, squared_norm
 
-__all__ = ["Table"]
+__all__ = ["LazyRows"]
 
 
-class Table:
+class LazyRows:
     """A table whose rows move when a batch touches them; what they missed is applied in closed form before.
 
     Dense Caffe SGD moves every row at every update: without a gradient by its momentum alone. Here a row remembers
-    how many updates it has seen, and `settle` applies the missed ones at once (`Rule.glide`). AdaGrad leaves such
-    rows alone, so nothing is missed. Weight decay and Adam move them in no closed form: use `Dense` there
-    (`Table.fits` says so).
+    how many updates it has seen, and `catch_up` applies the missed ones at once (`Rule.skip_steps`). AdaGrad leaves
+    such rows alone, so nothing is missed. Weight decay and Adam move them in no closed form: use `DenseGroup` there
+    (`LazyRows.fits` says so).
 
     Parameters
     ----------
     weight
-        Float32 (rows, width), updated in place. A row is up to date only after `settle`.
+        Float32 (rows, width), updated in place. A row is up to date only after `catch_up`.
     histories
         One array of the weight's shape.
     rule
@@ -59,32 +59,32 @@ class Table:
     @staticmethod
     def fits(rule: Rule, multipliers: Multipliers) -> bool:
         """Whether rows without a gradient move in a closed form under this rule and these multipliers."""
-        return rule.lazy and multipliers.decay == 0.0
+        return rule.has_closed_form and multipliers.decay == 0.0
 
-    def settle(self, ids: Ids, iteration: int) -> None:
+    def catch_up(self, ids: Ids, iteration: int) -> None:
         """Bring the rows ``ids`` (distinct) to where dense training has them after ``iteration`` updates."""
-        if not self._rule.glides:
+        if not self._rule.drifts:
             return
         ids = ids[self.seen[ids] < iteration]
         for block in self._blocks(ids):
             weight, history = self.weight.take(block, axis=0), self.histories[0].take(block, axis=0)
-            self._rule.glide(weight, history, iteration - self.seen[block])
+            self._rule.skip_steps(weight, history, iteration - self.seen[block])
             self.weight[block], self.histories[0][block] = weight, history
         self.seen[ids] = iteration
 
     def behind(self, iteration: int) -> bool:
         """Whether a row has missed updates."""
-        return self._rule.glides and bool((self.seen < iteration).any())
+        return self._rule.drifts and bool((self.seen < iteration).any())
 
     def flush(self, iteration: int) -> None:
-        """Settle every row: before weights are read as a whole."""
-        self.settle(np.arange(self.seen.size), iteration)
+        """Bring every row up to date: before weights are read as a whole."""
+        self.catch_up(np.arange(self.seen.size), iteration)
 
-    def unsettle(self, weight: Array, history: Array, seen: Ids) -> None:
+    def restore(self, weight: Array, history: Array, seen: Ids) -> None:
         """Put rows back to where `flush` brought them from; leave the table alone if it did not come from there."""
-        settled, faded = weight.copy(), history.copy()
-        self._rule.glide(settled, faded, self.seen - seen)
-        if np.array_equal(settled, self.weight) and np.array_equal(faded, self.histories[0]):
+        caught_up, faded = weight.copy(), history.copy()
+        self._rule.skip_steps(caught_up, faded, self.seen - seen)
+        if np.array_equal(caught_up, self.weight) and np.array_equal(faded, self.histories[0]):
             self.weight[:], self.histories[0][:], self.seen[:] = weight, history, seen
 
     def add(self, rows: Rows, ids: Ids | None = None, share: float = 1.0) -> None:
@@ -98,16 +98,16 @@ class Table:
         else:
             self._sum[distinct] += sums
 
-    def total(self, exchange: Exchange) -> None:
+    def all_reduce(self, exchange: Exchange) -> None:
         """Add up the update's gradient with those of other learners, which were given the same ids."""
         self._collect()
-        exchange.total(self._gradient)
+        exchange.all_reduce(self._gradient)
 
-    def align(self, exchange: Exchange) -> None:
+    def broadcast(self, exchange: Exchange) -> None:
         """Take over the first learner's rows, histories and what they have seen."""
-        exchange.copy(self.seen)
+        exchange.broadcast(self.seen)
         for array in (self.weight, *self.histories):
-            exchange.copy(array)
+            exchange.broadcast(array)
 
     def squares(self) -> float:
         """Return the sum of the squares of the update's gradient: of the rows after their sums."""
@@ -115,7 +115,7 @@ class Table:
         return squared_norm(self._gradient)
 
     def update(self, iteration: int, rate: float, scale: float) -> None:
-        """Apply the rule to the rows touched since the last update, settled before, and forget the gradient."""
+        """Apply the rule to the rows touched since the last update, all up to date, and forget the gradient."""
         self._collect()
         for start, block in enumerate(self._blocks(self._ids)):
             gradient = self._gradient[start * self._rows :][: block.size]

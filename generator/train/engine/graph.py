@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from generator.errors import ModelError, TrainingError
-from generator.train.solver import Array
+from generator.train.engine.solver import Array
 
 __all__ = ["PROVIDERS", "Graph", "check_provider", "threads_for"]
 

@@ -6,9 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generator.codegen.net import net_of
-from generator.spec.schema import Spec
-
 __all__ = ["SHARED", "Candidates"]
 
 # Added to the score of a place without an item: its probability is then exactly 0.
@@ -67,22 +64,6 @@ class Candidates:
         self._count[0] = 0
         self._labels = max(1, int(self._count.sum()))
         self._heights = np.cumsum((self._count[1:] + 1.0) ** alpha)
-
-    @classmethod
-    def of(cls, spec: Spec, label: npt.NDArray[Any]) -> "Candidates | None":
-        """Return those of the spec's ``solver.sampled``, or None for a softmax over all items."""
-        sampled, solver = spec.solver.sampled, spec.solver
-        if sampled is None:
-            return None
-        return cls(
-            label,
-            spec.items,
-            size=net_of(spec).candidates,
-            negatives=sampled.negatives,
-            alpha=sampled.alpha,
-            seed=solver.random_seed,
-            copy=spec.head.copy,
-        )
 
     def blobs(self, number: int, batch: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Return ``candidate`` and ``candidate_correction`` (size), and ``label`` as places among them.

@@ -10,32 +10,34 @@ from itertools import count
 from types import FrameType
 
 from generator.spec.schema import Solver
-from generator.train.batches import Batch, Batches
-from generator.train.learner import Learner
-from generator.train.metrics import Metrics
-from generator.train.snapshots import Snapshots
-from generator.train.testing import Tester
+from generator.train.engine.batches import Batch, Batches
+from generator.train.engine.learner import Learner
+from generator.train.run.metrics import Metrics
+from generator.train.run.snapshots import Snapshots
+from generator.train.run.testing import Tester
 
-__all__ = ["Iterations", "Progress", "ahead", "stop_signals"]
+__all__ = ["Loop", "Progress", "prefetch", "stop_signals"]
 
 # Batches made at a time: handing one over costs two threads as much as making it.
-AHEAD = 16
+PREFETCHED = 16
 
-# Told the iteration, the loss and the samples per second, at most ten times a second.
+# Called with the iteration, the loss and the samples per second, at most ten times a second.
 Progress = Callable[[int, float, float], None]
 
 
-class Iterations:
-    """Updates from where the learner stands to ``max_iter``.
+class Loop:
+    """Updates from where the learner stands to ``end``.
 
     Parameters
     ----------
     solver
         The spec's solver: max_iter, display, snapshot, test_interval, iter_size, batch_size.
-    learner, batches, tester, snapshots, metrics
-        The parts of the run; ``tester`` None: no test passes.
-    until
-        Iteration to stop at, if it comes before ``max_iter``.
+    learner, batches
+        What is trained, and on what.
+    end
+        Iteration to stop at, ``max_iter`` or before.
+    tester, snapshots, metrics
+        What the run writes; ``tester`` None: no test passes.
     progress
         Called now and then.
 
@@ -55,15 +57,15 @@ class Iterations:
         learner: Learner,
         batches: Batches,
         *,
+        end: int,
         tester: Tester | None,
         snapshots: Snapshots,
         metrics: Metrics,
-        until: int | None = None,
         progress: Progress | None,
     ) -> None:
         self._solver, self._learner, self._batches, self._tester = solver, learner, batches, tester
         self._snapshots, self._metrics, self._progress = snapshots, metrics, progress
-        self._end = solver.max_iter if until is None else min(solver.max_iter, until)
+        self._end = end
         self.loss, self.seconds, self.samples_per_second = metrics.loss, metrics.seconds, 0.0
         self._started = time.perf_counter() - metrics.seconds
 
@@ -77,9 +79,9 @@ class Iterations:
         """
         solver, learner = self._solver, self._learner
         first = learner.iteration
-        busy = lined_busy = shown = 0.0
+        busy = reported = shown = 0.0
         losses: list[float] = []
-        with stop_signals() as stop, ahead(self._batches, first * solver.iter_size) as batches:
+        with stop_signals() as stop, prefetch(self._batches, first * solver.iter_size) as batches:
             last = first >= self._end
             while not last:
                 clock = time.perf_counter()
@@ -98,10 +100,10 @@ class Iterations:
                 if self._at(solver.snapshot) or self._at(solver.test_interval):
                     learner.flush()
                 if saving:
-                    self._snapshots.keep_rows(learner)
+                    self._snapshots.save_rows(learner)
                 if last or self._at(solver.display) or self._at(solver.test_interval):
-                    self._report(losses, busy - lined_busy)
-                    losses, lined_busy = [], busy
+                    self._report(losses, busy - reported)
+                    losses, reported = [], busy
                 if saving:
                     self._snapshots.save(learner)
             return stop[0] if stop else 0
@@ -133,15 +135,15 @@ class Iterations:
 
 
 @contextmanager
-def ahead(batches: Batches, start: int) -> Iterator[Iterator[Batch]]:
+def prefetch(batches: Batches, start: int) -> Iterator[Iterator[Batch]]:
     """Yield the batches from number ``start`` on, made by a thread, a few while those before them are used."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
 
         def made() -> Iterator[Batch]:
-            coming = pool.submit(batches.some, start, AHEAD)
-            for number in count(start + AHEAD, AHEAD):
+            coming = pool.submit(batches.some, start, PREFETCHED)
+            for number in count(start + PREFETCHED, PREFETCHED):
                 ready = coming.result()
-                coming = pool.submit(batches.some, number, AHEAD)
+                coming = pool.submit(batches.some, number, PREFETCHED)
                 yield from ready
 
         yield made()

@@ -11,9 +11,9 @@ from generator.codegen.net import net_of
 from generator.onnxgraph.initialise import fill
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
-from generator.train.graphs import threads_for
-from generator.train.learner import Learner
-from generator.train.solver import Array
+from generator.train.engine.graph import threads_for
+from generator.train.engine.learner import Learner
+from generator.train.engine.solver import Array
 
 __all__ = ["Generated"]
 

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from generator.train.batches import Batch
+from generator.train.engine.batches import Batch
 
 __all__ = ["Exchange"]
 
@@ -23,14 +23,14 @@ class Exchange(Protocol):
     size: int
     stopping: bool
 
-    def part(self, batch: Batch) -> tuple[Batch, float]:
+    def shard(self, batch: Batch) -> tuple[Batch, float]:
         """Return this learner's rows of a batch, and their share of its labels."""
         ...
 
-    def total(self, array: npt.NDArray[Any]) -> None:
+    def all_reduce(self, array: npt.NDArray[Any]) -> None:
         """Make ``array`` the sum of the learners' arrays, in place, the same bits everywhere."""
         ...
 
-    def copy(self, array: npt.NDArray[Any]) -> None:
+    def broadcast(self, array: npt.NDArray[Any]) -> None:
         """Make ``array`` that of the first learner, in place."""
         ...

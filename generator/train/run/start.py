@@ -6,14 +6,14 @@ from pathlib import Path
 from generator.caffe.caffemodel import read_caffemodel
 from generator.data.vocabulary import Vocabulary
 from generator.errors import ModelError, TrainingError
-from generator.train.export import VOCABULARIES
-from generator.train.generated import Generated
-from generator.train.snapshots import whole_snapshots
-from generator.train.solver import Array
+from generator.train.engine.solver import Array
+from generator.train.run.export import VOCABULARIES
+from generator.train.run.generated import Generated
+from generator.train.run.snapshots import whole_snapshots
 
 __all__ = ["Note", "start_from"]
 
-# Told in words what a person should know.
+# Called with what a person should know, in words.
 Note = Callable[[str], None]
 
 
@@ -31,7 +31,7 @@ def start_from(given: Path, made: Generated, data: Path, note: Note) -> dict[str
     data
         The data folder of the training, whose ids must be those of the run.
     note
-        Told which parameters are taken, which start anew, and if the run's ids are others.
+        Called with which parameters are taken, which start anew, and if the run's ids are others.
 
     Raises
     ------

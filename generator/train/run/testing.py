@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from generator.train.batches import Batch
-from generator.train.graphs import Graph
-from generator.train.solver import Array
+from generator.train.engine.batches import Batch
+from generator.train.engine.graph import Graph
+from generator.train.engine.solver import Array
 
 __all__ = ["Tester"]
 

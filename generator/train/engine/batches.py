@@ -3,20 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from generator.data.blobs import Split
-from generator.errors import DataError
-from generator.spec.blobs import BLOBS, INPUTS, Blob
-from generator.spec.schema import Spec
-from generator.train.candidates import Candidates
-from generator.train.rows import distinct_ids
+from generator.spec.blobs import INPUTS
+from generator.train.engine.candidates import Candidates
+from generator.train.engine.row_sums import distinct_ids
 
-__all__ = ["READERS", "Batch", "Batches", "Dropout", "Order", "load_split"]
+__all__ = ["READERS", "Batch", "Batches", "Dropout", "Order"]
 
 Order = Literal["shuffle", "file"]
 
@@ -57,17 +53,6 @@ class Dropout:
     ratio: float = 0.0
     shapes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     seed: int = 0
-
-    @classmethod
-    def of(cls, spec: Spec) -> "Dropout":
-        """Return the masks of the net of ``spec``: visits (n·B, a1), and the states the output reads, time-major."""
-        ratio = spec.head.dropout
-        if not (ratio and spec.rnn and spec.has_rnn):
-            return cls()
-        visits = spec.window * spec.solver.batch_size
-        tops = visits if spec.loss == "every" else spec.solver.batch_size
-        shapes = {"visit_dropout": (visits, spec.rnn.widths[0]), "top_dropout": (tops, spec.rnn.widths[-1])}
-        return cls(ratio, shapes, spec.solver.random_seed)
 
     def masks(self, number: int) -> dict[str, npt.NDArray[np.float32]]:
         """Return the float32 masks of batch ``number``."""
@@ -133,22 +118,6 @@ class Batches:
 
         self._permutation = permutation if order == "shuffle" else None
 
-    @classmethod
-    def of(
-        cls, spec: Spec, arrays: Mapping[str, npt.NDArray[Any]], *, order: Order, tables: Sequence[str]
-    ) -> "Batches":
-        """Return the training batches of ``spec``: the same wherever they are made."""
-        return cls(
-            arrays,
-            spec.solver.batch_size,
-            order=order,
-            seed=spec.solver.random_seed,
-            tables=tables,
-            tied=spec.head.tied,
-            dropout=Dropout.of(spec),
-            candidates=Candidates.of(spec, arrays["label"]),
-        )
-
     def some(self, number: int, count: int) -> list[Batch]:
         """Return batches ``number`` .. ``number + count - 1``, counted from 0 at the start of training."""
         places = np.arange(number * self._size, (number + count) * self._size)
@@ -186,52 +155,3 @@ class Batches:
 def _wide(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return ids as the graphs want them, int64; weights as they are."""
     return array if array.dtype == np.float32 else array.astype(np.int64)
-
-
-def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
-    """Read the blobs the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
-
-    Parameters
-    ----------
-    path
-        ``train.h5``, ``valid.h5`` or ``test.h5`` as `drn sessions` writes them.
-    spec
-        The spec; says which blobs, how wide, and the largest id of each.
-
-    Returns
-    -------
-    dict
-        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H),
-        page_dwell (R, n), bought_weight (R, K) as float32; those of size 0 are absent.
-
-    Raises
-    ------
-    DataError
-        If the file or a blob is absent, or a shape or an id does not fit the spec.
-    """
-    with Split(path) as split:
-        if not split.rows:
-            raise DataError(f"{path}: holds no rows to train or test with")
-        return {name: _blob(split, blob, spec) for name, blob in BLOBS.items() if 0 not in blob.shape(spec)}
-
-
-def _blob(split: Split, blob: Blob, spec: Spec) -> npt.NDArray[Any]:
-    """Read one blob and check it against the spec."""
-    mend = "run `drn sessions ... --spec SPEC` again with this spec"
-    name, shape, key = blob.name, blob.shape(spec), blob.field
-    if name not in split.blobs:
-        raise DataError(f"{split.path}: blob {name} is absent, but the spec's net reads it ({key}): {mend}")
-    if split.shape(name)[1:] != shape:
-        seen, want = (", ".join(["rows", *map(str, dims)]) for dims in (split.shape(name)[1:], shape))
-        raise DataError(f"{split.path}: blob {name} has shape ({seen}); the spec's {key} wants ({want}): {mend}")
-    array: npt.NDArray[Any] = split.load([name])[name].astype(np.int32 if blob.ids else np.float32, copy=False)
-    largest: int | None = getattr(spec, blob.ids) if blob.ids else None
-    if largest is not None and (array.min() < 0 or array.max() > largest):
-        raise DataError(
-            f"{split.path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {blob.ids}: {largest}, "
-            f"so ids are 0..{largest}: raise {blob.ids} in the spec, or {mend}"
-        )
-    if largest is None and not np.isfinite(array).all():
-        row = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise DataError(f"{split.path}: blob {name} holds a number that is not finite, first in row {row}: {mend}")
-    return array

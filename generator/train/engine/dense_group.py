@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.train.exchange import Exchange
-from generator.train.rows import Rows, RowSums
-from generator.train.solver import BLOCK, Array, Rule, squared_norm
+from generator.train.engine.exchange import Exchange
+from generator.train.engine.row_sums import Rows, RowSums
+from generator.train.engine.solver import BLOCK, Array, Rule, squared_norm
 
-__all__ = ["Dense", "Multipliers"]
+__all__ = ["DenseGroup", "Multipliers"]
 
 # Elements of an update that are worth a second thread.
 WORTH_THREADS = 1 << 18
@@ -28,7 +28,7 @@ class Multipliers:
     decay: float = 0.0
 
 
-class Dense:
+class DenseGroup:
     """Parameters of the same multipliers whose every element moves at every update.
 
     Parameters
@@ -86,14 +86,14 @@ class Dense:
         if self._sum is not self._gradient:
             self._sum += self._gradient
 
-    def total(self, exchange: Exchange) -> None:
+    def all_reduce(self, exchange: Exchange) -> None:
         """Add up the update's gradients with those of other learners."""
-        exchange.total(self._sum)
+        exchange.all_reduce(self._sum)
 
-    def align(self, exchange: Exchange) -> None:
+    def broadcast(self, exchange: Exchange) -> None:
         """Take over the first learner's weights and histories."""
         for array in (self._weight, *self._histories):
-            exchange.copy(array)
+            exchange.broadcast(array)
 
     def squares(self) -> float:
         """Return the sum of the squares of the update's gradients."""

@@ -11,8 +11,8 @@ from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.schema import Message
 from generator.caffe.solverstate import State, read_solverstate, write_solverstate
 from generator.files import write_bytes
-from generator.train.learner import Learner
-from generator.train.solver import Array
+from generator.train.engine.learner import Learner
+from generator.train.engine.solver import Array
 
 __all__ = ["Snapshots", "whole_snapshots"]
 
@@ -65,7 +65,7 @@ class Snapshots:
         for path in self._folder.glob(f".{self._name}_iter_*"):
             path.unlink()
 
-    def keep_rows(self, learner: Learner) -> None:
+    def save_rows(self, learner: Learner) -> None:
         """Write the tables as they are, if a row is behind: before anything flushes them for this snapshot."""
         path = self.path(learner.iteration, ".rows.npz")
         rows = {
@@ -111,7 +111,7 @@ class Snapshots:
         return weights, read_solverstate(self.path(iteration, ".solverstate"), [*shapes.values()] * histories)
 
     def restore_rows(self, learner: Learner) -> None:
-        """Put back what `keep_rows` wrote at the learner's iteration, if it wrote and the pair is still of that run.
+        """Put back what `save_rows` wrote at the learner's iteration, if it wrote and the pair is still of that run.
 
         Caffe may have gone on from an earlier snapshot, and its pair have taken the place of ours.
         """
@@ -121,4 +121,4 @@ class Snapshots:
         with np.load(path, allow_pickle=False) as rows:
             for name, table in learner.tables.items():
                 if f"{name}/seen" in rows:
-                    table.unsettle(rows[f"{name}/weight"], rows[f"{name}/history"], rows[f"{name}/seen"])
+                    table.restore(rows[f"{name}/weight"], rows[f"{name}/history"], rows[f"{name}/seen"])

@@ -190,7 +190,7 @@ _UPDATES: dict[str, Callable[[_Numbers, Array, Array, Sequence[Array], Array], N
 }
 # The power of m in how far a weight falls in a step without gradient: SGD's falls by m v,
 # Nesterov's by (1 + m) m v - m v = m² v.
-_GLIDE = {"SGD": 1, "Nesterov": 2}
+_MOMENTUM_POWER = {"SGD": 1, "Nesterov": 2}
 
 
 class Rule:
@@ -205,9 +205,9 @@ class Rule:
     ----------
     histories
         History arrays of a parameter, each of its shape: 1, for Adam 2 (m, v).
-    lazy
+    has_closed_form
         Whether what a row does without a gradient has a closed form: yes, but for Adam.
-    glides
+    drifts
         Whether a row moves on without a gradient in that closed form: SGD, Nesterov.
 
     Raises
@@ -223,11 +223,11 @@ class Rule:
         self._momentum, self._momentum2 = _single(solver.momentum), _single(solver.momentum2)
         self._delta = _single(solver.delta)
         self.histories = 2 if solver.type == "Adam" else 1
-        self.lazy = solver.type != "Adam"
-        self.glides = solver.type in _GLIDE
+        self.has_closed_form = solver.type != "Adam"
+        self.drifts = solver.type in _MOMENTUM_POWER
         self._fall = 0.0
-        if self.glides:
-            self._fall = self._momentum ** _GLIDE[solver.type] / (1.0 - self._momentum)
+        if self.drifts:
+            self._fall = self._momentum ** _MOMENTUM_POWER[solver.type] / (1.0 - self._momentum)
 
     def apply(
         self,
@@ -270,7 +270,7 @@ class Rule:
                 np.add(g, scratch, out=g)
             self._update(numbers, w, g, h, scratch)
 
-    def glide(self, weight: Array, history: Array, steps: npt.NDArray[np.int64]) -> None:
+    def skip_steps(self, weight: Array, history: Array, steps: npt.NDArray[np.int64]) -> None:
         """Apply ``steps[i]`` updates without gradient or decay to row i, in closed form, in place.
 
         SGD: w -= v·m(1-mᵏ)/(1-m); Nesterov: w -= v·m²(1-mᵏ)/(1-m); both: v *= mᵏ.

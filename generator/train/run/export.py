@@ -13,7 +13,7 @@ from generator.onnxgraph.initialise import embed_weights, save
 from generator.onnxgraph.parse import parse
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
-from generator.train.solver import Array
+from generator.train.engine.solver import Array
 
 __all__ = ["VOCABULARIES", "check_vocabularies", "export"]
 
