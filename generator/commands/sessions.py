@@ -155,7 +155,7 @@ def command(
     with ExitStack() as stack:
         files: Sequence[Path] = [Path(each) for each in found]
         if store:
-            from generator.serve.export import exported
+            from generator.loop.export import exported
 
             files = stack.enter_context(exported(store))
         reader = None

@@ -9,10 +9,10 @@ from serving import SPEC
 from generator.data.build import Options, build
 from generator.data.sessions.splits import Division
 from generator.errors import DataError
+from generator.loop.export import events, write_events
 from generator.model.query import Query
 from generator.model.windows import input_blobs, window
-from generator.serve.export import events, write_events
-from generator.serve.sessions import Event
+from generator.serve.store.sessions import Event
 from generator.spec.load import parse_spec
 
 
