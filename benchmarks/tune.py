@@ -21,9 +21,9 @@ import numpy as np
 
 from generator.data.build import Options, build
 from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
-from generator.data.simulator import Shop, simulate
-from generator.data.splits import Division
+from generator.data.sessions.splits import Division
 from generator.jobs.workers import Outcome, Processes
+from generator.shop.simulator import Shop, simulate
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
 from generator.tune.individual import RungJob, Score, rank, rows_in, seed_of, trained_as

@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from generator.data.windows import rewindow
+from generator.data.stages.write import rewindow
 from generator.files import write_bytes
 from generator.spec.schema import Spec
 

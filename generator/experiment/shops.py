@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from generator.data.blobs import Split
-from generator.data.ragged import KEPT_BOUGHT
-from generator.data.windows import Sessions, read_sessions, rows_of
+from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions
+from generator.data.store.split import Split, read_sessions
+from generator.data.windows import rows_of
 from generator.errors import DataError
 from generator.experiment.plan import ExperimentPlan, SessionSource
 from generator.jobs.fingerprints import add_content
@@ -163,7 +163,7 @@ def _make(plan: ExperimentPlan, logs: list[Path], tests: list[Path], target: Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".make-") as name:
         if source.simulate:
-            from generator.data.simulator import Shop, simulate
+            from generator.shop.simulator import Shop, simulate
 
             simulate(Path(name), Shop(**source.simulate.model_dump()))
             logs = [Path(name) / "events.parquet"]
@@ -173,7 +173,7 @@ def _make(plan: ExperimentPlan, logs: list[Path], tests: list[Path], target: Pat
 
 def _options(source: SessionSource, tests: list[Path], fold: int) -> Any:
     from generator.data.build import Options
-    from generator.data.splits import Division
+    from generator.data.sessions.splits import Division
 
     division = Division(
         files=bool(tests),
