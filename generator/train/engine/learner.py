@@ -189,7 +189,7 @@ class Learner:
         if self._exchange:
             loss = self._add_up(loss, self._exchange)
         self.rate, current_step = self._next_rate()
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) or not math.isfinite(self.rate):
             raise self._diverged(f"the loss is {loss}")
         parameters = self._parameters()
         if self._exchange:
