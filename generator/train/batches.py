@@ -60,7 +60,7 @@ class Dropout:
 
     @classmethod
     def of(cls, spec: Spec) -> "Dropout":
-        """Return the masks of the net of ``spec``: visits (n·B, a1), and the states the output reads, time-major."""
+        """Return the masks of the net of ``spec``: visits (B·n, a1), and the states the output reads."""
         ratio = spec.head.dropout
         if not (ratio and spec.rnn and spec.has_rnn):
             return cls()
