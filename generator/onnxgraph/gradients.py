@@ -228,7 +228,7 @@ def _cross_entropy(node: NodeProto, gradients: Sequence[str | None], tape: Tape)
 
 
 class RowLoss(NamedTuple):
-    """The tensors of a cross-entropy by row: probability (R, C), and (R, 1) of label, its probability, counted and loss."""
+    """The tensors of a cross-entropy by row: probability (R, C); label, its probability, counted and loss (R, 1)."""
 
     probability: str
     place: str

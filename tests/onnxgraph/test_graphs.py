@@ -37,12 +37,12 @@ def run(model: ModelProto, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def dense(outputs: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    rows = outputs.get(f"{name}_grad_values")
-    total = np.array(
-        outputs[f"{name}_grad"] if rows is None else outputs.get(f"{name}_grad", np.zeros(shape, rows.dtype))
-    )
-    if rows is not None:
-        np.add.at(total, outputs[f"{name}_grad_rows"], rows)
+    """A parameter's gradient from what the graph gives: whole, as rows, or both."""
+    if f"{name}_grad_rows" not in outputs:
+        return outputs[f"{name}_grad"]
+    values = outputs[f"{name}_grad_values"]
+    total = np.array(outputs.get(f"{name}_grad", np.zeros(shape, values.dtype)))
+    np.add.at(total, outputs[f"{name}_grad_rows"], values)
     return total
 
 

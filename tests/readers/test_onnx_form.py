@@ -6,10 +6,10 @@ import pytest
 from generator.codegen import generate
 from generator.spec import load_spec
 
+NAMES = ["fnn", "rnn", "rnn-history", "combined", "shop", "yoochoose-tuned", "taobao-tuned"]
 
-@pytest.fixture(
-    scope="module", params=["fnn", "rnn", "rnn-history", "combined", "shop", "yoochoose-tuned", "taobao-tuned"]
-)
+
+@pytest.fixture(scope="module", params=NAMES)
 def models(request, root):
     spec = load_spec(root / "arch_specs" / f"{request.param}.yaml")
     files = generate(spec, ["binary"])
