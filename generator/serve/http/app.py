@@ -1,4 +1,4 @@
-"""The ASGI application: routes behind a guard, and the chores of its life."""
+"""The ASGI application: routes behind a guard, and the periodic tasks beside them."""
 
 import asyncio
 import gc
@@ -57,15 +57,15 @@ def application(
 
     @asynccontextmanager
     async def life(_app: Starlette) -> AsyncIterator[None]:
-        """Do the chores from startup to shutdown, then end the work under way and close the store."""
-        chores = [asyncio.create_task(_every(EXPIRY, expire))]
+        """Run the periodic tasks from startup to shutdown, then end the work under way and close the store."""
+        tasks = [asyncio.create_task(_every(EXPIRY, expire))]
         if settings.reload:
-            chores.append(asyncio.create_task(_every(settings.reload, reload)))
+            tasks.append(asyncio.create_task(_every(settings.reload, reload)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
         yield
-        for chore in chores:
-            chore.cancel()
+        for task in tasks:
+            task.cancel()
         recommender.close()
         store.close()
         log.info("stopped")
@@ -79,8 +79,8 @@ def application(
     )
 
 
-async def _every(seconds: float, chore: Callable[[], object]) -> None:
-    """Call ``chore`` in a thread, again and again."""
+async def _every(seconds: float, work: Callable[[], object]) -> None:
+    """Call ``work`` in a thread, again and again."""
     while True:
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(chore)
+        await asyncio.to_thread(work)
