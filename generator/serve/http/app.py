@@ -7,14 +7,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.routing import Router
+from starlette.types import ASGIApp
 
 from generator.serve.http.guard import Guard
 from generator.serve.http.handlers import Handlers
 from generator.serve.http.openapi import document
-from generator.serve.http.responses import EXCEPTION_HANDLERS
-from generator.serve.http.routes import routes
+from generator.serve.http.routes import router
 from generator.serve.http.settings import Settings
 from generator.serve.metrics import Metrics
 from generator.serve.models.recommender import Recommender
@@ -29,7 +28,7 @@ EXPIRY = 60.0  # seconds between two looks for idle sessions
 
 def application(
     settings: Settings, store: Store, repository: Repository, metrics: Metrics, log: logging.Logger
-) -> Starlette:
+) -> ASGIApp:
     """Return the service as an ASGI application.
 
     Parameters
@@ -56,7 +55,7 @@ def application(
             metrics.expired.inc(store.expire(time.time()))
 
     @asynccontextmanager
-    async def life(_app: Starlette) -> AsyncIterator[None]:
+    async def life(_app: Router) -> AsyncIterator[None]:
         """Run the periodic tasks from startup to shutdown, then end the work under way and close the store."""
         tasks = [asyncio.create_task(_every(EXPIRY, expire))]
         if settings.reload:
@@ -71,12 +70,8 @@ def application(
         log.info("stopped")
 
     keep()
-    return Starlette(
-        routes=routes(Handlers(recommender, document(bool(settings.token)))),
-        middleware=[Middleware(Guard, metrics, log, settings.token, log_requests=settings.log_requests)],
-        exception_handlers=EXCEPTION_HANDLERS,
-        lifespan=life,
-    )
+    routes = router(Handlers(recommender, document(bool(settings.token))), life)
+    return Guard(routes, metrics, log, settings.token, log_requests=settings.log_requests)
 
 
 async def _every(seconds: float, work: Callable[[], object]) -> None:
