@@ -134,7 +134,7 @@ def command(
     if engine != "local" and (store or form != "events"):
         raise click.UsageError(f"--engine {engine} reads Parquet files of the format events: leave it out")
     from generator.data.build import Options, build
-    from generator.data.splits import Division
+    from generator.data.sessions.splits import Division
     from generator.spec import load_spec
 
     division = Division(

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from generator.data.build import Options, build
-from generator.data.splits import Division
-from generator.data.vocabulary import Vocabulary
-from generator.data.windows import read_sessions, rows_of
+from generator.data.sessions.splits import Division
+from generator.data.sessions.vocabulary import Vocabulary
+from generator.data.store.split import read_sessions
+from generator.data.windows import rows_of
 from generator.errors import ModelError
 from generator.loop.carry import carry, keep
 from generator.loop.export import write_events
