@@ -25,7 +25,7 @@ from generator.shop.simulator import Shop, simulate
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
 from generator.tune.engine import Outcome, Processes
-from generator.tune.individual import Cut, Job, Score, cut, cut_name, rank, seed_of, trained_as
+from generator.tune.individual import Job, RewindowJob, Score, rank, rewindow_folder, seed_of, trained_as, windows_name
 from generator.tune.plan import load_plan
 from generator.tune.run import tune
 
@@ -200,15 +200,15 @@ def tabulated(plan, data: Path, folder: Path, engine: Processes) -> dict[str, Sc
         spec = plan.space.spec(dict(zip(plan.search, values, strict=True)))
         specs[spec_hash(spec)] = spec
     cuts = folder / "cuts" / "table"
-    sizes = {cut_name(spec): spec for spec in specs.values()}
+    sizes = {windows_name(spec): spec for spec in specs.values()}
     rows = {}
-    for outcome in engine.map(cut, [Cut(data, cuts / name, spec) for name, spec in sizes.items()]):
+    for outcome in engine.map(rewindow_folder, [RewindowJob(data, cuts / name, spec) for name, spec in sizes.items()]):
         rows[list(sizes)[outcome.index]] = outcome.value
     missing = []
     for name, spec in specs.items():
-        whole = trained_as(spec, seed_of(0, name), rows[cut_name(spec)], plan.training.epochs)
+        whole = trained_as(spec, seed_of(0, name), rows[windows_name(spec)], plan.training.epochs)
         if key_of(whole) not in table:
-            missing.append(Job(whole, cuts / cut_name(spec), folder / "work" / name[:16], 0, whole.solver.max_iter))
+            missing.append(Job(whole, cuts / windows_name(spec), folder / "work" / name[:16], 0, whole.solver.max_iter))
     print(f"table: {len(specs)} specs, {len(missing)} to train", flush=True)
     with record.open("a") as stream:
         for outcome in engine.map(rank, missing):
@@ -218,7 +218,7 @@ def tabulated(plan, data: Path, folder: Path, engine: Processes) -> dict[str, Sc
             table[key_of(job.spec)] = score
             stream.write(json.dumps([key_of(job.spec), score.metrics, score.size, score.seconds]) + "\n")
             stream.flush()
-    wanted = {key_of(trained_as(spec, 0, rows[cut_name(spec)], plan.training.epochs)) for spec in specs.values()}
+    wanted = {key_of(trained_as(spec, 0, rows[windows_name(spec)], plan.training.epochs)) for spec in specs.values()}
     return {key: table[key] for key in wanted}
 
 

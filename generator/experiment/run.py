@@ -17,7 +17,7 @@ from generator.experiment.nets import Net, baselines_of, nets_of, points_of
 from generator.experiment.plan import Plan
 from generator.experiment.report import report
 from generator.experiment.results import Results
-from generator.experiment.shops import Cut, Fold, cut, folds_of
+from generator.experiment.shops import Fold, TrainingWindows, folds_of, rewindow_training
 from generator.experiment.work import (
     VERSIONS,
     Ranking,
@@ -183,7 +183,7 @@ def _points(net: Net, epochs: Sequence[float], folds: Sequence[Fold]) -> list[tu
 def _training(net: Net, seed: int, fold: Fold, points: tuple[int, ...], folders: _Folders) -> Training:
     spec = training_spec(net.spec, seed, points[-1])
     key = key_of(spec, fold.fingerprint, points)
-    data = Cut.of(fold, spec, folders.work / "cuts").target
+    data = TrainingWindows.of(fold, spec, folders.work / "cuts").target
     return Training(spec, fold.folder, data, folders.work / key, _kept(folders, key), points)
 
 
@@ -224,8 +224,8 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
 
 
 def _cut(jobs: Sequence[Training], engine: Engine) -> None:
-    cuts = list({job.data: Cut(job.source, job.data, job.spec) for job in jobs}.values())
-    for outcome in engine.map(cut, cuts):
+    cuts = list({job.data: TrainingWindows(job.source, job.data, job.spec) for job in jobs}.values())
+    for outcome in engine.map(rewindow_training, cuts):
         if outcome.error is not None:
             raise TrainingError(outcome.error)
 

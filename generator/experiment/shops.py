@@ -1,4 +1,4 @@
-"""The data of a plan: a data folder for each fold, made once, and its training part cut to a net's windows."""
+"""The data of a plan: a data folder for each fold, made once, and its training split cut to a net's windows."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ from generator.errors import DataError
 from generator.experiment.plan import Plan, Source
 from generator.files import write_bytes
 from generator.spec import Spec
-from generator.tune.individual import cut_name
+from generator.tune.individual import windows_name
 
-__all__ = ["Cut", "Fold", "cut", "folds_of"]
+__all__ = ["Fold", "TrainingWindows", "folds_of", "rewindow_training"]
 
 FORMAT = 2  # of a folder made from a log
 VOCABULARIES = ("pages.txt", "items.txt")
@@ -90,20 +90,20 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The training part of ``source``, to be cut to the windows of ``spec`` in the folder ``target``."""
+class TrainingWindows:
+    """A job: the training split of ``source`` with the windows of ``spec``, in the folder ``target``."""
 
     source: Path
     target: Path
     spec: Spec
 
     @classmethod
-    def of(cls, fold: Fold, spec: Spec, folder: Path) -> "Cut":
-        """Return the cut of a fold for ``spec`` below ``folder``."""
-        return cls(fold.folder, folder / f"{fold.fingerprint[:12]}-{cut_name(spec)}", spec)
+    def of(cls, fold: Fold, spec: Spec, folder: Path) -> "TrainingWindows":
+        """Return the job for a fold and ``spec``, its target below ``folder``."""
+        return cls(fold.folder, folder / f"{fold.fingerprint[:12]}-{windows_name(spec)}", spec)
 
 
-def cut(job: Cut) -> None:
+def rewindow_training(job: TrainingWindows) -> None:
     """Make the folder ``job.target``, whole or not at all: train.h5 and the vocabularies, no rows to test on.
 
     Raises

@@ -24,17 +24,17 @@ from generator.spec.blobs import INPUTS
 from generator.train.run.train import TrainOptions, train
 
 __all__ = [
-    "Cut",
     "Job",
+    "RewindowJob",
     "Score",
     "check_data",
-    "cut",
-    "cut_name",
     "latency",
     "rank",
+    "rewindow_folder",
     "rows_in",
     "seed_of",
     "trained_as",
+    "windows_name",
     "work",
 ]
 
@@ -44,7 +44,7 @@ PER_BATCH = 2e7  # multiplications a core would do in the time a batch costs, ho
 
 
 @dataclass(frozen=True)
-class Cut:
+class RewindowJob:
     """Data to be cut anew: the folder of `drn sessions`, the folder to make, and a spec with the sizes."""
 
     source: Path
@@ -52,12 +52,12 @@ class Cut:
     spec: Spec
 
 
-def cut_name(spec: Spec) -> str:
+def windows_name(spec: Spec) -> str:
     """Return what the blobs of a spec's data depend on, as the name of a folder."""
     return f"w{spec.window}-h{spec.history}-b{spec.bought}-{spec.loss}"
 
 
-def cut(job: Cut) -> int:
+def rewindow_folder(job: RewindowJob) -> int:
     """Make the data folder ``job.target``, whole or not at all; return its number of training rows.
 
     Raises
@@ -79,7 +79,7 @@ def cut(job: Cut) -> int:
 
 
 def rows_in(folder: Path) -> int:
-    """Return the number of training rows of a folder `cut` made; 0 if it is not there yet."""
+    """Return the number of training rows of a folder `rewindow_folder` made; 0 if it is not there yet."""
     if not folder.is_dir():
         return 0
     with Split(folder / "train.h5") as split_file:

@@ -14,7 +14,18 @@ from generator.errors import DataError, TrainingError
 from generator.spec import spec_hash
 from generator.tune.engine import Engine
 from generator.tune.history import Individual, State, Status
-from generator.tune.individual import Cut, Job, cut, cut_name, latency, rank, rows_in, seed_of, trained_as, work
+from generator.tune.individual import (
+    Job,
+    RewindowJob,
+    latency,
+    rank,
+    rewindow_folder,
+    rows_in,
+    seed_of,
+    trained_as,
+    windows_name,
+    work,
+)
 from generator.tune.journal import Journal
 from generator.tune.plan import COSTS, Plan
 from generator.tune.sampler import Sampler
@@ -154,11 +165,11 @@ class Search:
         return asked
 
     def _train(self, new: Sequence[Individual]) -> None:
-        """Cut the data for the ``new`` individuals and train them, rung by rung."""
+        """Rewindow the data for the ``new`` individuals and train them, rung by rung."""
         self._cut(new)
         for each in new:
             seed = seed_of(self.plan.seed, each.hash)
-            each.spec = trained_as(each.spec, seed, self._rows[cut_name(each.spec)], self.plan.training.epochs)
+            each.spec = trained_as(each.spec, seed, self._rows[windows_name(each.spec)], self.plan.training.epochs)
         if "latency" in self.plan.objectives:
             for each in new:
                 if each.hash not in self.journal.latencies:
@@ -181,13 +192,13 @@ class Search:
 
     def _cut(self, new: Sequence[Individual]) -> None:
         """Have the data for every window of ``new``."""
-        specs = {cut_name(each.spec): each.spec for each in new}
+        specs = {windows_name(each.spec): each.spec for each in new}
         for name in specs:
             if name not in self._rows and (rows := rows_in(self.cuts / name)):
                 self._rows[name] = rows
         missing = [name for name in specs if name not in self._rows]
-        jobs = [Cut(self.data, self.cuts / name, specs[name]) for name in missing]
-        for outcome in self.engine.map(cut, jobs):
+        jobs = [RewindowJob(self.data, self.cuts / name, specs[name]) for name in missing]
+        for outcome in self.engine.map(rewindow_folder, jobs):
             if outcome.value is None:
                 raise DataError(f"the data for {missing[outcome.index]} cannot be cut: {outcome.error}")
             self._rows[missing[outcome.index]] = outcome.value
@@ -224,7 +235,7 @@ class Search:
     def _job(self, each: Individual, rung: int) -> Job:
         stops = [max(1, round(share * each.spec.solver.max_iter)) for share in self.plan.rungs]
         run = self.folder / "work" / each.hash[:16]
-        return Job(each.spec, self.cuts / cut_name(each.spec), run, stops[rung - 1] if rung else 0, stops[rung])
+        return Job(each.spec, self.cuts / windows_name(each.spec), run, stops[rung - 1] if rung else 0, stops[rung])
 
     def _take(self, each: Individual, rung: int) -> None:
         """Take in what the journal knows of an individual at a rung."""
@@ -232,7 +243,7 @@ class Search:
         if record is None:
             return
         before = self.plan.rungs[rung - 1] if rung else 0.0
-        solver, rows = each.spec.solver, self._rows[cut_name(each.spec)]
+        solver, rows = each.spec.solver, self._rows[windows_name(each.spec)]
         passes = solver.max_iter * solver.batch_size * solver.iter_size / rows
         self._passes.append((self.plan.rungs[rung] - before) * passes)
         self.trained += rung == 0

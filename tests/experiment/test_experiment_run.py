@@ -17,7 +17,7 @@ from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES
 from generator.experiment.plan import load_plan
 from generator.experiment.run import experiment
-from generator.experiment.shops import Cut, Fold, cut
+from generator.experiment.shops import Fold, TrainingWindows, rewindow_training
 from generator.experiment.work import training_spec
 from generator.model.model import Model
 from generator.train.run.train import TrainOptions, train
@@ -80,8 +80,8 @@ def test_baselines_have_the_figures_of_drn_evaluate(whole):
 def test_a_net_has_the_figures_of_drn_train_and_drn_evaluate(whole, plan_file, tmp_path, variant, seed):
     spec = training_spec(load_plan(plan_file).specs[variant], seed, 80)
     assert (spec.solver.random_seed, spec.solver.max_iter, spec.solver.stepvalue) == (seed, 80, [60])
-    job = Cut.of(Fold.of(folder_of(whole)), spec, tmp_path)
-    cut(job)
+    job = TrainingWindows.of(Fold.of(folder_of(whole)), spec, tmp_path)
+    rewindow_training(job)
     model = train(spec, job.target, tmp_path / "run", TrainOptions(threads=1)).model
     (theirs,) = evaluate({variant: Model(model)}, folder_of(whole)).methods
     rows = {row["name"]: row for row in document(whole)["experiments"]["accuracy"]["methods"]}
