@@ -79,7 +79,7 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     default="train",
     show_default=True,
     metavar="train|all|DIR",
-    help="Give ids to the training split's pages and items, to the whole log's, or as another folder's vocabularies do.",
+    help="Give ids to the pages and items of the training split, of the whole log, or as another folder does.",
 )
 @click.option(
     "--max-bad",
