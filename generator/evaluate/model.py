@@ -49,7 +49,7 @@ def _int8(file: Path) -> bytes:
     # Imported here, for reading the model is onnxruntime's work alone where it is taken as it is.
     import onnx
 
-    from generator.onnxgraph.int8 import with_int8_output
+    from generator.onnxgraph.rewrites.int8 import with_int8_output
 
     return with_int8_output(onnx.load(file)).SerializeToString()
 

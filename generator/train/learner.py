@@ -12,8 +12,8 @@ from generator.caffe.prototxt import active_layers, learnable
 from generator.caffe.schema import Message
 from generator.caffe.solverstate import State
 from generator.errors import ModelError, TrainingError
+from generator.onnxgraph.optimise import optimise
 from generator.onnxgraph.parse import parameter_shapes
-from generator.onnxgraph.quicken import quicken
 from generator.train.batches import READERS, Batch
 from generator.train.exchange import Exchange
 from generator.train.graphs import Graph
@@ -83,8 +83,8 @@ class Learner:
         exchange: Exchange | None = None,
     ) -> None:
         rule = Rule(solver)
-        quick = quicken(onnx.load_from_string(gradient), _batch_size(net) // (exchange.size if exchange else 1))
-        outputs = {value.name for value in quick.graph.output}
+        optimised = optimise(onnx.load_from_string(gradient), _batch_size(net) // (exchange.size if exchange else 1))
+        outputs = {value.name for value in optimised.graph.output}
         self.weights = dict(weights)
         state = state or State(0, "", [np.zeros_like(w) for _ in range(rule.histories) for w in weights.values()], 0)
         self.history = list(state.history)
@@ -112,12 +112,12 @@ class Learner:
             else:
                 groups.setdefault(multipliers, []).append(name)
         # The graph may want a matrix as its transpose; `flush` then copies it to where the weights are read.
-        shapes = parameter_shapes(quick)
+        shapes = parameter_shapes(optimised)
         self._turned = [name for name, weight in weights.items() if shapes[name] != weight.shape]
         helper = None if threads == 1 else ThreadPoolExecutor(1, thread_name_prefix="update")
         self._dense = [self._join(names, rule, multipliers, outputs, helper) for multipliers, names in groups.items()]
         trained = self.weights | {name: weight for dense in self._dense for name, weight in dense.weights.items()}
-        self._graph = Graph(quick.SerializeToString(), trained, threads, provider)
+        self._graph = Graph(optimised.SerializeToString(), trained, threads, provider)
         for dense in self._dense:
             for name in dense.gradients.keys() - dense.sparse:
                 self._graph.write_to(f"{name}_grad", dense.gradients[name])
