@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from generator.data.blobs import Split
-from generator.data.windows import Sessions, read_sessions, rewindow, rows_of
+from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions
+from generator.data.stages.write import rewindow
+from generator.data.store.split import Split, read_sessions
+from generator.data.windows import rows_of
 from generator.errors import DataError
 from generator.experiment.plan import Plan, Source
 from generator.files import write_bytes
@@ -162,12 +164,24 @@ def _identity(plan: Plan, files: list[Path]) -> str:
     digest = hashlib.sha256()
     options = plan.data.model_dump(exclude={"log", "test"})
     fields = [FORMAT, options, first.data.model_dump(), first.pages, first.items]
+    if (kept := _made_for(plan).bought) > KEPT_BOUGHT:
+        fields.append(kept)
     digest.update(json.dumps(fields, sort_keys=True).encode())
     for path in files:
         if not path.is_file():
             raise DataError(f"{path}: there is no such file; say by --data in which folder the plan's files are")
         _hash_file(digest, path)
     return digest.hexdigest()
+
+
+def _made_for(plan: Plan) -> Spec:
+    """Return the variant the data are made for: the first, or the one that reads the most purchases.
+
+    A folder keeps at least KEPT_BOUGHT purchases before a session, whatever the variant.
+    """
+    specs: list[Spec] = list(plan.specs.values())
+    widest = max(specs, key=lambda spec: spec.bought)
+    return widest if widest.bought > KEPT_BOUGHT else specs[0]
 
 
 def _hash_file(digest: Any, path: Path) -> None:
@@ -182,11 +196,11 @@ def _make(plan: Plan, logs: list[Path], tests: list[Path], target: Path, fold: i
     from generator.data.build import build
 
     source = plan.data
-    spec = next(iter(plan.specs.values()))
+    spec = _made_for(plan)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".make-") as name:
         if source.simulate:
-            from generator.data.simulator import Shop, simulate
+            from generator.shop.simulator import Shop, simulate
 
             simulate(Path(name), Shop(**source.simulate.model_dump()))
             logs = [Path(name) / "events.parquet"]
@@ -196,7 +210,7 @@ def _make(plan: Plan, logs: list[Path], tests: list[Path], target: Path, fold: i
 
 def _options(source: Source, tests: list[Path], fold: int) -> Any:
     from generator.data.build import Options
-    from generator.data.splits import Division
+    from generator.data.sessions.splits import Division
 
     division = Division(
         files=bool(tests),

@@ -10,14 +10,15 @@ import pytest
 from scipy.stats import rankdata
 from shoppers import ITEMS, PAGES, TEST, TRAIN, Shopper, number, probabilities, write_model, write_part
 
-from generator.data.windows import Sessions, write_split
+from generator.data.sessions.ragged import Sessions
+from generator.data.stages.write import write_split
 from generator.errors import DataError, DrnError, ModelError
 from generator.evaluate.baselines import choose
 from generator.evaluate.evaluate import evaluate, row_ranks
 from generator.evaluate.metrics import METRICS, values
-from generator.evaluate.model import Model
 from generator.evaluate.plot import plot
 from generator.evaluate.rows import Part
+from generator.model.model import Model
 from generator.spec.schema import Data, Rnn, Spec
 
 

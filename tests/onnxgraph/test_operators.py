@@ -19,15 +19,21 @@ pytestmark = pytest.mark.oracle  # onnx takes some 20 s to make its cases
 STEP = 1e-5
 FLOAT_TYPES = {"tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)"}
 SCHEMAS = {
-    name: onnx.defs.get_schema(name, OPSET, "")
-    for name in sorted({s.name for s in onnx.defs.get_all_schemas_with_history() if not s.domain})
-    if any(
-        not s.domain and s.name == name and s.since_version <= OPSET for s in onnx.defs.get_all_schemas_with_history()
+    schema.name: schema
+    for schema in map(
+        lambda name: onnx.defs.get_schema(name, OPSET, ""),
+        sorted({s.name for s in onnx.defs.get_all_schemas_with_history() if not s.domain and s.since_version <= OPSET}),
     )
+    if not schema.deprecated
 }
 # What ONNX has no case of, or none that stands by itself: on w (2, 3).
 OWN = {
     "ConcatFromSequence": "s = SequenceConstruct (w, w) y = ConcatFromSequence <axis = 0> (s)",
+    "EyeLike": "y = EyeLike (w)",
+    "GroupNormalization": "shape = Constant <value_ints = [1, 2, 3]> () v = Reshape (w, shape) "
+    "ones = Constant <value_floats = [1.0]> () y = GroupNormalization <num_groups = 1> (v, ones, ones)",
+    "Loop": "y = Loop (place, yes, w) <body = g (int64 i, bool c, float[2, 3] s) => (bool c2, float[2, 3] t) "
+    "{ c2 = Identity (c) t = Mul (s, s) }>",
     "GlobalLpPool": "shape = Constant <value_ints = [1, 2, 3, 1]> () v = Reshape (w, shape) y = GlobalLpPool (v)",
     "If": "y = If (yes) <then_branch = g () => (float[2, 3] t) { t = Mul (w, w) }, "
     "else_branch = h () => (float[2, 3] e) { e = Identity (w) }>",
@@ -35,6 +41,7 @@ OWN = {
     "y = MaxRoiPool <pooled_shape = [1, 1]> (v, roi)",
     "Optional": "o = Optional (w) y = OptionalGetElement (o)",
     "RandomNormalLike": "y = RandomNormalLike (w)",
+    "RandomUniformLike": "y = RandomUniformLike (w)",
     "SequenceAt": "s = SequenceConstruct (w, w) y = SequenceAt (s, place)",
     "SequenceConstruct": "s = SequenceConstruct (w, w) y = SequenceAt (s, place)",
     "SequenceErase": "s = SequenceConstruct (w, w) r = SequenceErase (s, place) y = ConcatFromSequence <axis = 0> (r)",
@@ -129,6 +136,10 @@ def attempt(case) -> str:
     ]
     if not wanted:
         return "passed over: no parameter"
+    # Off the jumps of steps, at which no difference tells a slope.
+    feed |= {
+        name: (np.nan_to_num(feed[name], posinf=3, neginf=-3) + 0.0123).astype(feed[name].dtype) for name in wanted
+    }
     wide = kinds | dict.fromkeys(wanted, TensorProto.DOUBLE)
     model = loss_of(node, feed, wide)
     if model is None:
@@ -140,8 +151,8 @@ def attempt(case) -> str:
     try:
         gradient = differentiate(model, "loss", wanted)
     except ModelError as error:
-        assert str(error).startswith(tuple(f"{name}: " for name in node.output if name)), error
-        assert node.op_type in str(error) or "unknown" in str(error)
+        made = [name for each in model.graph.node for name in each.output]
+        assert str(error).startswith(tuple(f"{name}: " for name in made)), error
         return "refused"
     onnx.checker.check_model(gradient, full_check=True)
     ours, theirs = slopes(model, gradient, feed, wanted)
@@ -152,7 +163,14 @@ def attempt(case) -> str:
 
 @pytest.mark.parametrize("operator", SCHEMAS)
 def test_an_operator_is_derived_or_refused(operator: str, cases: dict[str, list]) -> None:
-    fates = {case.name: attempt(case) for case in cases[operator]}
+    fates = dict[str, str]()
+    for case in cases[operator]:
+        fates[case.name] = attempt(case)
+        # One refusal tells of an operator without a rule, some cases of Cast and the like of all.
+        if list(fates.values()).count("refused") == 1 and operator not in RULES:
+            break
+        if list(fates.values()).count("derived") == 12:
+            break
     met = set(fates.values()) & {"derived", "refused"}
     if operator in OWN:
         with pytest.raises(ModelError, match="no gradient rule"):

@@ -9,8 +9,9 @@ import h5py
 import pytest
 from serving import Drn, free_port
 
-from generator.evaluate.model import Model, Query
-from generator.serve.stores import open_store
+from generator.model.model import Model
+from generator.model.query import Query
+from generator.serve.store.open import open_store
 
 SPEC = """\
 name: shop

@@ -37,8 +37,9 @@ def with_int8_output(model: ModelProto) -> ModelProto:
             continue
         names = [f"{weight}_int8", f"{weight}_scale"]
         if names[0] not in graph.initializer_shapes():
-            for name, array in zip(names, _quantised(graph.value(weight)), strict=True):
-                graph.initialise(name, array)
+            levels, scale = _quantised(graph.value(weight))
+            graph.initialise(names[0], levels)
+            graph.initialise(names[1], scale)
         sizes = {"K": columns, "N": rows, "bits": 8, "block_size": BLOCK, "accuracy_level": INT8_PRODUCT}
         inputs = [layer.input[0], *names]
         if len(layer.input) > 2:

@@ -1,10 +1,10 @@
 """Give out the rows that would be added to a table's gradient.
 
-Pattern: an output ``<p>_grad`` that ScatterND adds rows to, onto a Gemm that nothing else reads: the gradient of a table
-that is looked up and multiplied with (a tied head).
+Pattern: an output ``<p>_grad`` that ScatterND adds rows to, onto a Gemm that nothing else reads: the gradient of a
+table that is looked up and multiplied with (a tied head).
 
-Invariant: ``<p>_grad`` and the rows ``<p>_grad_rows``, ``<p>_grad_values`` are the gradient together. Adding them copies
-the whole of it, and onnxruntime's ScatterND loses sums where two threads add to one row.
+Invariant: ``<p>_grad`` and the rows ``<p>_grad_rows``, ``<p>_grad_values`` are the gradient together. Adding them
+copies the whole of it, and onnxruntime's ScatterND loses sums where two threads add to one row.
 """
 
 from onnx import TensorProto
