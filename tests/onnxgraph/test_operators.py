@@ -16,7 +16,7 @@ from generator.onnxgraph.gradients import FLOATS, OPSET, RULES
 
 pytestmark = pytest.mark.oracle  # onnx takes some 20 s to make its cases
 
-STEP = 1e-5
+HALVES = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
 FLOAT_TYPES = {"tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)"}
 NAMES = {s.name for s in onnx.defs.get_all_schemas_with_history() if not s.domain and s.since_version <= OPSET}
 LATEST = {name: onnx.defs.get_schema(name, OPSET, "") for name in sorted(NAMES)}
@@ -36,7 +36,7 @@ OWN = {
     "y = MaxRoiPool <pooled_shape = [1, 1]> (v, roi)",
     "Optional": "o = Optional (w) y = OptionalGetElement (o)",
     "MeanVarianceNormalization": "y = MeanVarianceNormalization <axes = [0]> (w)",
-    "OneHot": "long = Constant <value_ints = [-1]> () v = Reshape (w, long) y = OneHot (long, place, v)",
+    "OneHot": "one = Constant <value_ints = [1]> () v = ReduceSum <keepdims = 0> (w, one) y = OneHot (one, place, v)",
     "RandomNormalLike": "y = RandomNormalLike (w)",
     "RandomUniformLike": "y = RandomUniformLike (w)",
     "SequenceAt": "s = SequenceConstruct (w, w) y = SequenceAt (s, place)",
@@ -93,7 +93,7 @@ def loss_of(node: NodeProto, feed: dict[str, np.ndarray], kinds: dict[str, int])
 
 
 def slopes(
-    model: ModelProto, gradient: ModelProto, feed: dict[str, np.ndarray], wanted: list[str]
+    model: ModelProto, gradient: ModelProto, feed: dict[str, np.ndarray], wanted: list[str], step: float
 ) -> tuple[float, float]:
     """Return the loss's slope along a random direction, by the gradient and by differences."""
     rng = np.random.default_rng(0)
@@ -111,13 +111,13 @@ def slopes(
     evaluator = ReferenceEvaluator(model)
     ahead, behind = (
         float(
-            evaluator.run(None, feed | {n: (feed[n] + s * STEP * direction[n]).astype(feed[n].dtype) for n in wanted})[
+            evaluator.run(None, feed | {n: (feed[n] + s * step * direction[n]).astype(feed[n].dtype) for n in wanted})[
                 0
             ]
         )
         for s in (1, -1)
     )
-    return slope, (ahead - behind) / (2 * STEP)
+    return slope, (ahead - behind) / (2 * step)
 
 
 def plain(value: object) -> np.ndarray | None:
@@ -156,8 +156,9 @@ def attempt(case) -> str:
         assert str(error).startswith(tuple(f"{name}: " for name in made)), error
         return "refused"
     onnx.checker.check_model(gradient, full_check=True)
-    ours, theirs = slopes(model, gradient, feed, wanted)
-    tolerance = 1e-5 if exact else 0.02
+    coarse = HALVES & {info.type.tensor_type.elem_type for info in model.graph.value_info}
+    step, tolerance = (0.1, 0.05) if coarse else (1e-5, 1e-5 if exact else 0.02)
+    ours, theirs = slopes(model, gradient, feed, wanted, step)
     assert ours == pytest.approx(theirs, rel=tolerance, abs=1e-4), case.name
     return "derived"
 
@@ -174,7 +175,7 @@ def test_an_operator_is_derived_or_refused(operator: str, cases: dict[str, list]
             break
     met = set(fates.values()) & {"derived", "refused"}
     if operator in OWN:
-        with pytest.raises(ModelError, match="no gradient rule|is unknown"):
+        with pytest.raises(ModelError, match=r"no gradient rule|is unknown"):
             differentiate(own(OWN[operator]), "loss", ["w"])
     elif operator in RULES or operator in STEPS:
         assert "derived" in met, fates
