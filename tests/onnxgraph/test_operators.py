@@ -16,7 +16,8 @@ from generator.onnxgraph.gradients import FLOATS, OPSET, RULES
 
 pytestmark = pytest.mark.oracle  # onnx takes some 20 s to make its cases
 
-HALVES = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+# The step of a difference and what the slope may be off by, as the coarsest type within a graph allows.
+DIFFERENCES = {TensorProto.BFLOAT16: (0.1, 0.05), TensorProto.FLOAT16: (0.1, 0.05), TensorProto.FLOAT: (1e-3, 0.02)}
 FLOAT_TYPES = {"tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)"}
 NAMES = {s.name for s in onnx.defs.get_all_schemas_with_history() if not s.domain and s.since_version <= OPSET}
 LATEST = {name: onnx.defs.get_schema(name, OPSET, "") for name in sorted(NAMES)}
@@ -156,8 +157,8 @@ def attempt(case) -> str:
         assert str(error).startswith(tuple(f"{name}: " for name in made)), error
         return "refused"
     onnx.checker.check_model(gradient, full_check=True)
-    coarse = HALVES & {info.type.tensor_type.elem_type for info in model.graph.value_info}
-    step, tolerance = (0.1, 0.05) if coarse else (1e-5, 1e-5 if exact else 0.02)
+    kinds_within = {info.type.tensor_type.elem_type for info in (*model.graph.input, *model.graph.value_info)}
+    step, tolerance = next((each for kind, each in DIFFERENCES.items() if kind in kinds_within), (1e-5, 1e-5))
     ours, theirs = slopes(model, gradient, feed, wanted, step)
     assert ours == pytest.approx(theirs, rel=tolerance, abs=1e-4), case.name
     return "derived"
