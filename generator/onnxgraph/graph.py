@@ -78,10 +78,6 @@ class GraphEditor:
         """Return the array of a constant; None if ``name`` is none."""
         return numpy_helper.to_array(self._initializers[name]) if name in self._initializers else None
 
-    def is_output(self, name: str) -> bool:
-        """Whether ``name`` is an output of the graph."""
-        return any(info.name == name for info in self._model.graph.output)
-
     def input_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the declared shapes of the inputs; an axis of any length is 0."""
         return {info.name: _shape(info) for info in self._model.graph.input}
@@ -144,9 +140,10 @@ class GraphEditor:
         self._taken.update(node.output)
 
     def put(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: Any) -> None:
-        """Append ``op`` with one output of a given name."""
+        """Append ``op`` with one output of a given name, which is the node's too."""
         self._taken.add(output)
-        self._nodes.append(helper.make_node(op, list(inputs), [output], domain=domain or None, **attributes))
+        node = helper.make_node(op, list(inputs), [output], output, domain=domain or None, **attributes)
+        self._nodes.append(node)
         known = {opset.domain for opset in self._model.opset_import}
         if domain and domain not in known:
             self._model.opset_import.append(helper.make_opsetid(domain, 1))
@@ -196,11 +193,6 @@ class GraphEditor:
             if info.name == name:
                 kind = info.type.tensor_type.elem_type
                 info.CopyFrom(helper.make_tensor_value_info(name, kind, list(shape)))
-
-    def add_output(self, output: str, name: str, kind: int, rank: int) -> None:
-        """Add an output that is the tensor ``name``, of an element type and a rank."""
-        self.put("Identity", [name], output)
-        self._model.graph.output.append(helper.make_tensor_value_info(output, kind, [None] * rank))
 
     def declare_outputs(self, outputs: Iterable[ValueInfoProto]) -> None:
         """Let the graph's outputs be these."""

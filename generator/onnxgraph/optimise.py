@@ -10,11 +10,8 @@ from generator.onnxgraph.graph import GraphEditor
 from generator.onnxgraph.rewrites.error_scale import scale_small_side
 from generator.onnxgraph.rewrites.gemm_sums import add_in_gemm
 from generator.onnxgraph.rewrites.ignored_rows import skip_ignored_rows
-from generator.onnxgraph.rewrites.masks import mask_before_relu
 from generator.onnxgraph.rewrites.relu_steps import step_of_relu
 from generator.onnxgraph.rewrites.row_sums import sum_in_product
-from generator.onnxgraph.rewrites.softmax_in_place import read_before_scatter
-from generator.onnxgraph.rewrites.sparse_rows import give_rows
 from generator.onnxgraph.rewrites.transposes import transpose_large
 
 __all__ = ["REWRITES", "optimise"]
@@ -22,13 +19,10 @@ __all__ = ["REWRITES", "optimise"]
 # In the order of application: a later one meets what an earlier one leaves.
 REWRITES = (
     skip_ignored_rows,
-    mask_before_relu,
     step_of_relu,
     add_in_gemm,
-    read_before_scatter,
     scale_small_side,
     sum_in_product,
-    give_rows,
 )
 
 # Elements from which on a matrix is transposed.
@@ -50,9 +44,8 @@ def optimise(model: ModelProto, rows: int, large: int = LARGE) -> ModelProto:
     Returns
     -------
     ModelProto
-        The same inputs and outputs, but for two. A large matrix that products alone read is its own transpose, as its
-        input's shape tells; so is its gradient. And a table's whole gradient ``<p>_grad`` lacks the rows that its
-        Gathers give, which are ``<p>_grad_rows`` and ``<p>_grad_values``.
+        The same inputs and outputs; but a large matrix that products alone read is its own transpose, as its input's
+        shape tells, and so is its gradient.
     """
     graph = GraphEditor(model)
     graph.fix("B", rows)

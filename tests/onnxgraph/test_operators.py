@@ -106,7 +106,7 @@ def slopes(
         if f"{name}_grad" in found:
             assert found[f"{name}_grad"].shape == feed[name].shape
             slope += float((found[f"{name}_grad"] * direction[name]).sum())
-        else:
+        if f"{name}_grad_rows" in found:
             rows = direction[name][found[f"{name}_grad_rows"]]
             slope += float((found[f"{name}_grad_values"] * rows).sum())
     evaluator = ReferenceEvaluator(model)

@@ -37,7 +37,7 @@ def gradient_of(values: dict) -> tuple[Spec, ModelProto]:
 
 
 def run(model: ModelProto, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The outputs; a transposed parameter goes in transposed, and rows given apart are added to the whole."""
+    """The outputs; a transposed parameter goes in transposed, and rows are added to the whole."""
     shapes = {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in model.graph.input}
     turned = {name for name in parameter_shapes(model) if list(feed[name].shape) != shapes[name]}
     fed = {name: feed[name].T.copy() if name in turned else feed[name] for name in shapes}
