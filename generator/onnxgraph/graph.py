@@ -140,10 +140,9 @@ class GraphEditor:
         self._taken.update(node.output)
 
     def put(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: Any) -> None:
-        """Append ``op`` with one output of a given name, which is the node's too."""
+        """Append ``op`` with one output of a given name."""
         self._taken.add(output)
-        node = helper.make_node(op, list(inputs), [output], output, domain=domain or None, **attributes)
-        self._nodes.append(node)
+        self._nodes.append(helper.make_node(op, list(inputs), [output], domain=domain or None, **attributes))
         known = {opset.domain for opset in self._model.opset_import}
         if domain and domain not in known:
             self._model.opset_import.append(helper.make_opsetid(domain, 1))
@@ -205,11 +204,16 @@ class GraphEditor:
         self.declare_outputs([info for info in self._model.graph.output if info.name in names])
 
     def model(self) -> ModelProto:
-        """Return the graph: the nodes and constants that lead to an output, each node after those it reads."""
+        """Return the graph: the nodes and constants that lead to an output, each node after those it reads.
+
+        A node is named after its first output.
+        """
         result: ModelProto = _clone(self._model)
         nodes = self._needed()
         read = {name for node in nodes for name in reads_of(node)} | {info.name for info in result.graph.output}
         result.graph.node.extend(nodes)
+        for node in result.graph.node:
+            node.name = next(filter(None, node.output))
         result.graph.initializer.extend(tensor for name, tensor in self._initializers.items() if name in read)
         return result
 
