@@ -11,7 +11,7 @@ from generator.options import format_option
 if TYPE_CHECKING:
     from generator.evaluate.evaluate import Report
     from generator.evaluate.metrics import Interval
-    from generator.evaluate.model import Model
+    from generator.model.model import Model
 
 __all__ = ["command"]
 
@@ -81,7 +81,7 @@ def command(
 def _named(runs: tuple[Path, ...], int8: bool) -> "dict[str, Model]":
     """Return the models by name; where that is not unique, by the folder's name, or else by the path given."""
     from generator.evaluate.baselines import BASELINES
-    from generator.evaluate.model import Model
+    from generator.model.model import Model
 
     paths = list(dict.fromkeys(runs))
     models = [Model(path) for path in paths]

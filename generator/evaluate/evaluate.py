@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from generator.errors import DataError
 from generator.evaluate.baselines import Baseline
 from generator.evaluate.metrics import Interval, Tally, ranks
-from generator.evaluate.model import Model
 from generator.evaluate.rows import Batch, Part
+from generator.model.model import Model
 
 __all__ = ["Difference", "Method", "Report", "evaluate", "row_ranks"]
 

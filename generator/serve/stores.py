@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from generator.errors import DrnError, pip_install
-from generator.serve.sessions import Event, State
+from generator.serve.sessions import Event, Kept, State
 
 __all__ = ["IDLE", "Store", "StoreError", "open_store"]
 
@@ -23,6 +23,7 @@ class Store(Protocol):
     """
 
     workers: int  # threads that may usefully call `record` at a time
+    kept: Kept  # what stays beside a session; it may be changed at any time, for the events recorded from then on
 
     def record(self, events: Sequence[Event]) -> list[State | None]:
         """Log and apply events, one after another; they are durable when this returns.

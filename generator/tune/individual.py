@@ -17,11 +17,11 @@ from generator.data.windows import rewindow
 from generator.errors import DataError, TrainingError
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES
-from generator.evaluate.model import Model
+from generator.model.model import Model
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import Spec
 from generator.spec.blobs import INPUTS
-from generator.train.loop import train
+from generator.train.run.train import TrainOptions, train
 
 __all__ = [
     "Cut",
@@ -122,7 +122,9 @@ def rank(job: Job) -> Score:
     goes_on = job.since > 0 and state.is_file()
     if not goes_on:
         shutil.rmtree(job.run, ignore_errors=True)
-    result = train(spec, job.data, job.run, resume=state if goes_on else False, threads=1, until=job.until)
+    result = train(
+        spec, job.data, job.run, TrainOptions(resume=state if goes_on else False, threads=1, until=job.until)
+    )
     if result.model is None:
         raise TrainingError(f"a signal ({result.signal}) stopped the training")
     report = evaluate({"individual": Model(result.model, threads=1)}, job.data, split="valid", replicates=0)

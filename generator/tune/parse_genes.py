@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from generator.spec.findings import Finding, Path, dotted
+from generator.spec.findings import Path
 from generator.spec.source import Document
 from generator.tune.genes import Choice, Gene, Listing, Number
 
@@ -34,7 +34,7 @@ def parse_gene(document: Document, path: Path, value: Any) -> Gene | None:
     try:
         return _gene(path, value)
     except _Flaw as flaw:
-        document.findings.append(Finding(document.place(flaw.path), dotted(flaw.path), str(flaw)))
+        document.find(flaw.path, str(flaw))
         return None
 
 

@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.oracle  # builds and installs: the slow lane
 
-DATA = ("*.j2", "*.html", "*.js", "*.css", "*.yaml", "py.typed")
+DATA = ("*.j2", "*.html", "*.js", "*.css", "*.yaml", "*.proto", "py.typed")
 PLACES = {"generator": "generator", "templates": "generator/templates", "arch_specs": "generator/arch_specs"}
 
 
