@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from generator.data.build import Options, build
-from generator.data.simulator import Shop, simulate
-from generator.data.splits import Division
+from generator.data.sessions.splits import Division
+from generator.shop.simulator import Shop, simulate
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
 from generator.tune.engine import Outcome, Processes

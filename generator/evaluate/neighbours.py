@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.windows import ragged_index
+from generator.data.sessions.ragged import ragged_index
 from generator.evaluate.baseline import VIEW, Popularity, Scores, place_within, slices
 from generator.evaluate.rows import Batch, Part
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.windows import Sessions, ragged_index
+from generator.data.sessions.ragged import Sessions, ragged_index
 from generator.evaluate.baseline import VIEW, Popularity, Scores, place_within, slices
 from generator.evaluate.rows import Batch, Part
 

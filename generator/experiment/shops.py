@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from generator.data.blobs import Split
-from generator.data.ragged import KEPT_BOUGHT
-from generator.data.windows import Sessions, read_sessions, rewindow, rows_of
+from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions
+from generator.data.stages.write import rewindow
+from generator.data.store.split import Split, read_sessions
+from generator.data.windows import rows_of
 from generator.errors import DataError
 from generator.experiment.plan import Plan, Source
 from generator.files import write_bytes
@@ -199,7 +200,7 @@ def _make(plan: Plan, logs: list[Path], tests: list[Path], target: Path, fold: i
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".make-") as name:
         if source.simulate:
-            from generator.data.simulator import Shop, simulate
+            from generator.shop.simulator import Shop, simulate
 
             simulate(Path(name), Shop(**source.simulate.model_dump()))
             logs = [Path(name) / "events.parquet"]
@@ -209,7 +210,7 @@ def _make(plan: Plan, logs: list[Path], tests: list[Path], target: Path, fold: i
 
 def _options(source: Source, tests: list[Path], fold: int) -> Any:
     from generator.data.build import Options
-    from generator.data.splits import Division
+    from generator.data.sessions.splits import Division
 
     division = Division(
         files=bool(tests),

@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime
 
 from generator.codegen import generate
-from generator.data.blobs import Split
-from generator.data.windows import rewindow
+from generator.data.stages.write import rewindow
+from generator.data.store.split import Split
 from generator.errors import DataError, TrainingError
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES

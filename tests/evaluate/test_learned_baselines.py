@@ -15,9 +15,10 @@ from scipy.sparse import csr_matrix
 
 from generator.commands.evaluate import command
 from generator.data.build import Options, build
-from generator.data.splits import Division
-from generator.data.vocabulary import Vocabulary
-from generator.data.windows import Sessions, write_split
+from generator.data.sessions.ragged import Sessions
+from generator.data.sessions.splits import Division
+from generator.data.sessions.vocabulary import Vocabulary
+from generator.data.stages.write import write_split
 from generator.evaluate.als import Als, interactions
 from generator.evaluate.baseline import VIEW, Popularity, slices
 from generator.evaluate.baselines import BASELINES, choose

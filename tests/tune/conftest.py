@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from generator.data.windows import Sessions, write_split
+from generator.data.sessions.ragged import Sessions
+from generator.data.stages.write import write_split
 from generator.spec.schema import Spec
 from generator.tune.engine import Outcome
 from generator.tune.plan import Plan, load_plan

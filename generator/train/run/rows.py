@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.codegen.net import net_of
-from generator.data.blobs import Split
+from generator.data.store.split import Split
 from generator.errors import DataError
 from generator.spec.blobs import BLOBS, Blob
 from generator.spec.schema import Spec
