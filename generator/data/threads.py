@@ -1,9 +1,10 @@
 """Work done by threads: numpy, polars and HDF5 let go of the interpreter while they work."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
+
+from generator.jobs.cpus import available
 
 __all__ = ["parallel_map", "prefetched"]
 
@@ -27,5 +28,5 @@ def parallel_map(work: Callable[[T], R], values: Sequence[T]) -> list[R]:
     """Return what ``work`` makes of each of the values, in their order; a few are worked on at a time."""
     if len(values) == 1:
         return [work(values[0])]
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1), thread_name_prefix="partition") as pool:
+    with ThreadPoolExecutor(min(WORKERS, available()), thread_name_prefix="partition") as pool:
         return list(pool.map(work, values))

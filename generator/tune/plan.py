@@ -16,7 +16,7 @@ from generator.tune.genes import Gene
 from generator.tune.parse_genes import parse_gene
 from generator.tune.space import Space, flaws
 
-__all__ = ["COSTS", "Budget", "EarlyStopping", "Genetic", "Objective", "Plan", "Training", "load_plan"]
+__all__ = ["COSTS", "Budget", "EarlyStopping", "Genetic", "IndividualTraining", "Objective", "TuningPlan", "load_plan"]
 
 Objective = Literal["HR@1", "HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20", "size", "latency"]
 COSTS = ("size", "latency")  # less is better; of every other objective, more
@@ -46,7 +46,7 @@ class EarlyStopping(_Section):
     keep: float = Field(0.5, gt=0, le=1, description="Share of the individuals that goes on each time, at least.")
 
 
-class Training(_Section):
+class IndividualTraining(_Section):
     """How long an individual is trained."""
 
     epochs: float | None = Field(
@@ -78,7 +78,7 @@ class Genetic(_Section):
     mutation_rate: float | None = Field(None, ge=0, le=1, description="Share of the genes that mutate; else one gene.")
 
 
-class Plan(_Section):
+class TuningPlan(_Section):
     """One tuning plan: the whole of what `drn tune` needs beside the data."""
 
     base: str | None = Field(None, description="Spec file of the fixed part, relative to the plan.")
@@ -87,7 +87,7 @@ class Plan(_Section):
     objectives: list[Objective] = Field(
         ["MRR@20"], min_length=1, max_length=3, description="What to optimise, the first an accuracy."
     )
-    training: Training = Field(Training(), description="How long an individual is trained.")
+    training: IndividualTraining = Field(IndividualTraining(), description="How long an individual is trained.")
     budget: Budget = Field(description="When to stop.")
     sampler: Literal["genetic", "random", "tpe"] = Field("genetic", description="What draws the individuals.")
     genetic: Genetic = Field(Genetic(), description="The genetic algorithm.")
@@ -104,7 +104,7 @@ class Plan(_Section):
         stopping = self.training.early_stopping
         return (*(stopping.after if stopping else ()), 1.0)
 
-    def changed(self, **fields: Any) -> "Plan":
+    def changed(self, **fields: Any) -> "TuningPlan":
         """Return the plan with other top-level ``fields``; those that are None stay."""
         given = {name: value for name, value in fields.items() if value is not None}
         changed = self.model_copy(update=given)
@@ -112,8 +112,8 @@ class Plan(_Section):
         return changed
 
 
-def load_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read the plan file at ``path`` (YAML in UTF-8); `Plan.spec` and `Plan.search` come out complete and parsed.
+def load_plan(path: str | os.PathLike[str]) -> TuningPlan:
+    """Read the plan file at ``path`` (YAML in UTF-8); its `spec` and `search` come out complete and parsed.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     values = dict(mapping_of(document, "plan"))
     fixed = _fixed(document, values, FilePath(path).parent)
     genes = _genes(document, values)
-    plan = validated(document, Plan, values)
+    plan = validated(document, TuningPlan, values)
     if plan is not None:
         _rules(document, plan)
     if document.findings or plan is None:
@@ -187,7 +187,7 @@ def _epochs(values: dict[str, Any]) -> object:
     return training.get("epochs") if isinstance(training, dict) else None
 
 
-def _rules(document: Document, plan: Plan) -> None:
+def _rules(document: Document, plan: TuningPlan) -> None:
     """Check what no single field can."""
     budget = plan.budget
     if budget.trainings is None and budget.epochs is None and budget.minutes is None:
@@ -202,7 +202,7 @@ def _rules(document: Document, plan: Plan) -> None:
         document.find(path, f"{after}: shares of the training above 0 and below 1 are wanted, rising")
 
 
-def _check_space(document: Document, plan: Plan) -> None:
+def _check_space(document: Document, plan: TuningPlan) -> None:
     """Refuse a space that holds an invalid spec."""
 
     def place(path: Path) -> Place:
@@ -216,7 +216,7 @@ def _check_space(document: Document, plan: Plan) -> None:
         raise failure(document.findings)
 
 
-def _check_population(plan: Plan) -> None:
+def _check_population(plan: TuningPlan) -> None:
     """Refuse a generation that is too small for its crossover."""
     genetic = plan.genetic
     parents = 3 if genetic.crossover in ("spx", "undx") else 2

@@ -14,7 +14,7 @@ from generator.spec.check import check_spec
 from generator.spec.findings import Finding, Path, Place, Words, dotted
 from generator.spec.rules import broken_rules
 from generator.spec.schema import field_of
-from generator.tune.genes import Gene, Listing
+from generator.tune.genes import Gene, ListGene
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -81,7 +81,7 @@ class Space:
         found: dict[str, Any] = {}
         for name, gene in self.genes.items():
             value = gene.express(name, drawn)
-            if isinstance(gene, Listing):
+            if isinstance(gene, ListGene):
                 found[f"{name}.length"] = len(value)
                 found |= {f"{name}[{i}]": value[i] if i < len(value) else None for i in range(gene.longest)}
             else:

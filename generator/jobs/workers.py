@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Protocol, TypeVar
 
 from generator.errors import DrnError
+from generator.jobs.cpus import ONE_THREAD, available
 
 __all__ = ["TRIES", "Engine", "Outcome", "Processes", "answer"]
 
@@ -21,7 +22,6 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 TRIES = 2  # how often a job is begun whose worker is lost
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Processes:
     """
 
     def __init__(self, workers: int = 0, timeout: float = 3600.0) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or available()
         self._timeout = timeout
         self._idle: list[_Worker] = []
 
@@ -128,8 +128,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(theirs,), daemon=True)
-        before = {name: os.environ.get(name) for name in _THREADS}
-        os.environ.update(dict.fromkeys(_THREADS, "1"))  # numpy reads them when it is first imported
+        before = {name: os.environ.get(name) for name in ONE_THREAD}
+        os.environ.update(ONE_THREAD)
         try:
             self._process.start()
         finally:

@@ -5,9 +5,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from jobs import die, double, refuse, threads
+from worker_jobs import die, double, refuse, threads
 
-from generator.tune.engine import Processes
+from generator.jobs.workers import Processes
 
 
 def own_process(_job):
