@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from generator.spec.schema import Spec
     from generator.train.run.train import Result, TrainOptions
     from generator.tune.history import Status
-    from generator.tune.run import Result as SearchResult
+    from generator.tune.run import TuningResult
 
 __all__ = ["evaluate", "named_models", "train", "tune"]
 
@@ -71,7 +71,7 @@ def tune(
     seed: int | None = None,
     workers: int = 0,
     progress: "Callable[[Status], None] | None" = None,
-) -> "SearchResult":
+) -> "TuningResult":
     """Search the fields of a spec for the best net, as `drn tune` does.
 
     Parameters
@@ -102,7 +102,7 @@ def tune(
     >>> drn.tune("arch_specs/tune/shop.yaml", "data/shop", "runs/tune").best.genes  # doctest: +SKIP
     {'rnn.window': 5, 'rnn.widths': [64]}
     """
-    from generator.tune.engine import Processes
+    from generator.jobs.workers import Processes
     from generator.tune.plan import load_plan
     from generator.tune.run import tune as searched
 

@@ -15,7 +15,7 @@ def test_the_names_are_sorted_and_each_is_there():
 
 
 def test_the_verbs_and_the_exceptions_are_among_them():
-    verbs = "evaluate generate load_spec recommend serve sessions simulate train tune".split()
+    verbs = ["evaluate", "generate", "load_spec", "recommend", "serve", "sessions", "simulate", "train", "tune"]
     exceptions = [name for name, each in vars(sys.modules["generator.errors"]).items() if inspect.isclass(each)]
     assert {*verbs, *exceptions, "Model", "Query", "Spec"} <= set(drn.__all__)
 
@@ -26,7 +26,7 @@ def test_a_verb_stays_a_function_whatever_was_imported():
 
 
 def test_the_import_loads_nothing_heavy():
-    heavy = "numpy onnx onnxruntime polars pydantic yaml jinja2 click".split()
+    heavy = ["numpy", "onnx", "onnxruntime", "polars", "pydantic", "yaml", "jinja2", "click"]
     code = f"import sys, generator; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
