@@ -45,7 +45,7 @@ def training_batches(
 
 
 def dropout_of(spec: Spec) -> Dropout:
-    """Return the masks of the net: of the visits (n·B, a1), and of the states the output reads, time-major."""
+    """Return the masks of the net: of the visits (B·n, a1), and of the states the output reads."""
     ratio = spec.head.dropout
     if not (ratio and spec.rnn and spec.has_rnn):
         return Dropout()
