@@ -27,7 +27,6 @@ __all__ = [
     "check_data",
     "latency",
     "rank",
-    "rewindow_folder",
     "rows_in",
     "seed_of",
     "trained_as",
