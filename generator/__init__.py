@@ -9,6 +9,8 @@ from one version to the next. A name is imported when it is first used, so that 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from generator.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from generator.api.answers import recommend as recommend
     from generator.api.answers import serve as serve
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from generator.spec.load import load_spec as load_spec
     from generator.spec.schema import Spec as Spec
     from generator.train.run.train import TrainOptions as TrainOptions
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "Answer": "model.query",
