@@ -69,7 +69,7 @@ def command(
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
     from generator.api.answers import serve
-    from generator.serve.models.repository import Choice
+    from generator.serve.models.repository import VersionChoice
 
     token = _token(token_file) if token_file else os.environ.get("DRN_TOKEN", "")
     if host not in ("127.0.0.1", "::1", "localhost") and not token:
@@ -77,7 +77,7 @@ def command(
     serve(
         models,
         model=model,
-        choice=Choice(pin, rival, share if rival else 0.0),
+        choice=VersionChoice(pin, rival, share if rival else 0.0),
         store=store,
         idle=idle_days * 86400,
         host=host,
