@@ -12,7 +12,7 @@ from generator.errors import pip_install
 from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
-    from generator.experiment.document import Document
+    from generator.experiment.document import ExperimentReport
     from generator.experiment.plan import ExperimentPlan
 
 __all__ = ["command"]
@@ -69,7 +69,7 @@ def command(
         _print(plan, document, folder)
 
 
-def _print(plan: "ExperimentPlan", document: "Document", folder: Path) -> None:
+def _print(plan: "ExperimentPlan", document: "ExperimentReport", folder: Path) -> None:
     from rich.markup import escape
 
     from generator.evaluate.metrics import HEADLINES

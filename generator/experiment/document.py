@@ -7,7 +7,7 @@ from typing import Any
 from generator.experiment.claims import Claim
 from generator.experiment.measures import Figures
 
-__all__ = ["DataFigures", "Document", "FoldFigures"]
+__all__ = ["DataFigures", "ExperimentReport", "FoldFigures"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class DataFigures:
 
 
 @dataclass(frozen=True)
-class Document:
+class ExperimentReport:
     """What the experiments of a plan came to.
 
     Attributes

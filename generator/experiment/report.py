@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from generator.evaluate.metrics import HEADLINES
 from generator.experiment.claims import PAPER, interval, number
-from generator.experiment.document import Document
+from generator.experiment.document import ExperimentReport
 from generator.experiment.measures import (
     AccuracyFigures,
     BatchSizeFigures,
@@ -34,7 +34,7 @@ HEADINGS = {
 }
 
 
-def report(document: Document, figures: Mapping[str, bytes]) -> str:
+def report(document: ExperimentReport, figures: Mapping[str, bytes]) -> str:
     """Return the report as HTML: the claims with their verdicts, then each experiment with figure and tables.
 
     Parameters
@@ -73,7 +73,7 @@ def report(document: Document, figures: Mapping[str, bytes]) -> str:
     )
 
 
-def _facts(document: Document) -> dict[str, str]:
+def _facts(document: ExperimentReport) -> dict[str, str]:
     data, plan = document.data, document.plan
     folds = data.folds
     training = ", ".join(f"{fold.training_sessions:,}" for fold in folds)

@@ -11,7 +11,7 @@ from pathlib import Path
 from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
 from generator.errors import DrnError, TrainingError
 from generator.experiment.claims import claims_of
-from generator.experiment.document import DataFigures, Document, FoldFigures
+from generator.experiment.document import DataFigures, ExperimentReport, FoldFigures
 from generator.experiment.figures import draw
 from generator.experiment.measure import measure
 from generator.experiment.nets import NetVariant, baselines_of, nets_of, points_of
@@ -75,7 +75,7 @@ def experiment(
     root: Path | None = None,
     only: Sequence[str] = (),
     progress: Progress | None = None,
-) -> Document:
+) -> ExperimentReport:
     """Run the experiments of ``plan`` and write the report; return what report.json holds.
 
     Every training and every baseline is kept in ``out``/kept under a hash of all it depends on, written beside and
@@ -242,7 +242,7 @@ def _name(job: Job) -> str:
     return f"{job.spec.name}, {job.spec.net}, seed {job.spec.solver.random_seed}"
 
 
-def _document(plan: ExperimentPlan, folds: Sequence[Fold], results: Results) -> Document:
+def _document(plan: ExperimentPlan, folds: Sequence[Fold], results: Results) -> ExperimentReport:
     """Return what the plan came to."""
     found = {name: measure(plan, name, results) for name in plan.names}
     specs: dict[str, Spec] = plan.specs
@@ -251,7 +251,7 @@ def _document(plan: ExperimentPlan, folds: Sequence[Fold], results: Results) -> 
         FoldFigures(fold.fingerprint, fold.items, fold.training_sessions, len(fold.test["session"]), count)
         for fold, count in zip(folds, unknown, strict=True)
     ]
-    return Document(
+    return ExperimentReport(
         title=plan.title or next(iter(specs.values())).name,
         plan=plan.model_dump(mode="json", exclude_none=True),
         variants={name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in specs.items()},
