@@ -72,7 +72,7 @@ def command(
 def _print(plan: "ExperimentPlan", document: "ExperimentReport", folder: Path) -> None:
     from rich.markup import escape
 
-    from generator.evaluate.metrics import HEADLINES
+    from generator.evaluation.metrics import HEADLINES
     from generator.experiment.measures import AccuracyFigures
 
     table = document.experiments.get("accuracy")

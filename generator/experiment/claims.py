@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from generator.evaluate.metrics import Interval
+from generator.evaluation.metrics import Interval
 from generator.experiment.measures import (
     AccuracyFigures,
     BatchSizeFigures,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from generator.errors import DrnError, pip_install
-from generator.evaluate.metrics import Interval
-from generator.evaluate.plot import COLOURS, MARKERS
+from generator.evaluation.metrics import Interval
+from generator.evaluation.plot import COLOURS, MARKERS
 from generator.experiment.measures import (
     AccuracyFigures,
     BatchSizeFigures,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from generator.evaluate.metrics import CUTOFF, HEADLINES
+from generator.evaluation.metrics import CUTOFF, HEADLINES
 from generator.experiment.measures import (
     AccuracyFigures,
     BatchSizeFigures,

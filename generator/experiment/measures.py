@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from generator.evaluate.metrics import Interval
+from generator.evaluation.metrics import Interval
 
 __all__ = [
     "AccuracyFigures",

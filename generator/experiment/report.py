@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from generator.evaluate.metrics import HEADLINES
+from generator.evaluation.metrics import HEADLINES
 from generator.experiment.claims import PAPER, interval, number
 from generator.experiment.document import ExperimentReport
 from generator.experiment.measures import (

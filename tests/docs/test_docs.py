@@ -16,8 +16,8 @@ from reviewed import BEFORE, NOT_RUN, SHORTER
 
 from generator.cli import COMMANDS, drn
 from generator.experiment.claims import PAPER
-from generator.serve.http.endpoints import ENDPOINTS
-from generator.serve.metrics import Metrics
+from generator.serving.http.endpoints import ENDPOINTS
+from generator.serving.metrics import Metrics
 from generator.spec import parse_spec
 from generator.spec.reference import reference
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from generator.evaluate.metrics import Interval
+from generator.evaluation.metrics import Interval
 from generator.experiment import measures
 from generator.experiment.claims import claims_of, interval, number, verdict
 
