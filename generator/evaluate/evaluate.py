@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError
 from generator.evaluate.baselines import Baseline
-from generator.evaluate.metrics import Interval, Tally, ranks
+from generator.evaluate.metrics import HEADLINES, Interval, Tally, ranks
 from generator.evaluate.rows import Batch, SplitRows
 from generator.jobs.cpus import available
 from generator.model.model import Model
@@ -42,7 +43,7 @@ class Difference:
     metrics: Mapping[str, Interval]  # by METRICS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The outcome of an evaluation."""
 
@@ -54,6 +55,33 @@ class Report:
     unknown: int  # rows whose true item is out of the vocabulary: a miss for every method
     methods: tuple[Method, ...]
     differences: tuple[Difference, ...]  # of every method and every one after it
+
+    def __getitem__(self, method: str) -> Mapping[str, Interval]:
+        """Return the metrics of a method by their names; KeyError where there is none of that name."""
+        found = {each.name: each.metrics for each in self.methods}
+        if method not in found:
+            raise KeyError(f"no method {method!r}: there are {', '.join(found)}")
+        return found[method]
+
+    def __repr__(self) -> str:
+        """Return a table of the headline metrics, a method a line."""
+        width = max(len(method.name) for method in self.methods)
+        lines = [f"{self.data}, {self.split}: {self.rows:,} rows", " " * width + "".join(f"{n:>9}" for n in HEADLINES)]
+        for method in self.methods:
+            figures = "".join(f"{method.metrics[name].value:9.3f}" for name in HEADLINES)
+            lines.append(f"{method.name:<{width}}{figures}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the same table with the intervals, for notebooks."""
+        head = "".join(f"<th>{name}</th>" for name in ("method", *HEADLINES))
+        rows = ""
+        for method in self.methods:
+            cells = [method.metrics[name] for name in HEADLINES]
+            rows += f"<tr><td>{escape(method.name)}</td>" + "".join(
+                f"<td>{cell.value:.3f} ± {cell.half:.3f}</td>" for cell in cells
+            )
+        return f"<table><caption>{escape(self.data)}, {self.split}</caption><tr>{head}</tr>{rows}</table>"
 
     def as_json(self) -> dict[str, Any]:
         """Return the report in plain dicts, lists and numbers."""
