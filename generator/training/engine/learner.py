@@ -15,14 +15,6 @@ from generator.caffe.solverstate import State
 from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.optimise import optimise
 from generator.onnxgraph.parse import parameter_shapes
-<<<<<<< HEAD:generator/training/engine/learner.py
-from generator.training.engine.batches import READERS, Batch
-from generator.training.engine.dense_group import DenseGroup, Multipliers
-from generator.training.engine.exchange import Exchange
-from generator.training.engine.graph import Graph
-from generator.training.engine.lazy_rows import LazyRows
-from generator.training.engine.solver import Array, Rule, clip_factor, learning_rate
-=======
 from generator.onnxgraph.rewrites.outputs import up_to
 from generator.training.engine.batches import READERS, Batch
 from generator.training.engine.dense_group import DenseGroup, Multipliers
@@ -30,7 +22,6 @@ from generator.training.engine.exchange import Exchange
 from generator.training.engine.graph import Graph
 from generator.training.engine.lazy_rows import LazyRows
 from generator.training.engine.solver import Array, Rule, clip_factor, learning_rate
->>>>>>> main:generator/training/engine/learner.py
 
 __all__ = ["Learner"]
 
