@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from generator.shop.simulator import Summary
     from generator.spec.schema import Spec
 
-__all__ = ["DataFolder", "sessions", "simulate"]
+__all__ = ["DataFolder", "files_of", "sessions", "simulate"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,6 +113,7 @@ def sessions(
     *,
     log_format: str = "events",
     columns: Mapping[str, str] | None = None,
+    events: Mapping[str, str] | None = None,
     gap: float | None = None,
     test: Any = (),
     test_days: float | None = None,
@@ -140,6 +141,9 @@ def sessions(
         A `Spec`, or its YAML file: window, history, purchases, sizes of the vocabularies, target.
     log_format, columns
         Format of the log; for ``events`` the column of each role (user, session, time, page, event, item, category).
+    events
+        For ``events``: what each word of the event column is, as in ``{"click": "view", "order": "buy"}``; the words
+        view and buy mean themselves, and any other event only keeps a session going.
     gap
         Minutes of silence that end a session, where the log has no session ids.
     test, test_days, test_share, test_users, folds, fold
@@ -183,11 +187,11 @@ def sessions(
 
         urls, tests = ([url for each in logs for url in listed(str(each))] for logs in (log, test))
         files = [Path(each) for each in tests]
-        options = Options(log_format, files, columns or {}, gap, division, min_support, max_bad, ids)
+        options = Options(log_format, files, columns or {}, gap, division, min_support, max_bad, ids, events or {})
         with connected(engine):
             reader = partial(read_on_ray, urls, tests, options, spec)
             return DataFolder(folder, build([Path(url) for url in urls], folder, spec, options, name, reader=reader))
-    options = Options(log_format, _files(test), columns or {}, gap, division, min_support, max_bad, ids)
+    options = Options(log_format, files_of(test), columns or {}, gap, division, min_support, max_bad, ids, events or {})
     with _opened(log) as logs:
         return DataFolder(folder, build(logs, folder, spec, options, name))
 
@@ -201,11 +205,11 @@ def _opened(log: Any) -> Iterator[list[Any]]:
         with exported(log) as files:
             yield list(files)
         return
-    yield _files(log)
+    yield files_of(log)
 
 
-def _files(log: Any) -> list[Any]:
-    """Return the sources of a log, the Parquet files in the place of a folder."""
+def files_of(log: Any) -> list[Any]:
+    """Return the sources of a log, the Parquet files in the place of a folder; DataError for one without any."""
     several = isinstance(log, Sequence) and not isinstance(log, str)
     found: list[Any] = []
     for each in log if several else [log]:

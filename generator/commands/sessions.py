@@ -5,21 +5,13 @@ from pathlib import Path
 import click
 
 from generator.console import err, print_json, print_table
-from generator.options import engine_option, format_option
+from generator.options import columns_option, engine_option, events_option, format_option
 
 __all__ = ["command"]
 
 FORMATS = ["taobao", "yoochoose", "session-rec", "retailrocket", "diginetica", "rees46", "recbole", "events"]
 FILE = click.Path(dir_okay=False, path_type=Path)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
-
-
-def _columns(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in value.split(",")] if value else []
-    for role, _, column in pairs:
-        if not role or not column:
-            raise click.BadParameter(f"{role!r} names no column: write role=column,role=column")
-    return {role.strip(): column.strip() for role, _, column in pairs}
 
 
 @click.command("sessions")
@@ -32,11 +24,8 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option(
     "--log-format", "form", type=click.Choice(FORMATS), default="events", show_default=True, help="Of the log."
 )
-@click.option(
-    "--columns",
-    callback=_columns,
-    help="For events: role=column,... of user, session, time, page, event, item, category.",
-)
+@columns_option
+@events_option
 @click.option(
     "--gap",
     type=click.FloatRange(0, min_open=True),
@@ -92,6 +81,7 @@ def command(
     out: Path,
     form: str,
     columns: dict[str, str],
+    events: dict[str, str],
     gap: float | None,
     tests: tuple[str, ...],
     test_days: float | None,
@@ -124,8 +114,8 @@ def command(
     """
     if bool(logs) == bool(store):
         raise click.UsageError("give LOG or --from URL, one of the two")
-    if store and (form != "events" or columns):
-        raise click.UsageError("--from reads the format events: leave --log-format and --columns out")
+    if store and (form != "events" or columns or events):
+        raise click.UsageError("--from reads the format events: leave --log-format, --columns and --events out")
     if engine != "local" and (store or form != "events"):
         raise click.UsageError(f"--engine {engine} reads Parquet files of the format events: leave it out")
     from generator.api.logs import sessions
@@ -136,6 +126,7 @@ def command(
         spec_path,
         log_format=form,
         columns=columns,
+        events=events,
         gap=gap,
         test=tests,
         test_days=test_days,

@@ -119,7 +119,7 @@ def _scatter(url: str, in_test: int, partitions: int, options: Options, spec: Sp
     """Read a file; return its statistics, and its events by partition, in order, with their ``row``."""
     with local_copy(url) as path:
         try:
-            events = read_events([path], "events", options.columns, options.max_bad)
+            events = read_events([path], "events", options.columns, options.max_bad, options.words)
         except DataError as error:
             raise DataError(str(error).replace(str(path), url)) from error
     frame, labels = labelled(events.frame.with_columns(in_test=pl.lit(in_test, pl.UInt8)), spec)

@@ -13,7 +13,7 @@ from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import ROW, Table
 from generator.errors import DataError
 
-__all__ = ["FORMAT_NAMES", "open_log", "rows_of"]
+__all__ = ["FORMAT_NAMES", "PARQUET", "open_log", "open_named", "rows_of"]
 
 FORMAT_NAMES = (*FORMATS, "events")
 PARQUET = (".parquet", ".pq")
@@ -22,7 +22,12 @@ LINE, UNPACKED = 32, 4  # bytes of a line of text, about; how many times as larg
 
 @contextmanager
 def open_log(
-    source: Source, form: str, columns: Mapping[str, str], *, lean: bool = False
+    source: Source,
+    form: str,
+    columns: Mapping[str, str],
+    *,
+    words: Mapping[str, str] | None = None,
+    lean: bool = False,
 ) -> Iterator[tuple[Table, Layout | None]]:
     """Yield a source as a table and its layout, None where it holds sequences.
 
@@ -34,7 +39,7 @@ def open_log(
         One of FORMAT_NAMES.
     columns
         `events` only: role to column.
-    lean
+    words, lean
         As in ``generic``.
 
     Raises
@@ -43,17 +48,26 @@ def open_log(
         The file is absent, empty, cut short, not text, or not in the format.
     """
     _check(source, form, columns)
-    with ExitStack() as stack:
-        if form == "events":
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
-            table = tables.in_memory(source) if isinstance(source, Frame) else _named_columns(source, folder, stack)
+    if form == "events":
+        with open_named(source) as table:
             schema = table.frame.select(table.columns).collect_schema()
             kind = "frame" if isinstance(source, Frame) else "file"
-            yield table, generic(table.name, schema, columns, lean=lean, kind=kind)
-            return
-        assert isinstance(source, Path)  # noqa: S101  # of a DataFrame, _check lets events pass alone
-        plain = stack.enter_context(tables.unpacked(source))
+            yield table, generic(table.name, schema, columns, words=words, lean=lean, kind=kind)
+        return
+    assert isinstance(source, Path)  # noqa: S101  # of a DataFrame, _check lets events pass alone
+    with tables.unpacked(source) as plain:
         yield _published(plain, source, form)
+
+
+@contextmanager
+def open_named(source: Source) -> Iterator[Table]:
+    """Yield a source of named columns as a table, whatever they are called; DataError as in ``open_log``."""
+    if isinstance(source, Frame):
+        yield tables.in_memory(source)
+        return
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
+        yield _named_columns(source, folder, stack)
 
 
 def _check(source: Source, form: str, columns: Mapping[str, str]) -> None:

@@ -58,7 +58,11 @@ class Events:
 
 
 def read_events(
-    sources: Sequence[Source], form: str, columns: Mapping[str, str] | None = None, max_bad: float = MAX_BAD
+    sources: Sequence[Source],
+    form: str,
+    columns: Mapping[str, str] | None = None,
+    max_bad: float = MAX_BAD,
+    words: Mapping[str, str] | None = None,
 ) -> Events:
     """Read the sources of a log whole, in the order given.
 
@@ -72,6 +76,8 @@ def read_events(
         `events` only: role to column.
     max_bad
         Share of the rows of a source that may be malformed and is then skipped.
+    words
+        `events` only: kind by the word of an event.
 
     Raises
     ------
@@ -80,7 +86,7 @@ def read_events(
     """
     several = []
     for source in sources:
-        with open_log(source, form, columns or {}) as (table, layout):
+        with open_log(source, form, columns or {}, words=words) as (table, layout):
             several.append(_sequences(table, max_bad) if layout is None else _events(table, layout, max_bad))
     if len({tuple(events.frame.columns) for events in several}) > 1:
         raise DataError("some of the files hold sequences and some events: import them on their own")
@@ -91,7 +97,7 @@ def read_events(
 
 @contextmanager
 def opened_events(
-    source: Source, form: str, columns: Mapping[str, str], max_bad: float
+    source: Source, form: str, columns: Mapping[str, str], max_bad: float, words: Mapping[str, str] | None = None
 ) -> Iterator[tuple[ValidRows, float]]:
     """Yield the events of a source, to be read in pieces, and their resolution; not of a file of sequences.
 
@@ -99,7 +105,7 @@ def opened_events(
     only purchases need have an ``item`` that is the page. Errors are as in ``read_events``, and come while the pieces
     do.
     """
-    with open_log(source, form, columns, lean=True) as (table, layout):
+    with open_log(source, form, columns, words=words, lean=True) as (table, layout):
         if layout is None:
             raise DataError(f"{table.name}: holds sequences, not events")
         yield _valid_events(table, layout, max_bad, SCHEMA | {"session": pl.String()}), layout.resolution

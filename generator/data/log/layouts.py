@@ -190,7 +190,13 @@ FORMATS: dict[str, tuple[Layout, ...]] = {
 
 
 def generic(
-    name: str, schema: Mapping[str, pl.DataType], columns: Mapping[str, str], *, lean: bool = False, kind: str = "file"
+    name: str,
+    schema: Mapping[str, pl.DataType],
+    columns: Mapping[str, str],
+    *,
+    words: Mapping[str, str] | None = None,
+    lean: bool = False,
+    kind: str = "file",
 ) -> Layout:
     """Return the layout of a log with named columns, the format `events`.
 
@@ -202,6 +208,8 @@ def generic(
         Its columns and their types.
     columns
         Role to column; a role that is not given is the column of its own name, if there is one.
+    words
+        Kind (KINDS) by the word in the event column; the kinds mean themselves, and any other word is `other`.
     lean
         Events other than purchases may lack the item where it is the page.
     kind
@@ -227,6 +235,8 @@ def generic(
     if "time" in named:
         roles["time"] = _any_time(pl.col(named["time"]), schema[named["time"]])
     word = roles.get("event", pl.lit("view"))
+    if words:
+        word = word.replace_strict({**{each: each for each in KINDS}, **words}, default="other", return_dtype=pl.String)
     roles["event"] = word.cast(pl.Enum(KINDS), strict=False).fill_null("other")
     if "item" in roles:
         item = pl.coalesce(roles["item"], roles["page"])
@@ -238,11 +248,12 @@ def generic(
 
 
 def _any_time(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """Read a time of whatever type: unix seconds, unix milliseconds, a date and time, or ISO 8601 text."""
+    """Read a time of whatever type: unix seconds, ms, µs or ns, a date and time, or ISO 8601 text."""
     if kind.is_temporal():
         return column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
     number = _seconds(column)
-    number = pl.when(number.abs() > LATEST_SECOND).then(number / 1e3).otherwise(number)
+    for _ in range(3):
+        number = pl.when(number.abs() > LATEST_SECOND).then(number / 1e3).otherwise(number)
     if kind != pl.String:
         return number
     plain = column.str.replace("T", " ", literal=True).str.replace(r"(Z|\s*UTC|[+]00:?00)$", "")

@@ -97,12 +97,12 @@ def _partitioned(
         return ReadStatistics.of(frame, labels)
 
     if options.form == "recbole":  # whose sequences are told apart as a whole
-        events = read_events(sources, options.form, options.columns, options.max_bad)
+        events = read_events(sources, options.form, options.columns, options.max_bad, options.words)
         statistics = replace(add(events.frame), rows=events.rows, skipped=events.skipped, notes=events.notes)
         return statistics, events.resolution
     found, resolutions = [], []
     for source in sources:
-        with opened_events(source, options.form, options.columns, options.max_bad) as (valid, resolution):
+        with opened_events(source, options.form, options.columns, options.max_bad, options.words) as (valid, resolution):
             statistics = ReadStatistics.sum([add(piece) for piece in prefetched(valid)])
         found.append(replace(statistics, rows=valid.rows, skipped=valid.skipped, notes=valid.notes))
         resolutions.append(resolution)

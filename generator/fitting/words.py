@@ -1,0 +1,65 @@
+"""What the words of an event column mean: a view, a purchase, or neither."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+__all__ = ["Meanings", "meanings_of"]
+
+# The words known, in small letters without what parts them.
+VIEWS = frozenset(
+    "view views viewed click clicks clicked pv pageview pageviews pageviewed pageping detail details detailview "
+    "detailviews viewitem viewcontent contentview itemview itemviewed productview productviewed productdetail "
+    "productdetails productdetailview productclick selectitem clickitem visit visited read open opened browse show "
+    "watch listen play screenview".split()
+)
+PURCHASES = frozenset(
+    "buy buys bought purchase purchases purchased order orders ordered ordercompleted ordercomplete orderplaced "
+    "transaction transactions sale sold checkoutcompleted completeorder paid pay payment conversion booking booked "
+    "book clickoutitem clickout".split()
+)
+NEITHER = frozenset(
+    "cart carts addtocart addcart addedtocart productadded basket addtobasket removefromcart removecart productremoved "
+    "fav favorite favourite favorites wishlist addtowishlist like share rate search searchforitem filter sort scroll "
+    "impression impressions viewitemlist productlistviewed begincheckout checkout checkoutstarted addpaymentinfo "
+    "addshippinginfo login logout signup sessionstart firstvisit userengagement refund orderrefunded".split()
+)
+# A word that is none of these means what it holds: the first that fits.
+PARTS = (("other", r"cart|basket|wish|fav|list|search|sort|refund|return|cancel|remove|begin|start|impression"),
+         ("buy", r"purchas|buy|bought|order|transaction|paid|sale"), ("view", r"view|click|detail|visit|read|open|interaction"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """The kind (view, buy, other) of each word, and the words whose kind is a guess or not known at all."""
+
+    kinds: dict[str, str]
+    guessed: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def meanings_of(words: Iterable[str], given: Mapping[str, str]) -> Meanings:
+    """Return what ``words`` mean; those in ``given``, kind by word, mean that.
+
+    A log of one unknown word is a log of views.
+
+    >>> meanings_of(["detail", "order_v2", "hover"], {}).kinds
+    {'detail': 'view', 'order_v2': 'buy', 'hover': 'other'}
+    """
+    words = list(words)
+    kinds, guessed, unknown = {}, [], []
+    for word in words:
+        kind = given.get(word) or _known(word)
+        if kind is None:
+            kind = next((kind for kind, part in PARTS if re.search(part, word.lower())), None)
+            (unknown if kind is None else guessed).append(word)
+        kinds[word] = kind or "other"
+    if len(words) == 1 and unknown:
+        kinds[words[0]] = "view"
+    return Meanings(kinds, tuple(guessed), tuple(unknown))
+
+
+def _known(word: str) -> str | None:
+    bare = re.sub(r"[^a-z0-9]", "", word.lower())
+    known = {"view": VIEWS, "buy": PURCHASES, "other": NEITHER}
+    return next((kind for kind, words in known.items() if bare in words), None)
