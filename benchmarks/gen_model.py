@@ -101,9 +101,9 @@ def main() -> None:
     parser.add_argument("--own", default=own, help="the gen-model to measure, as one installed from a wheel")
     options = parser.parse_args()
     if options.peer and shutil.which(options.peer) is None:
-        sys.exit(f"{options.peer}: no such command: pip install datamodel-code-generator, and name it by --peer")
+        sys.exit(f"{options.peer}: no such command: pip install '.[bench]', or name it by --peer")
     if not options.peer:
-        print("datamodel-code-generator is absent (pip install it, and name it by --peer): drn alone\n")
+        print("datamodel-code-generator is absent (pip install '.[bench]', or name it by --peer): drn alone\n")
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError, pip_install
 from generator.evaluate.baseline import Popularity, Scores
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.rows import Batch, SplitRows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 class Als(Popularity):
     """Alternating least squares of implicit feedback: what users with such purchases bought; the rest by popularity.
 
-    For the target `purchase` the matrix is users x items of the training part: what its sessions bought, and what
+    For the target `purchase` the matrix is users x items of the training split: what its sessions bought, and what
     their users had bought before. The vector of a row's user is solved from what the user bought in earlier sessions
     and nothing else, so the session itself plays no part. A user without a number is a user of one session.
 
@@ -73,8 +73,8 @@ class Als(Popularity):
             "random_state": seed,
         }
 
-    def fit(self, train: Part) -> None:
-        """Factorise the matrix of the training part."""
+    def fit(self, train: SplitRows) -> None:
+        """Factorise the matrix of the training split."""
         from implicit.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
 
@@ -84,7 +84,7 @@ class Als(Popularity):
         with threadpool_limits(1, "blas"):  # implicit has threads of its own, and warns of those of BLAS
             self._model = AlternatingLeastSquares(**self._options)
             self._model.fit(matrix, show_progress=False)
-        self._model.user_factors = None  # as long as the training part, and never read again
+        self._model.user_factors = None  # as long as the training split, and never read again
         self._factors = self._model.item_factors[self._known].astype(np.float64)
 
     def scores(self, batch: Batch) -> Scores:
@@ -108,7 +108,7 @@ class Als(Popularity):
         return found
 
 
-def interactions(train: Part) -> "tuple[csr_matrix, bool]":
+def interactions(train: SplitRows) -> "tuple[csr_matrix, bool]":
     """Return the matrix to factorise, float32, 1 at each purchase, or at each view, and whether it is of purchases.
 
     It is (users, N+1) for the target `purchase` and (sessions, N+1) for `next`; column 0 is empty.

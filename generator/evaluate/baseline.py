@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.rows import Batch, SplitRows
 
 __all__ = ["VIEW", "Baseline", "Popularity", "Scores", "place_within", "slices"]
 
@@ -18,7 +18,7 @@ Scores = NDArray[np.float32]
 
 
 class Baseline(ABC):
-    """A method that needs no net: ``fit`` on the training part, then ``scores`` of any batch.
+    """A method that needs no net: ``fit`` on the training split, then ``scores`` of any batch.
 
     A new one is a class with these two verbs and a ``name``, entered in `baselines.BASELINES`.
     """
@@ -27,8 +27,8 @@ class Baseline(ABC):
     default: ClassVar[bool] = True  # whether `--baselines default` has it
 
     @abstractmethod
-    def fit(self, train: Part) -> None:
-        """Learn from the training part: its labels (``train.labels()``) and its sessions (``train.sessions()``)."""
+    def fit(self, train: SplitRows) -> None:
+        """Learn from the training split: its labels (``train.labels()``) and its sessions (``train.sessions()``)."""
 
     @abstractmethod
     def scores(self, batch: Batch) -> Scores:
@@ -36,11 +36,11 @@ class Baseline(ABC):
 
 
 class Popularity(Baseline):
-    """Items by how often they are the label in the training part; items never seen there tie at the end."""
+    """Items by how often they are the label in the training split; items never seen there tie at the end."""
 
     name = "popularity"
 
-    def fit(self, train: Part) -> None:
+    def fit(self, train: SplitRows) -> None:
         """Count the labels."""
         counts = np.zeros(len(train.items) + 1, np.int64)
         for labels in train.labels():

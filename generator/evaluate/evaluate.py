@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError
 from generator.evaluate.baselines import Baseline
-from generator.evaluate.metrics import Interval, Tally, ranks
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.metrics import HEADLINES, Interval, Tally, ranks
+from generator.evaluate.rows import Batch, SplitRows
 from generator.jobs.cpus import available
 from generator.model.model import Model
 
@@ -42,7 +43,7 @@ class Difference:
     metrics: Mapping[str, Interval]  # by METRICS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The outcome of an evaluation."""
 
@@ -54,6 +55,33 @@ class Report:
     unknown: int  # rows whose true item is out of the vocabulary: a miss for every method
     methods: tuple[Method, ...]
     differences: tuple[Difference, ...]  # of every method and every one after it
+
+    def __getitem__(self, method: str) -> Mapping[str, Interval]:
+        """Return the metrics of a method by their names; KeyError where there is none of that name."""
+        found = {each.name: each.metrics for each in self.methods}
+        if method not in found:
+            raise KeyError(f"no method {method!r}: there are {', '.join(found)}")
+        return found[method]
+
+    def __repr__(self) -> str:
+        """Return a table of the headline metrics, a method a line."""
+        width = max(len(method.name) for method in self.methods)
+        lines = [f"{self.data}, {self.split}: {self.rows:,} rows", " " * width + "".join(f"{n:>9}" for n in HEADLINES)]
+        for method in self.methods:
+            figures = "".join(f"{method.metrics[name].value:9.3f}" for name in HEADLINES)
+            lines.append(f"{method.name:<{width}}{figures}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the same table with the intervals, for notebooks."""
+        head = "".join(f"<th>{name}</th>" for name in ("method", *HEADLINES))
+        rows = ""
+        for method in self.methods:
+            cells = [method.metrics[name] for name in HEADLINES]
+            rows += f"<tr><td>{escape(method.name)}</td>" + "".join(
+                f"<td>{cell.value:.3f} ± {cell.half:.3f}</td>" for cell in cells
+            )
+        return f"<table><caption>{escape(self.data)}, {self.split}</caption><tr>{head}</tr>{rows}</table>"
 
     def as_json(self) -> dict[str, Any]:
         """Return the report in plain dicts, lists and numbers."""
@@ -78,7 +106,7 @@ def evaluate(
     ----------
     models : exported models by the name to report; their vocabularies must be those of ``data``
     data : folder written by `drn sessions`
-    baselines : fitted here on the training part
+    baselines : fitted here on the training split
     split : ``test`` or ``valid``
     batch_size : rows a thread takes at a time
     threads : that models score in, while this one reads, ranks by the baselines and tallies; 0 takes all cores. The
@@ -97,19 +125,19 @@ def evaluate(
     if twice := sorted({name for name in methods if methods.count(name) > 1}):
         raise DataError(f"two methods are named {twice[0]}: give each its own name")
     if baselines:
-        with Part(data, "train") as train:
+        with SplitRows(data, "train") as train:
             for baseline in baselines:
                 baseline.fit(train)
     tally = Tally(methods, replicates, seed)
     unknown = 0
-    with Part(data, split) as part:
-        if len(part) == 0:
-            raise DataError(f"{part.path}: it has no row to evaluate")
+    with SplitRows(data, split) as rows:
+        if len(rows) == 0:
+            raise DataError(f"{rows.path}: it has no row to evaluate")
         for model in models.values():
-            _same_vocabularies(model, part)
+            _same_vocabularies(model, rows)
         ranked = _ahead(
             lambda batch: {name: _rank(model, batch) for name, model in models.items()},
-            part.batches(batch_size),
+            rows.batches(batch_size),
             threads,
         )
         for batch, found in ranked:
@@ -117,8 +145,8 @@ def evaluate(
             tally.add(found, batch.session)
             unknown += int(np.count_nonzero(batch.label == 0))
             if step:
-                step(tally.rows, len(part))
-        items = len(part.items)
+                step(tally.rows, len(rows))
+        items = len(rows.items)
     return Report(
         data=data.resolve().name,
         split=split,
@@ -152,15 +180,15 @@ def row_ranks(
     DataError, ModelError : as `evaluate`.
     """
     if not isinstance(method, Model):
-        with Part(data, "train") as train:
+        with SplitRows(data, "train") as train:
             method.fit(train)
-    with Part(data, split) as part:
-        if len(part) == 0:
-            raise DataError(f"{part.path}: it has no row to evaluate")
-        batches = part.batches(batch_size)
+    with SplitRows(data, split) as rows:
+        if len(rows) == 0:
+            raise DataError(f"{rows.path}: it has no row to evaluate")
+        batches = rows.batches(batch_size)
         if not isinstance(method, Model):
             return np.concatenate([ranks(method.scores(batch), batch.label) for batch in batches])
-        _same_vocabularies(method, part)
+        _same_vocabularies(method, rows)
         return np.concatenate([found for _, found in _ahead(partial(_rank, method), batches, threads)])
 
 
@@ -178,11 +206,11 @@ def _ahead(work: Callable[[Batch], Found], batches: Iterable[Batch], threads: in
             yield first, found.result()
 
 
-def _same_vocabularies(model: Model, part: Part) -> None:
-    for kind, ours, theirs in (("pages", model.pages, part.pages), ("items", model.items, part.items)):
+def _same_vocabularies(model: Model, rows: SplitRows) -> None:
+    for kind, ours, theirs in (("pages", model.pages, rows.pages), ("items", model.items, rows.items)):
         if ours.labels != theirs.labels:
             raise DataError(
-                f"{model.file.parent / kind}.txt and {part.path.parent / kind}.txt differ, so the model's ids are not "
+                f"{model.file.parent / kind}.txt and {rows.path.parent / kind}.txt differ, so the model's ids are not "
                 "the data's: evaluate on the data folder the model was trained on"
             )
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import ragged_index
 from generator.evaluate.baseline import VIEW, Popularity, Scores, place_within, slices
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.rows import Batch, SplitRows
 
 __all__ = ["VsKnn"]
 
@@ -44,7 +44,7 @@ class VsKnn(Popularity):
     def __init__(self, k: int = 100, sample: int = 500) -> None:
         self.k, self.sample = k, sample
 
-    def fit(self, train: Part) -> None:
+    def fit(self, train: SplitRows) -> None:
         """Index the training sessions, the newest being number 0."""
         super().fit(train)
         sessions = train.sessions()

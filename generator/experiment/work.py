@@ -15,12 +15,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from generator import __version__
 from generator.errors import TrainingError
 from generator.files import replacing
 from generator.spec import Spec, spec_hash
 from generator.train.run.metrics import Metrics
 from generator.train.run.train import TrainOptions, train
+from generator.version import __version__
 
 __all__ = ["VERSIONS", "Ranking", "Record", "Training", "key_of", "perform", "read_record", "training_spec"]
 

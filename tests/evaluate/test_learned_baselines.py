@@ -24,7 +24,7 @@ from generator.evaluate.baseline import VIEW, Popularity, slices
 from generator.evaluate.baselines import BASELINES, choose
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.neighbours import VsKnn
-from generator.evaluate.rows import Part
+from generator.evaluate.rows import SplitRows
 from generator.evaluate.sequential import SequentialRules
 from generator.spec.schema import Data, Rnn, Spec
 
@@ -68,9 +68,9 @@ def write(folder: Path, train: Sessions, test: Sessions, items: int = ITEMS) -> 
 
 def scored(folder: Path, baseline, size: int = 7) -> np.ndarray:
     """The scores of all test rows, (R, N+1)."""
-    with Part(folder, "train") as train:
+    with SplitRows(folder, "train") as train:
         baseline.fit(train)
-    with Part(folder, "test") as test:
+    with SplitRows(folder, "test") as test:
         return np.concatenate([baseline.scores(batch) for batch in test.batches(size)])
 
 
@@ -268,7 +268,7 @@ def test_als_of_next_pages_folds_in_the_session_so_far(tmp_path):
 def test_als_counts_a_user_once_and_users_without_a_number_apart(tmp_path):
     train = sessions_of([[1]] * 5, [3, 4, 5, 3, 3], [[], [3], [], [7, 7], []], user=[4, 4, -1, -1, 0])
     write(tmp_path, train, train)
-    with Part(tmp_path, "train") as part:
+    with SplitRows(tmp_path, "train") as part:
         matrix, purchases = interactions(part)
     assert purchases
     rows = sorted(np.flatnonzero(row).tolist() for row in matrix.toarray())

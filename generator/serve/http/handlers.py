@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from generator import __version__
 from generator.errors import DataError, ModelError
 from generator.serve.http import bodies, protocol
 from generator.serve.http.bodies import PurchaseBody, VisitBody
@@ -23,6 +22,7 @@ from generator.serve.metrics import CONTENT_TYPE
 from generator.serve.models.recommender import Recommendation, Recommender
 from generator.serve.models.served import Served
 from generator.serve.store.sessions import Event, State
+from generator.version import __version__
 
 __all__ = ["STATIC", "Handlers"]
 

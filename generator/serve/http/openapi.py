@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from generator import __version__
 from generator.serve.http import bodies
 from generator.serve.http.endpoints import ENDPOINTS, OPEN, Endpoint
+from generator.version import __version__
 
 __all__ = ["document"]
 
