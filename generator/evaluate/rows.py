@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from generator.data.sessions.ragged import Sessions, ragged_index
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.store.split import Split
-from generator.data.windows import Rows, blobs
+from generator.data.windows import Rows, WindowSizes, blobs
 from generator.errors import DataError
-from generator.spec.schema import Fnn, Head, Rnn, Spec
 
 __all__ = ["Batch", "SplitRows"]
 
@@ -91,23 +90,8 @@ class Batch:
             label=self.label.astype(np.int32),
             fresh=np.ones(len(self), np.int64),
         )
-        parts = list(blobs(self.seen, rows, _spec(sizes, self.items)))
-        return {name: np.concatenate([part[name] for part in parts]) for name in sizes}
-
-
-def _spec(sizes: Mapping[str, int], items: int) -> Spec:
-    """Return a spec whose inputs have these sizes; all else in it is of no matter here."""
-    rnn, fnn = "page" in sizes, "bought" in sizes
-    return Spec(
-        name="windows",
-        net="combined" if rnn and fnn else "rnn" if rnn else "fnn",
-        pages=items,
-        items=items,
-        top_k=1,
-        rnn=Rnn(window=sizes["page"], history=sizes.get("history_page", 0), widths=[1]) if rnn else None,
-        fnn=Fnn(bought=sizes["bought"], widths=[1]) if fnn else None,
-        head=Head(copy="page_dwell" in sizes),
-    )
+        chunks = list(blobs(self.seen, rows, WindowSizes.of(sizes)))
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in sizes}
 
 
 class SplitRows:

@@ -15,6 +15,7 @@ from generator.caffe.solverstate import State
 from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.optimise import optimise
 from generator.onnxgraph.parse import parameter_shapes
+from generator.onnxgraph.rewrites.outputs import up_to
 from generator.train.engine.batches import READERS, Batch
 from generator.train.engine.dense_group import DenseGroup, Multipliers
 from generator.train.engine.exchange import Exchange
@@ -97,7 +98,7 @@ class Learner:
         self._transposed = {name for name, weight in weights.items() if shapes[name] != weight.shape}
         self._written = {value.name for value in model.graph.output}
         self._frozen = {parameter.name for parameter in parameters if parameter.lr_mult == 0}
-        _drop_gradients(model, self._frozen)
+        model = _without_gradients(model, self._frozen)
         by_rows, groups = self._divide(parameters)
         self.tables = {name: self._lazy_rows(name, multipliers) for name, multipliers in by_rows.items()}
         helper = None if threads == 1 else ThreadPoolExecutor(1, thread_name_prefix="update")
@@ -273,16 +274,14 @@ class Learner:
         )
 
 
-def _drop_gradients(model: onnx.ModelProto, frozen: AbstractSet[str]) -> None:
-    """Take the gradients of parameters whose lr_mult is 0 out of the outputs of a graph.
+def _without_gradients(model: onnx.ModelProto, frozen: AbstractSet[str]) -> onnx.ModelProto:
+    """Return a graph without the gradients of parameters whose lr_mult is 0.
 
     Caffe's ``Net::Init`` leaves their gradient at 0: they are out of the clip norm and, but for weight decay, out of
     AdaGrad's and Adam's history. What momentum they have goes on moving them.
     """
     unwanted = {f"{name}_grad{kind}" for name in frozen for kind in ("", "_rows", "_values")}
-    outputs = [value for value in model.graph.output if value.name not in unwanted]
-    del model.graph.output[:]
-    model.graph.output.extend(outputs)
+    return up_to(model, *(value.name for value in model.graph.output if value.name not in unwanted))
 
 
 def _by_rows(array: Array) -> Array:
