@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from generator.errors import SpecError as SpecError
     from generator.errors import TemplateError as TemplateError
     from generator.errors import TrainingError as TrainingError
-    from generator.evaluate.evaluate import Report as Report
+    from generator.evaluation.evaluate import Report as Report
     from generator.model.model import Model as Model
     from generator.model.query import Answer as Answer
     from generator.model.query import Query as Query
     from generator.spec.load import load_spec as load_spec
     from generator.spec.schema import Spec as Spec
-    from generator.train.run.train import TrainOptions as TrainOptions
+    from generator.training.run.train import TrainOptions as TrainOptions
 
 _MODULES = {
     "Answer": "model.query",
@@ -45,11 +45,11 @@ _MODULES = {
     "Model": "model.model",
     "ModelError": "errors",
     "Query": "model.query",
-    "Report": "evaluate.evaluate",
+    "Report": "evaluation.evaluate",
     "Spec": "spec.schema",
     "SpecError": "errors",
     "TemplateError": "errors",
-    "TrainOptions": "train.run.train",
+    "TrainOptions": "training.run.train",
     "TrainingError": "errors",
     "evaluate": "api.nets",
     "generate": "api.artefacts",

@@ -67,7 +67,7 @@ def serve(models: PathLike, **settings: Any) -> None:
     models
         A run, a model repository, a model or a version of one.
     settings
-        Fields of `generator.serve.http.settings.Settings`: store, host, port, token, int8, ...
+        Fields of `generator.serving.http.settings.Settings`: store, host, port, token, int8, ...
 
     Raises
     ------
@@ -80,8 +80,8 @@ def serve(models: PathLike, **settings: Any) -> None:
     >>> drn.serve("runs/shop", store="sqlite:///shop.sqlite", port=8000)  # doctest: +SKIP
     """
     try:
-        from generator.serve.http.server import serve as served
-        from generator.serve.http.settings import Settings
+        from generator.serving.http.server import serve as served
+        from generator.serving.http.settings import Settings
     except ImportError as error:
         raise DataError(f"drn serve needs more packages: {pip_install('serve')} ({error})") from error
     served(Settings(Path(models), **settings))

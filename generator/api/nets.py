@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from generator.api.arguments import PathLike, as_spec
 
 if TYPE_CHECKING:
-    from generator.evaluate.evaluate import Report
+    from generator.evaluation.evaluate import Report
     from generator.model.model import Model
     from generator.spec.schema import Spec
-    from generator.train.run.train import Result, TrainOptions
-    from generator.tune.history import Status
-    from generator.tune.run import TuningResult
+    from generator.training.run.train import Result, TrainOptions
+    from generator.tuning.history import Status
+    from generator.tuning.run import TuningResult
 
 __all__ = ["evaluate", "named_models", "train", "tune"]
 
@@ -55,8 +55,8 @@ def train(
     >>> drn.train("arch_specs/shop.yaml", "data/shop", "runs/shop").model  # doctest: +SKIP
     PosixPath('runs/shop/models/shop/1/model.onnx')
     """
-    from generator.train.run.train import FRESH
-    from generator.train.run.train import train as trained
+    from generator.training.run.train import FRESH
+    from generator.training.run.train import train as trained
 
     return trained(as_spec(spec), Path(data), Path(run), options or FRESH, progress=progress, note=note)
 
@@ -103,8 +103,8 @@ def tune(
     {'rnn.window': 5, 'rnn.widths': [64]}
     """
     from generator.jobs.workers import Processes
-    from generator.tune.plan import load_plan
-    from generator.tune.run import tune as searched
+    from generator.tuning.plan import load_plan
+    from generator.tuning.run import tune as searched
 
     loaded = load_plan(Path(plan)).changed(sampler=sampler, seed=seed)
     with Processes(workers, loaded.training.timeout) as engine:
@@ -157,8 +157,8 @@ def evaluate(
     >>> report["shop"]["MRR@20"].value  # doctest: +SKIP
     0.539
     """
-    from generator.evaluate.baselines import choose
-    from generator.evaluate.evaluate import evaluate as ranked
+    from generator.evaluation.baselines import choose
+    from generator.evaluation.evaluate import evaluate as ranked
     from generator.model.model import Model
 
     if isinstance(models, Model):
@@ -181,7 +181,7 @@ def named_models(runs: Sequence[PathLike], *, int8: bool = False) -> "dict[str, 
 
     With ``int8`` each comes a second time, its output layer in 8 bits.
     """
-    from generator.evaluate.baselines import BASELINES
+    from generator.evaluation.baselines import BASELINES
     from generator.model.model import Model
 
     paths = list(dict.fromkeys(Path(run) for run in runs))

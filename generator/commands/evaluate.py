@@ -9,8 +9,8 @@ from generator.console import err, print_json, print_table, progress
 from generator.options import format_option
 
 if TYPE_CHECKING:
-    from generator.evaluate.evaluate import Report
-    from generator.evaluate.metrics import Interval
+    from generator.evaluation.evaluate import Report
+    from generator.evaluation.metrics import Interval
 
 __all__ = ["command"]
 
@@ -79,7 +79,7 @@ def command(
 def _print(report: "Report") -> None:
     from rich.markup import escape
 
-    from generator.evaluate.metrics import HEADLINES
+    from generator.evaluation.metrics import HEADLINES
 
     print_table(
         f"{escape(report.data)}, {report.split}: {report.rows:,} rows of {report.sessions:,} sessions, "
@@ -110,7 +110,7 @@ def _cell(figure: "Interval", signed: bool = False) -> str:
 def _plot(report: "Report", file: Path | None, runs: tuple[Path, ...]) -> None:
     """Draw to ``file``; without one to the first run that is a folder, where a failure is a note and no more."""
     from generator.errors import DrnError
-    from generator.evaluate.plot import plot
+    from generator.evaluation.plot import plot
 
     target = file or next((run / "evaluation.png" for run in runs if (run / "models").is_dir()), None)
     if target is None:

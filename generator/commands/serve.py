@@ -69,7 +69,7 @@ def command(
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
     from generator.api.answers import serve
-    from generator.serve.models.repository import VersionChoice
+    from generator.serving.models.repository import VersionChoice
 
     token = _token(token_file) if token_file else os.environ.get("DRN_TOKEN", "")
     if host not in ("127.0.0.1", "::1", "localhost") and not token:
