@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError
-from generator.evaluate.baseline import Popularity, Scores
+from generator.evaluate.baseline import Baseline, Popularity, Scores
 from generator.evaluate.rows import Batch, Part
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["Als", "interactions"]
 Ints = NDArray[np.int64]
 
 
-class Als(Popularity):
+class Als(Baseline):
     """Alternating least squares of implicit feedback: what users with such purchases bought; the rest by popularity.
 
     For the target `purchase` the matrix is users x items of the training part: what its sessions bought, and what
@@ -34,6 +34,7 @@ class Als(Popularity):
     factors, regularization, alpha, iterations : of `implicit.als.AlternatingLeastSquares`, whose defaults they are but
         for alpha, which is the source's
     seed : of the first factors
+    threads : of implicit; 0 takes all cores
 
     Raises
     ------
@@ -57,6 +58,7 @@ class Als(Popularity):
         alpha: float = 40,
         iterations: int = 15,
         seed: int = 0,
+        threads: int = 0,
     ) -> None:
         try:
             import implicit.als  # noqa: F401
@@ -65,33 +67,34 @@ class Als(Popularity):
                 "the baseline als needs implicit, which is not installed: pip install 'drn[eval]', "
                 "or name the other baselines"
             ) from error
-        self._options: dict[str, Any] = {
-            "factors": factors,
-            "regularization": regularization,
-            "alpha": alpha,
-            "iterations": iterations,
-            "random_state": seed,
-        }
+        self.factors, self.regularization, self.alpha = factors, regularization, alpha
+        self.iterations, self.seed, self.threads = iterations, seed, threads
 
     def fit(self, train: Part) -> None:
         """Factorise the matrix of the training part."""
         from implicit.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
 
-        super().fit(train)
+        self._popularity = Popularity()
+        self._popularity.fit(train)
         matrix, self._by_purchase = interactions(train)
         self._known = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         with threadpool_limits(1, "blas"):  # implicit has threads of its own, and warns of those of BLAS
-            self._model = AlternatingLeastSquares(**self._options)
+            self._model = AlternatingLeastSquares(
+                factors=self.factors,
+                regularization=self.regularization,
+                alpha=self.alpha,
+                iterations=self.iterations,
+                random_state=self.seed,
+                num_threads=self.threads,
+            )
             self._model.fit(matrix, show_progress=False)
         self._model.user_factors = None  # as long as the training part, and never read again
         self._factors = self._model.item_factors[self._known].astype(np.float64)
 
     def scores(self, batch: Batch) -> Scores:
         """Return 1 and more for the items of the matrix, and the popularity of the others."""
-        from threadpoolctl import threadpool_limits
-
-        found = super().scores(batch)
+        found = self._popularity.scores(batch)
         row, item = batch.row, batch.item
         if self._by_purchase:
             row = np.repeat(np.arange(len(batch)), np.diff(batch.seen.bought_offset))
@@ -101,8 +104,7 @@ class Als(Popularity):
         if not len(rows):
             return found
         history = _matrix(place, item[known], (len(rows), found.shape[1]))
-        with threadpool_limits(1, "blas"):
-            user = self._model.recalculate_user(rows, history)
+        user = self._model.recalculate_user(rows, history)
         score = user.astype(np.float64) @ self._factors.T
         found[np.ix_(rows, self._known)] = 1 + score - score.min(axis=1, keepdims=True)
         return found

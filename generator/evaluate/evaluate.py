@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError
-from generator.evaluate.baselines import Baseline
-from generator.evaluate.metrics import Interval, Tally, ranks
+from generator.evaluate.baseline import Baseline, label_counts
+from generator.evaluate.coverage import Coverage
+from generator.evaluate.metrics import Interval, Tally
 from generator.evaluate.model import Model
+from generator.evaluate.ranking import Ranking, Ties, ranked
 from generator.evaluate.rows import Batch, Part
 
 __all__ = ["Difference", "Method", "Report", "evaluate", "row_ranks"]
@@ -31,6 +33,8 @@ class Method:
     name: str
     kind: str  # model or baseline
     metrics: Mapping[str, Interval]  # by METRICS
+    recommended: Mapping[str, float]  # coverage and popularity, see `Coverage`
+    settings: Mapping[str, Any]  # of a baseline, by argument
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Report:
     rows: int
     sessions: int
     unknown: int  # rows whose true item is out of the vocabulary: a miss for every method
+    ties: Ties
     methods: tuple[Method, ...]
     differences: tuple[Difference, ...]  # of every method and every one after it
 
@@ -66,6 +71,7 @@ def evaluate(
     baselines: Sequence[Baseline] = (),
     *,
     split: str = "test",
+    ties: Ties = "median",
     batch_size: int = 512,
     threads: int = 1,
     replicates: int = 1000,
@@ -80,9 +86,9 @@ def evaluate(
     data : folder written by `drn sessions`
     baselines : fitted here on the training part
     split : ``test`` or ``valid``
+    ties : which rank an item gets that others tie with, see `tied_ranks`
     batch_size : rows a thread takes at a time
-    threads : that models score in, while this one reads, ranks by the baselines and tallies; 0 takes all cores. The
-        figures do not depend on their number.
+    threads : that rank, while this one reads and tallies; 0 takes all cores. The figures do not depend on their number.
     replicates, seed : of the bootstrap, see `Tally`
     step : called after each batch with the rows done and their total
 
@@ -91,30 +97,28 @@ def evaluate(
     DataError : there is nothing to evaluate, or a model is of other data.
     ModelError : a model gives NaN or fails.
     """
-    methods = [*models, *(baseline.name for baseline in baselines)]
+    methods: dict[str, Model | Baseline] = {**models, **{baseline.name: baseline for baseline in baselines}}
+    names = [*models, *(baseline.name for baseline in baselines)]
     if not methods:
         raise DataError("there is nothing to evaluate: give a run, or baselines other than none")
-    if twice := sorted({name for name in methods if methods.count(name) > 1}):
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"two methods are named {twice[0]}: give each its own name")
-    if baselines:
-        with Part(data, "train") as train:
-            for baseline in baselines:
-                baseline.fit(train)
-    tally = Tally(methods, replicates, seed)
-    unknown = 0
+    tally, unknown = Tally(names, replicates, seed), 0
     with Part(data, split) as part:
         if len(part) == 0:
             raise DataError(f"{part.path}: it has no row to evaluate")
         for model in models.values():
             _same_vocabularies(model, part)
-        ranked = _ahead(
-            lambda batch: {name: _rank(model, batch) for name, model in models.items()},
-            part.batches(batch_size),
-            threads,
-        )
-        for batch, found in ranked:
-            found |= {baseline.name: ranks(baseline.scores(batch), batch.label) for baseline in baselines}
-            tally.add(found, batch.session)
+        with Part(data, "train") as train:
+            for baseline in baselines:
+                baseline.fit(train)
+            counts = label_counts(train)
+        recommended = {name: Coverage(counts) for name in names}
+        work = partial(_rank_all, methods, ties)
+        for batch, found in _ahead(work, part.batches(batch_size), threads):
+            tally.add({name: ranking.rank for name, ranking in found.items()}, batch.session)
+            for name, ranking in found.items():
+                recommended[name].add(ranking.top)
             unknown += int(np.count_nonzero(batch.label == 0))
             if step:
                 step(tally.rows, len(part))
@@ -126,13 +130,21 @@ def evaluate(
         rows=tally.rows,
         sessions=tally.sessions,
         unknown=unknown,
+        ties=ties,
         methods=tuple(
-            Method(name, "model" if name in models else "baseline", tally.estimates(name)) for name in methods
+            Method(
+                name=name,
+                kind="model" if isinstance(method, Model) else "baseline",
+                metrics=tally.estimates(name),
+                recommended=recommended[name].figures(),
+                settings={} if isinstance(method, Model) else method.settings,
+            )
+            for name, method in methods.items()
         ),
         differences=tuple(
             Difference(one, two, tally.differences(one, two))
-            for index, one in enumerate(methods)
-            for two in methods[index + 1 :]
+            for index, one in enumerate(names)
+            for two in names[index + 1 :]
         ),
     )
 
@@ -157,11 +169,10 @@ def row_ranks(
     with Part(data, split) as part:
         if len(part) == 0:
             raise DataError(f"{part.path}: it has no row to evaluate")
+        if isinstance(method, Model):
+            _same_vocabularies(method, part)
         batches = part.batches(batch_size)
-        if not isinstance(method, Model):
-            return np.concatenate([ranks(method.scores(batch), batch.label) for batch in batches])
-        _same_vocabularies(method, part)
-        return np.concatenate([found for _, found in _ahead(partial(_rank, method), batches, threads)])
+        return np.concatenate([found.rank for _, found in _ahead(partial(_rank, method, "median"), batches, threads)])
 
 
 def _ahead(work: Callable[[Batch], Found], batches: Iterable[Batch], threads: int) -> Iterator[tuple[Batch, Found]]:
@@ -187,11 +198,17 @@ def _same_vocabularies(model: Model, part: Part) -> None:
             )
 
 
-def _rank(model: Model, batch: Batch) -> NDArray[np.float64]:
-    """Return the ranks of a batch's labels; items of the graph beyond the vocabulary take no part."""
-    inputs, found = batch.inputs(model.sizes), np.empty(len(batch))
+def _rank_all(methods: Mapping[str, Model | Baseline], ties: Ties, batch: Batch) -> dict[str, Ranking]:
+    return {name: _rank(method, ties, batch) for name, method in methods.items()}
+
+
+def _rank(method: Model | Baseline, ties: Ties, batch: Batch) -> Ranking:
+    """Return how a method ranks a batch; items of a model's graph beyond the vocabulary take no part."""
+    if not isinstance(method, Model):
+        return method.rank(batch, ties)
+    inputs, parts = batch.inputs(method.sizes), []
     for start in range(0, len(batch), BLOCK):
         rows = slice(start, start + BLOCK)
-        scores = model.scores({name: values[rows] for name, values in inputs.items()})
-        found[rows] = ranks(scores[:, : batch.items + 1], batch.label[rows])
-    return found
+        scores = method.scores({name: values[rows] for name, values in inputs.items()})
+        parts.append(ranked(scores[:, : batch.items + 1], batch.label[rows], ties))
+    return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))

@@ -1,0 +1,69 @@
+"""The arguments of a baseline, chosen on the validation part."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generator.errors import DataError
+from generator.evaluate.baseline import Baseline
+from generator.evaluate.metrics import METRICS, values
+from generator.evaluate.rows import Part
+
+__all__ = ["ROWS", "Tuned", "tuned"]
+
+ROWS = 20_000  # of the validation part that a setting is judged by, at most: whole batches from all over it
+METRIC = "MRR@20"
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A baseline with the arguments that were best, and what they were chosen from."""
+
+    baseline: Baseline
+    settings: int  # tried
+    metric: str
+    value: float  # of the metric on the validation part
+
+
+def tuned(baseline: Baseline, data: Path) -> Tuned | None:
+    """Return the best of ``baseline`` as it is and of its class with each of its ``grid``, by MRR@20; None without one.
+
+    Each is fitted on the training part of ``data`` and ranks up to `ROWS` rows of its validation part, the same ones;
+    the first of equals is kept.
+
+    Raises
+    ------
+    DataError : the data have no validation part.
+    """
+    settings = [baseline.settings, *(one for one in baseline.grid if one != baseline.settings)]
+    if len(settings) == 1:
+        return None
+    if not (data / "valid.h5").is_file():
+        raise DataError(
+            f"{data} has no validation part (valid.h5) to choose the settings of {baseline.name} on: "
+            "write one by drn sessions --valid-share 0.1"
+        )
+    figures = [_figure(type(baseline), one, data) for one in settings]
+    best = int(np.argmax(figures))
+    return Tuned(type(baseline)(**settings[best]), len(settings), METRIC, figures[best])
+
+
+def _figure(kind: type[Baseline], settings: Mapping[str, Any], data: Path) -> float:
+    """Return `METRIC` of a baseline with these arguments."""
+    baseline = kind(**settings)
+    with Part(data, "train") as train:
+        baseline.fit(train)
+    with Part(data, "valid") as part:
+        if len(part) == 0:
+            raise DataError(f"{part.path}: it has no row to choose settings on")
+        every = -(-len(part) // ROWS)
+        found = [
+            values(baseline.rank(batch).rank)[:, METRICS.index(METRIC)]
+            for number, batch in enumerate(part.batches(_BATCH))
+            if number % every == 0
+        ]
+    return float(np.concatenate(found).mean())
