@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Als", "interactions"]
 
+BLOCK = 64  # rows multiplied at a time: their scores stay in a core's cache
 Ints = NDArray[np.int64]
 
 
@@ -90,7 +91,7 @@ class Als(Baseline):
             )
             self._model.fit(matrix, show_progress=False)
         self._model.user_factors = None  # as long as the training part, and never read again
-        self._factors = self._model.item_factors[self._known].astype(np.float64)
+        self._factors = self._model.item_factors
 
     def scores(self, batch: Batch) -> Scores:
         """Return 1 and more for the items of the matrix, and the popularity of the others."""
@@ -105,8 +106,13 @@ class Als(Baseline):
             return found
         history = _matrix(place, item[known], (len(rows), found.shape[1]))
         user = self._model.recalculate_user(rows, history)
-        score = user.astype(np.float64) @ self._factors.T
-        found[np.ix_(rows, self._known)] = 1 + score - score.min(axis=1, keepdims=True)
+        # Always as many rows in a product: BLAS adds up in another order for few, and bits would differ by the batch.
+        user = np.concatenate([user, np.zeros((-len(user) % BLOCK, user.shape[1]), user.dtype)])
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK]
+            score = (user[start : start + BLOCK] @ self._factors.T)[: len(part)]
+            score += 1 - score.min(axis=1, keepdims=True, initial=np.inf, where=self._known)
+            found[part] = np.where(self._known, score, found[part])
         return found
 
 

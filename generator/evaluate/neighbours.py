@@ -65,6 +65,7 @@ class Neighbours(Popularity):
     ----------
     k : neighbours
     sample : candidates
+    remind : whether items that the row has viewed are voted for; news are not read twice
     idf : the share of the inverse document frequency; 0 leaves it out
 
     Raises
@@ -79,7 +80,7 @@ class Neighbours(Popularity):
 
     default = False
 
-    def __init__(self, k: int, sample: int, idf: float = 0) -> None:
+    def __init__(self, k: int, sample: int, remind: bool, idf: float = 0) -> None:
         try:
             import scipy.sparse  # noqa: F401
         except ImportError as error:
@@ -87,7 +88,7 @@ class Neighbours(Popularity):
                 f"the baseline {self.name} needs scipy, which is not installed: pip install 'drn[eval]', "
                 "or name the other baselines"
             ) from error
-        self.k, self.sample, self.idf = k, sample, idf
+        self.k, self.sample, self.remind, self.idf = k, sample, remind, idf
 
     @abstractmethod
     def page_weight(self, query: _Query) -> Floats:
@@ -141,6 +142,7 @@ class Neighbours(Popularity):
     def candidates(self, batch: Batch) -> Candidates:
         """Return the items of the neighbours of each row."""
         query = _query(batch)
+        viewed = batch.part.items_of(query.page)
         size = np.diff(self._index.indptr)[query.page]
         held, parts = np.zeros(len(batch), np.int64), []
         for part in slices(query.row, size, ENTRIES):
@@ -148,14 +150,17 @@ class Neighbours(Popularity):
             some = _Query(
                 query.row[part] - first, query.page[part], query.position[part], query.length[first:last]
             )
-            found = self._votes(some)
+            found = self._votes(some, viewed[part])
             held[first:last] = np.diff(found.indptr)
             parts.append((found.indices, found.data))
         item = np.concatenate([np.zeros(0, np.int64), *(item for item, _ in parts)])
         return Candidates(offsets(held), item, np.concatenate([np.zeros(0), *(score for _, score in parts)]))
 
-    def _votes(self, query: _Query) -> "csr_matrix":
-        """Return the score of each item of the rows' neighbours, (B, N+1), 1 the best of a row."""
+    def _votes(self, query: _Query, viewed: Ints) -> "csr_matrix":
+        """Return the score of each item of the rows' neighbours, (B, N+1), 1 the best of a row.
+
+        ``viewed`` (Q,) are the items of the pages of ``query``, 0 where there is none.
+        """
         row, session, similarity = self._nearest(query)
         position, seen = self._newest_shared(query, row, session)
         vote = similarity * self.back_weight(query.length[row] + 1 - position)
@@ -168,6 +173,8 @@ class Neighbours(Popularity):
             vote *= np.where(item == np.repeat(self._bought[session], size), 1, VIEW)
         found = _summed(np.bincount(row, size, minlength=len(query.length)), item, vote, len(self._factor))
         found.data *= self._factor[found.indices]
+        if not self.remind:
+            found = _without(found, query.row[viewed > 0], viewed[viewed > 0])
         best = np.maximum.reduceat(np.append(found.data, 0), found.indptr[:-1])
         best = np.maximum(best, np.finfo(np.float64).tiny)  # weights that decay may be as good as 0, all of a row's
         found.data = (found.data / np.repeat(best, np.diff(found.indptr))).round(9)  # or rounding would part equals
@@ -250,6 +257,14 @@ def _summed(held: Ints, item: NDArray[np.int32], vote: Floats, width: int) -> "c
     return csr_matrix((np.ones(len(item)), every[:-1], offsets(held)), (len(held), len(item))) @ votes
 
 
+def _without(scores: "csr_matrix", row: Ints, item: Ints) -> "csr_matrix":
+    """Return ``scores`` without the entries of these rows and items."""
+    owner = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    kept = ~np.isin(owner * scores.shape[1] + scores.indices, row * scores.shape[1] + item)
+    held = offsets(np.bincount(owner[kept], minlength=scores.shape[0]))
+    return type(scores)((scores.data[kept], scores.indices[kept], held), scores.shape)
+
+
 class VsKnn(Neighbours):
     """V-SkNN: `Neighbours` whose views weigh by their position, the newest most.
 
@@ -276,8 +291,10 @@ class VsKnn(Neighbours):
         {"k": 1500, "sample": 5000, "power": 2, "idf": 1},
     )
 
-    def __init__(self, k: int = 500, sample: int = 5000, power: int = 2, idf: float = 5) -> None:
-        super().__init__(k, sample, idf)
+    def __init__(
+        self, k: int = 500, sample: int = 5000, power: int = 2, idf: float = 5, remind: bool = True
+    ) -> None:
+        super().__init__(k, sample, remind, idf)
         self.power = power
 
     def page_weight(self, query: _Query) -> Floats:
@@ -294,7 +311,7 @@ class Stan(Neighbours):
     """STAN: `Neighbours` by position, time, and the distance of their items from what is shared.
 
     A page of the row viewed last b views before the newest weighs exp(-b / ``row_decay``). The similarity is the cosine
-    of the pages, times exp(-t / ``days_decay``) for a session that ended t days before now; a neighbour's item i votes
+    of the pages, times exp(-t / ``days_decay``) for a session that began t days before; a neighbour's item i votes
     with the factor exp(-d / ``item_decay``), d being how many views it is from the newest page of the row that the
     neighbour holds. Without times in the log the factor by time is left out.
 
@@ -305,7 +322,8 @@ class Stan(Neighbours):
     Notes
     -----
     What depends on the row alone, its length and the time now, changes no order and is left out. A session more than
-    600 `days_decay` older than the newest counts as that old.
+    600 `days_decay` older than the newest counts as that old. The source takes a session's end where this takes its
+    start, for in some logs a session left open for weeks ends after all others.
 
     Source: Garg, Gupta, Malhotra, Vig, Shroff: Sequence and Time Aware Neighborhood for Session-based Recommendations
     (STAN), SIGIR 2019.
@@ -324,8 +342,9 @@ class Stan(Neighbours):
         row_decay: float = 1.02,
         days_decay: float = 5,
         item_decay: float = 2.05,
+        remind: bool = True,
     ) -> None:
-        super().__init__(k, sample)
+        super().__init__(k, sample, remind)
         self.row_decay, self.days_decay, self.item_decay = row_decay, days_decay, item_decay
 
     def page_weight(self, query: _Query) -> Floats:
@@ -334,13 +353,10 @@ class Stan(Neighbours):
         return weight
 
     def session_weight(self, sessions: Sessions, pages: Ints) -> Floats:
-        """Return 1 / sqrt(pages), times the decay with the time between a session's end and that of the newest."""
-        known = np.concatenate([[0.0], np.cumsum(sessions.dwell, dtype=np.float64)])
-        last = sessions.offset[1:] - (np.diff(sessions.offset) > 0)  # the last view, whose dwell time is not known
-        end = sessions.start + known[last] - known[sessions.offset[:-1]]
-        newest = np.nanmax(end) if not np.isnan(end).all() else 0.0
-        days = np.nan_to_num((newest - end) / DAY)
-        weight: Floats = np.exp(-np.minimum(days / self.days_decay, 600)) / np.sqrt(np.maximum(1, pages))
+        """Return 1 / sqrt(pages), times the decay with the days from a session's start to that of the newest."""
+        days = (np.nanmax(sessions.start, initial=-np.inf) - sessions.start) / DAY
+        decay = np.exp(-np.minimum(np.nan_to_num(days) / self.days_decay, 600))
+        weight: Floats = decay / np.sqrt(np.maximum(1, pages))
         return weight
 
     def back_weight(self, back: Ints) -> Floats:
@@ -385,8 +401,9 @@ class Vstan(Stan):
         item_decay: float = 2.05,
         back_decay: float = 1.02,
         idf: float = 5,
+        remind: bool = True,
     ) -> None:
-        super().__init__(k, sample, row_decay, days_decay, item_decay)
+        super().__init__(k, sample, row_decay, days_decay, item_decay, remind)
         self.back_decay, self.idf = back_decay, idf
 
     def back_weight(self, back: Ints) -> Floats:

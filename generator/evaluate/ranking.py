@@ -122,7 +122,8 @@ def top_items(scores: NDArray[np.floating[Any]], count: int = CUTOFF) -> NDArray
     rows = max(1, _BLOCK // max(1, items.shape[1]))
     for start in range(0, len(items), rows):
         block = items[start : start + rows]
-        row, item = np.nonzero(block >= _bound(block, found.shape[1])[:, None])
+        cell = np.flatnonzero(block >= _bound(block, found.shape[1])[:, None])
+        row, item = np.divmod(cell, block.shape[1])
         order = np.lexsort((-block[row, item], row))  # stable: items that tie stay in the order of their ids
         place = place_within(row)  # lexsort keeps each row in its place
         first = place < found.shape[1]

@@ -10,7 +10,7 @@ from generator.data.windows import read_sessions
 from generator.errors import DataError
 from generator.evaluate import baselines
 from generator.evaluate.baselines import BASELINES, Popularity, choose
-from generator.evaluate.metrics import ranks
+from generator.evaluate.ranking import ranks
 from generator.evaluate.rows import Part
 
 
