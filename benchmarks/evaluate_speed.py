@@ -24,10 +24,10 @@ from scale import run
 from yoochoose import LOGS, TUNED, make_data
 
 from generator.evaluate.evaluate import evaluate
-from generator.evaluate.model import Model
 from generator.evaluate.rows import Part
+from generator.model.model import Model
 from generator.spec import load_spec
-from generator.train.loop import train
+from generator.train.run.train import TrainOptions, train
 
 K = 20
 TIMES = (1, 8, 64)  # the test part over
@@ -115,7 +115,9 @@ def main() -> None:
         epoch, ours, theirs = Side(), Side(), Side()
         for number in range(options.rounds):
             trained = folder / f"run{number}"
-            epoch.turn(lambda trained=trained: train(spec, data, trained, threads=options.threads, until=updates))
+            epoch.turn(
+                lambda trained=trained: train(spec, data, trained, TrainOptions(threads=options.threads, until=updates))
+            )
             fresh = [Model(trained) for _ in range(2)]  # each opens its graph for scores in its turn
             found = ours.turn(lambda model=fresh[0]: whole(model, data, options.threads))
             expected = theirs.turn(lambda model=fresh[1]: loop(model, data))

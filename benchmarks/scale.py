@@ -26,9 +26,9 @@ import numpy as np
 
 from generator.spec import dump_spec
 from generator.spec.schema import Spec
-from generator.train.batches import Batches
-from generator.train.generated import Generated
-from generator.train.iterations import ahead
+from generator.train.run.generated import Generated
+from generator.train.run.loop import prefetch
+from generator.train.run.rows import training_batches
 
 SIZES = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
 NEVER = 10**9
@@ -66,7 +66,7 @@ def steps(ids: int, negatives: int) -> dict[str, Any]:
     page = np.minimum(np.exp(rng.random((100 * BATCH, WINDOW)) * np.log(ids)), ids).astype(np.int32)
     rows = {"page": page, "label": page[:, -1] % ids + 1}
     spent: list[float] = []
-    with ahead(Batches.of(spec, rows, order="file", tables=list(learner.tables)), 0) as batches:
+    with prefetch(training_batches(spec, rows, order="file", tables=list(learner.tables)), 0) as batches:
         learner.step(batches)
         while len(spent) < LEAST or sum(spent) < SECONDS:
             began = time.perf_counter()

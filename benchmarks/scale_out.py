@@ -30,9 +30,9 @@ from generator.scale.gloo import Gloo, rendezvous
 from generator.scale.replica import follow
 from generator.scale.sessions import listed, read_on_ray
 from generator.spec.schema import Solver, Spec
-from generator.train.loop import train
-from generator.train.parameters import Dense, Multipliers
-from generator.train.solver import Rule
+from generator.train.engine.dense_group import DenseGroup, Multipliers
+from generator.train.engine.solver import Rule
+from generator.train.run.train import TrainOptions, train
 
 WARM = 5  # updates that are not counted
 CORES = 2  # of the Ray that is measured
@@ -46,9 +46,9 @@ class Timed(Gloo):
         super().__init__(rank, size, store)
         self.seconds, self.marks = 0.0, []
 
-    def total(self, array: np.ndarray) -> None:
+    def all_reduce(self, array: np.ndarray) -> None:
         begun = time.perf_counter()
-        super().total(array)
+        super().all_reduce(array)
         self.seconds += time.perf_counter() - begun
         if array.size == 2:  # the loss: the first sum of an update
             self.marks.append((time.perf_counter(), self.bytes, self.seconds))
@@ -78,9 +78,9 @@ class Bench:
 
     def train(self, spec: Spec, data: Path, run: Path) -> Update:
         if self.rank:
-            follow(spec, data, self.exchange, threads=1)
+            follow(spec, data, self.exchange, TrainOptions(threads=1))
         else:
-            train(spec, data, run, threads=1, exchange=self.exchange)
+            train(spec, data, run, TrainOptions(threads=1), exchange=self.exchange)
         marks = np.diff(np.array(self.exchange.marks)[WARM:], axis=0)
         seconds, sizes, at_sums = np.median(marks, axis=0)
         return Update(seconds, at_sums, sizes)
@@ -88,7 +88,7 @@ class Bench:
     def update(self, solver: Solver, elements: int, times: int) -> float:
         """Return the median seconds of Caffe's update of so many weights, after their gradients are taken up."""
         weight = {"weight": np.ones((elements // 64, 64), np.float32)}
-        dense, spent = Dense(weight, [weight], Rule(solver), Multipliers()), []
+        dense, spent = DenseGroup(weight, [weight], Rule(solver), Multipliers()), []
         for iteration in range(times):
             begun = time.perf_counter()
             dense.add()
@@ -102,7 +102,7 @@ class Bench:
         array, spent = np.ones(size // 4, np.float32), []
         for _ in range(times):
             begun = time.perf_counter()
-            self.exchange.total(array)
+            self.exchange.all_reduce(array)
             array.fill(1.0)
             spent.append(time.perf_counter() - begun)
         return float(np.median(spent))

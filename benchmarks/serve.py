@@ -248,8 +248,8 @@ def serve_plain(models: Path, url: str, port: int) -> None:
     from fastapi import FastAPI
     from pydantic import BaseModel
 
-    from generator.evaluate.model import Model
-    from generator.evaluate.recommend import answer_record
+    from generator.model.model import Model
+    from generator.model.text import answer_record
     from generator.serve.sessions import Event
     from generator.serve.stores import open_store
 

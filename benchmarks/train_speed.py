@@ -30,10 +30,11 @@ from yoochoose import LOGS, TUNED, make_data
 
 from generator.spec import load_spec
 from generator.spec.schema import Spec
-from generator.train.batches import Batches, load_split
-from generator.train.generated import Generated
-from generator.train.iterations import ahead
-from generator.train.loop import train
+from generator.train.engine.batches import Batches
+from generator.train.run.generated import Generated
+from generator.train.run.loop import prefetch
+from generator.train.run.rows import load_split, training_batches
+from generator.train.run.train import TrainOptions, train
 
 # How far the losses of the sides may differ, relatively: before the turns, and after them. Thousands of updates on,
 # float32 has sent some ReLU of one side another way than the other's.
@@ -53,7 +54,7 @@ def measure(spec: Spec, options: argparse.Namespace) -> list[Side]:
     ready = [tensors(batch) for batch in batches.some(0, BATCHES)]
     both = sorted({threads, options.threads})
     with ExitStack() as stack:
-        coming = stack.enter_context(ahead(batches, 0))
+        coming = stack.enter_context(prefetch(batches, 0))
         sides = [Side("drn", lambda times: [learner.step(coming) for _ in range(times)][-1])]
         sides += torch_sides(spec, made.fresh(), ready, compiled=options.compile, threads=both)
         if options.caffe:
@@ -76,7 +77,7 @@ def caffe_sides(
     """Return real Caffe on the same rows from the same weights, each on so many threads, until ``stack`` ends."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     data, run = write_data(folder / "data", spec, rows), folder / "run"
-    train(spec, data, run, order="file", until=0)  # writes the prototxts and the first weights
+    train(spec, data, run, TrainOptions(order="file", until=0))  # writes the prototxts and the first weights
     sides = []
     for each in threads:
         peer = stack.enter_context(Caffe(python, run, first_weights(spec), each))
@@ -92,7 +93,7 @@ def first_weights(spec: Spec) -> str:
 def epoch_losses(spec: Spec, rows: dict[str, np.ndarray], made: Generated) -> None:
     """Assert that drn and PyTorch have the same losses on the first batches, dropout by the same masks."""
     learner, peer = made.learner(made.fresh(), threads=1), Torch(spec, made.fresh())
-    for batch in Batches.of(spec, rows, order="shuffle", tables=list(learner.tables)).some(0, 20):
+    for batch in training_batches(spec, rows, order="shuffle", tables=list(learner.tables)).some(0, 20):
         losses = {"drn": learner.step(iter([batch])), "PyTorch": peer.step(tensors(batch))}
     same_losses(losses, EARLY)
 
@@ -106,10 +107,12 @@ def measure_epoch(spec: Spec, options: argparse.Namespace) -> list[Side]:
         updates = -(-len(rows["label"]) // spec.solver.batch_size)
         epoch_losses(spec, rows, made)
         first = folder / "first"
-        train(spec, data, first, until=0)
+        train(spec, data, first, TrainOptions(until=0))
 
         def ours(_: int) -> float:
-            return train(spec, data, folder / f"run{next(numbers)}", threads=options.threads, until=updates).loss
+            return train(
+                spec, data, folder / f"run{next(numbers)}", TrainOptions(threads=options.threads, until=updates)
+            ).loss
 
         def torchs(threads: int) -> Callable[[int], None]:
             return lambda _: torch_epoch(spec, data, weights, folder / "weights.pt", updates, threads)

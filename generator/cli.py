@@ -10,6 +10,7 @@ import click
 
 from generator import __version__
 from generator.errors import DrnError
+from generator.options import Exit
 
 __all__ = ["drn", "gen_model", "main"]
 
@@ -64,16 +65,36 @@ def drn() -> None:
 
 
 def _run(command: click.Command, name: str) -> None:
-    """Run ``command``; what drn has to say goes to stderr, with exit status 2."""
+    """Run ``command``; a mistake of the user's, or of the machine's, is one line on stderr and exit status 2."""
     # pydantic would search every installed package for plugins: 10 ms of each start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a Σ that a terminal cannot show is no reason to stop
         sys.stdout.reconfigure(errors="replace")
     try:
-        command.main(prog_name=name, standalone_mode=True)
-    except DrnError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+        command.main(prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:  # click's word for Ctrl-C
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:  # the reader of stdout has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.PROBLEM)
+    except (DrnError, OSError, OverflowError, MemoryError) as error:
+        sys.stderr.write(f"{_in_words(error)}\n")
+        sys.exit(Exit.WRONG_USE)
+
+
+def _in_words(error: Exception) -> str:
+    """Return what happened, and to which file, in one line."""
+    if isinstance(error, DrnError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        files = " -> ".join(str(each) for each in (error.filename, error.filename2) if each is not None)
+        return f"{files or 'the system'}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({str(error) or 'no more could be had'}): take a smaller net or less data"
+    return f"{type(error).__name__}: {error or 'no details'}"
 
 
 def main() -> None:

@@ -8,11 +8,21 @@ DrnError                what drn says to its user in words; exit status 2
 └── TrainingError       a training run that cannot go on (NaN loss, no snapshot to resume)
 """
 
-__all__ = ["DataError", "DrnError", "ModelError", "SpecError", "TemplateError", "TrainingError"]
+__all__ = [
+    "DataError",
+    "DrnError",
+    "ModelError",
+    "SpecError",
+    "TemplateError",
+    "TrainingError",
+    "pip_install",
+]
+
+DISTRIBUTION = "drn-recommender"  # on PyPI the name drn is another project's
 
 
 class DrnError(Exception):
-    """A mistake the user can mend: says what was seen, where, and what would be right."""
+    """A mistake the user can fix: says what was seen, where, and what would be right."""
 
 
 class SpecError(DrnError):
@@ -33,3 +43,12 @@ class ModelError(DrnError):
 
 class TrainingError(DrnError):
     """A training run that cannot go on."""
+
+
+def pip_install(extra: str) -> str:
+    """Return the command that installs an extra, as a message shows it.
+
+    >>> pip_install("eval")
+    "pip install 'drn-recommender[eval]'"
+    """
+    return f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -2,12 +2,25 @@
 
 import re
 from collections.abc import Callable
+from enum import IntEnum
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["engine_option", "format_option"]
+from generator.errors import pip_install
+
+__all__ = ["Exit", "engine_option", "format_option"]
+
+
+class Exit(IntEnum):
+    """How a command ends; the shell sees the number."""
+
+    FINE = 0
+    PROBLEM = 1  # the command worked and found a problem: drift, a bad line, a damaged file
+    WRONG_USE = 2  # wrong options, bad input, or a file that cannot be read or written
+    INTERRUPTED = 130  # Ctrl-C, as shells have it: 128 and the signal's number
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,5 +51,5 @@ def _engine(context: click.Context, _parameter: click.Parameter, value: str) -> 
     if not re.fullmatch(r"local|ray|ray://[^/\s]+:\d+", value):
         raise click.BadParameter(f"{value!r} is none: write local, ray or ray://HOST:PORT")
     if value != "local" and find_spec("ray") is None:
-        raise click.UsageError(f"{context.command_path} --engine {value} needs Ray: pip install 'drn[scale]'")
+        raise click.UsageError(f"{context.command_path} --engine {value} needs Ray: {pip_install('scale')}")
     return value

@@ -1,35 +1,23 @@
 """Caffe's text files, and what a net learns.
 
 Sources: BVLC Caffe 1.0, `Net::FilterNet` (phases), `Net::AppendParam` (shared parameters, order of
-`learnable_params()`), and each layer's `LayerSetUp` (number of blobs, fillers).
+`learnable_params()`).
 """
 
 import difflib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from google.protobuf import text_format
 
+from generator.caffe.fillers import BlobFiller
+from generator.caffe.layers import LayerError, layer_type
 from generator.caffe.schema import Message, NetParameter, ParamSpec, SolverParameter
 from generator.errors import ModelError
 
-__all__ = ["Filler", "Parameter", "active_layers", "learnable", "parse_net", "parse_solver", "read_net", "read_solver"]
-
-
-@dataclass(frozen=True)
-class Filler:
-    """How Caffe fills a parameter at the start: FillerParameter; `type` is constant, uniform, gaussian, xavier, ..."""
-
-    type: str
-    value: float
-    min: float
-    max: float
-    mean: float
-    std: float
-    variance_norm: str
+__all__ = ["Parameter", "active_layers", "learnable", "parse_net", "parse_solver", "read_net", "read_solver"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +35,7 @@ class Parameter:
     name: str
     lr_mult: float
     decay_mult: float
-    filler: Filler
+    filler: BlobFiller
     places: tuple[tuple[str, int], ...]
 
 
@@ -160,44 +148,6 @@ def _meets(rule: Message, phase: str) -> bool:
     )
 
 
-def _filler(message: Message, default: float = 0.0) -> Filler:
-    """Return a FillerParameter as a plain value; `default` is the constant where the net states no filler at all."""
-    numbers = {field: getattr(message, field) for field in ("value", "min", "max", "mean", "std")}
-    if not message.ListFields():
-        numbers["value"] = default
-    norm = message.DESCRIPTOR.fields_by_name["variance_norm"].enum_type.values_by_number[message.variance_norm].name
-    return Filler(type=message.type, variance_norm=norm, **numbers)
-
-
-def _weight_and_bias(param: Message) -> list[Filler]:
-    """Return the fillers of an InnerProduct or Embed layer."""
-    weight, bias = _filler(param.weight_filler), _filler(param.bias_filler)
-    return [weight, bias] if param.bias_term else [weight]
-
-
-def _scale(layer: Message) -> list[Filler]:
-    """Return the fillers of a Scale layer: with two bottoms the factor is no parameter, and an unfilled factor is 1."""
-    param = layer.scale_param
-    factor = [] if len(layer.bottom) > 1 else [_filler(param.filler, default=1.0)]
-    return [*factor, _filler(param.bias_filler)] if param.bias_term else factor
-
-
-# The fillers of a layer's blobs, one a blob, by layer type.
-_FILLERS: dict[str, Callable[[Message], list[Filler]]] = {
-    "InnerProduct": lambda layer: _weight_and_bias(layer.inner_product_param),
-    "Embed": lambda layer: _weight_and_bias(layer.embed_param),
-    "Scale": _scale,
-    "Bias": lambda layer: [] if len(layer.bottom) > 1 else [_filler(layer.bias_param.filler)],
-    "Parameter": lambda layer: [_filler(layer.bias_param.filler)],  # it states none: Caffe leaves it at 0
-}
-# fmt: off
-_WITHOUT_BLOBS = {
-    "Accuracy", "ArgMax", "Concat", "Dropout", "Eltwise", "Flatten", "HDF5Data", "Input", "Pooling", "Power", "ReLU",
-    "Reduction", "Reshape", "Sigmoid", "Silence", "Slice", "Softmax", "SoftmaxWithLoss", "TanH", "Threshold", "Tile",
-}
-# fmt: on
-
-
 def learnable(net: Message, phase: str = "TRAIN") -> list[Parameter]:
     """Return the parameters of a net in the order of Caffe's `learnable_params()`: by first appearance.
 
@@ -209,7 +159,10 @@ def learnable(net: Message, phase: str = "TRAIN") -> list[Parameter]:
     """
     shared: dict[str, list[_Use]] = {}
     for layer in active_layers(net, phase):
-        fillers = _fillers(layer)
+        try:
+            fillers = layer_type(layer).fillers(layer)
+        except LayerError as error:
+            raise ModelError(f"layer {layer.name} {error}") from error
         if len(layer.param) > len(fillers):
             raise ModelError(
                 f"layer {layer.name} ({layer.type}) has {len(layer.param)} param blocks but {len(fillers)} blobs; "
@@ -237,17 +190,7 @@ class _Use(NamedTuple):
     layer: str
     blob: int
     spec: Message
-    filler: Filler
-
-
-def _fillers(layer: Message) -> list[Filler]:
-    """Return the fillers of a layer's blobs."""
-    if layer.type in _WITHOUT_BLOBS:
-        return []
-    if layer.type not in _FILLERS:
-        known = ", ".join(sorted(_WITHOUT_BLOBS | set(_FILLERS)))
-        raise ModelError(f'layer {layer.name} has type "{layer.type}", unknown to drn; known are {known}')
-    return _FILLERS[layer.type](layer)
+    filler: BlobFiller
 
 
 def _agreed(name: str, field: str, uses: list[_Use]) -> float:

@@ -1,19 +1,27 @@
 """Message classes for Caffe's files, built at run time in descriptor pools of their own.
 
-A private pool cannot clash with another copy of caffe_pb2 in the process, and needs no protoc. `NetParameter`,
-`ParamSpec` and `SolverParameter` are Caffe's own and read prototxt. `WeightsParameter` (a NetParameter) and
+The descriptors come from `caffe.proto` beside this module, one declaration a line, so that no protoc is needed; a
+private pool cannot clash with another copy of caffe_pb2 in the process. `NetParameter`, `ParamSpec`, `FillerParameter`
+and `SolverParameter` are Caffe's own and read prototxt. `WeightsParameter` (a NetParameter) and
 `SolverState` speak the same wire format, but declare a blob's packed numbers as one `bytes` field of the same number,
 so that numpy reads and writes them without a Python float in between.
 """
 
 import re
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from generator.caffe.proto import PROTO
-
-__all__ = ["Message", "NetParameter", "ParamSpec", "SolverParameter", "SolverState", "WeightsParameter"]
+__all__ = [
+    "FillerParameter",
+    "Message",
+    "NetParameter",
+    "ParamSpec",
+    "SolverParameter",
+    "SolverState",
+    "WeightsParameter",
+]
 
 # The classes exist at run time only, so the type checker sees any attribute.
 Message: TypeAlias = Any
@@ -46,11 +54,11 @@ def _field(line: str, message: Any, enums: set[str]) -> None:
     if option == "packed":
         field.options.packed = True
     elif option == "default":
-        field.default_value = value
+        field.default_value = value.strip('"')
 
 
 def _describe(text: str) -> bytes:
-    """Return the serialised FileDescriptorProto (proto2, package caffe) of a ``.proto`` text."""
+    """Return the serialised FileDescriptorProto of a ``.proto`` text with one declaration a line."""
     file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package="caffe", syntax="proto2")
     enums = set(re.findall(r"enum (\w+)", text))
     scope: Any = file
@@ -61,7 +69,7 @@ def _describe(text: str) -> bytes:
             _enum(line, scope)
         elif line == "}":
             scope = file
-        else:
+        elif not line.startswith(("//", "syntax ", "package ")):
             _field(line, scope, enums)
     return file.SerializeToString()
 
@@ -77,5 +85,10 @@ def _classes(text: str, *names: str) -> list[Any]:
     return [factory.GetPrototype(descriptor) for descriptor in descriptors]
 
 
-NetParameter, ParamSpec, SolverParameter = _classes(PROTO, "NetParameter", "ParamSpec", "SolverParameter")
-WeightsParameter, SolverState = _classes(_NUMBERS.sub(r"optional bytes \1 = \2;", PROTO), "NetParameter", "SolverState")
+_PROTO = Path(__file__).with_name("caffe.proto").read_text(encoding="utf-8")
+FillerParameter, NetParameter, ParamSpec, SolverParameter = _classes(
+    _PROTO, "FillerParameter", "NetParameter", "ParamSpec", "SolverParameter"
+)
+WeightsParameter, SolverState = _classes(
+    _NUMBERS.sub(r"optional bytes \1 = \2;", _PROTO), "NetParameter", "SolverState"
+)

@@ -10,7 +10,7 @@ from typing import Any
 from generator.codegen.net import COPY_COUNTS, Net, net_of
 from generator.codegen.render import render
 from generator.inspect.caffe_net import net_report
-from generator.inspect.report import RULE, Report
+from generator.inspect.report import RULE, FileReport
 from generator.inspect.text import report_text
 from generator.spec.schema import Spec
 
@@ -35,7 +35,7 @@ class Explanation:
     """
 
     equations: list[tuple[str, str]]
-    report: Report
+    report: FileReport
     forward: int | None
     training: int | None
 
@@ -80,7 +80,7 @@ def explain(spec: Spec, templates: Path | None = None) -> Explanation:
         replace(blob, role=blob.role or "hidden") for blob in train.blobs if blob.role or _MAIN.fullmatch(blob.name)
     ]
     facts = {"net": spec.net, "loss": spec.loss, "batch size": spec.solver.batch_size}
-    report = Report(spec.name, "spec", facts, blobs=blobs, parameters=train.parameters)
+    report = FileReport(spec.name, "spec", facts, blobs=blobs, parameters=train.parameters)
     # What a user's templates compute, drn cannot say.
     return Explanation([] if templates else equations(spec), report, deploy.flop, train.flop)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from generator.spec.blobs import INPUTS
 from generator.spec.schema import Init, Multipliers, Spec
 
 __all__ = ["Net", "net_of"]
@@ -68,10 +69,7 @@ class Net:
     @property
     def blobs(self) -> list[tuple[str, int]]:
         """The input blobs of the ONNX graphs and their sizes behind the batch axis."""
-        sizes = [("page", self.window), ("history_page", self.history), ("history_weight", self.history)]
-        sizes += [("page_dwell", self.dwell)]
-        sizes += [("bought", self.bought), ("bought_weight", self.bought)]
-        return [(blob, size) for blob, size in sizes if size]
+        return [(blob.name, blob.size(self)) for blob in INPUTS.values() if blob.size(self)]
 
     @property
     def caffe_blobs(self) -> list[tuple[str, int]]:
@@ -87,7 +85,7 @@ def net_of(spec: Spec) -> Net:
         graph_name=spec.name.replace("-", "_"),
         rnn=spec.has_rnn,
         fnn=spec.has_fnn,
-        every=spec.loss == "every",
+        every=spec.every,
         page_rows=spec.pages + 1,
         item_rows=spec.items + 1,
         window=spec.window,

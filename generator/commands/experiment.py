@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from generator.console import err, out, print_json, print_table, progress
-from generator.options import format_option
+from generator.errors import pip_install
+from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
     from generator.experiment.plan import Plan
@@ -41,7 +42,7 @@ def command(
       drn experiment arch_specs/experiments/shop.yaml -o runs/shop --only nets --only history
     """
     if find_spec("matplotlib") is None:
-        raise click.UsageError("drn experiment needs matplotlib: pip install 'drn[eval]'")
+        raise click.UsageError(f"drn experiment needs matplotlib: {pip_install('eval')}")
     from generator.experiment.plan import load_plan
     from generator.experiment.run import experiment
     from generator.tune.engine import Processes
@@ -60,7 +61,7 @@ def command(
             )
     except KeyboardInterrupt:
         err.print("stopped; run it again to go on", markup=False)
-        sys.exit(130)
+        sys.exit(Exit.INTERRUPTED)
     if output_format == "json":
         print_json(document)
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from generator.options import format_option
+from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
     from generator.codegen import File
@@ -83,7 +83,7 @@ def command(
     else:
         click.echo("".join(lines), nl=False)
     if drift and mode == "check":
-        sys.exit(1)
+        sys.exit(Exit.PROBLEM)
 
 
 # What a mode found: by spec, for machines and for people, and whether a folder has drifted.

@@ -30,8 +30,8 @@ def import_net(deploy: Path, caffemodel: Path, top_k: int | None = None) -> "Mod
         line, layer and blob.
     """
     from generator.caffe.caffemodel import read_caffemodel
-    from generator.inspect.places import Prototxt
-    from generator.inspect.shapes import batch_first, infer
+    from generator.caffe.shapes import batch_first, infer
+    from generator.caffe.source import Prototxt
     from generator.onnxgraph.from_caffe import convert, require_known
 
     source = Prototxt.read(deploy)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from generator.console import err, print_json
-from generator.options import format_option
+from generator.options import Exit, format_option
 
 __all__ = ["command"]
 
@@ -41,4 +41,4 @@ def command(path: Path, picture: Path | None, output_format: str) -> None:
     else:
         click.echo(report_text(report))
     if report.problems:
-        sys.exit(1)
+        sys.exit(Exit.PROBLEM)

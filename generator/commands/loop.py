@@ -49,7 +49,7 @@ def command(
 
     STORE is the URL given to drn serve. Training goes on from the weights published last, label by label. Versions
     appear in RUN/models, where drn serve picks them up. With --every, rounds go on until Ctrl-C; one that fails is
-    told and the next is tried, and one without new events does nothing.
+    logged and the next is tried, and one without new events does nothing.
 
     \b
     Example:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from generator.console import err, out, print_table
-from generator.options import format_option
+from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
-    from generator.evaluate.model import Answer, Model
+    from generator.model.model import Model
+    from generator.model.query import Answer
 
 __all__ = ["command"]
 
@@ -37,8 +38,8 @@ def command(
       drn recommend runs/shop --session "p1:12,p2:40" --bought i1,i2 -k 5
       echo '{"session": [["p1", 12], "p2"], "bought": ["i1"]}' | drn recommend runs/shop
     """
-    from generator.evaluate.model import Model
-    from generator.evaluate.recommend import answer_record, query_of_text
+    from generator.model.model import Model
+    from generator.model.text import answer_record, query_of_text
 
     if session is None and bought is None:
         _stream(Model(run, threads), top)
@@ -53,7 +54,7 @@ def command(
 
 def _stream(model: "Model", top: int | None) -> None:
     from generator.errors import DataError
-    from generator.evaluate.recommend import answer_record, query_of_json
+    from generator.model.text import answer_record, query_of_json
 
     if sys.stdin.isatty():
         raise click.UsageError("give --session or --bought, or JSON lines on stdin")
@@ -70,13 +71,13 @@ def _stream(model: "Model", top: int | None) -> None:
         (answer,) = model.recommend([query], top)
         click.echo(json.dumps({"line": number, **answer_record(answer)}))
     if bad:
-        sys.exit(1)
+        sys.exit(Exit.PROBLEM)
 
 
 def _print(answer: "Answer", name: str) -> None:
     from rich.markup import escape
 
-    from generator.evaluate.recommend import bars
+    from generator.model.text import bars
 
     blocks = "█░" if out.encoding.startswith("utf") else "#."
     rows = [[escape(cell) for cell in row] for row in bars(answer, blocks=blocks)]

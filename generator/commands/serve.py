@@ -68,17 +68,15 @@ def command(
       drn serve runs/shop --store mongodb://localhost:27017/drn --rival 3 --share 0.1
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
-    from generator.errors import DataError
+    from generator.errors import DataError, pip_install
     from generator.serve.repository import Choice
 
     try:
         from generator.serve.service import Settings, serve
     except ImportError as error:
-        raise DataError(f"drn serve needs more packages: pip install 'drn[serve]' ({error})") from error
+        raise DataError(f"drn serve needs more packages: {pip_install('serve')} ({error})") from error
 
-    token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get("DRN_TOKEN", "")
-    if token_file and not token:
-        raise DataError(f"{token_file}: it is empty, so anyone could come in")
+    token = _token(token_file) if token_file else os.environ.get("DRN_TOKEN", "")
     if host not in ("127.0.0.1", "::1", "localhost") and not token:
         click.echo(f"anyone who reaches {host}:{port} may read and erase sessions: give --token-file", err=True)
     serve(
@@ -97,3 +95,16 @@ def command(
             log_requests=log_requests,
         )
     )
+
+
+def _token(file: Path) -> str:
+    """Return the bearer token in a file."""
+    from generator.errors import DataError
+
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: is no UTF-8 text at byte {error.start}: a token is a line of text") from error
+    if not token:
+        raise DataError(f"{file}: it is empty, so anyone could come in")
+    return token

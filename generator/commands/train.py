@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from generator.console import err, out, print_json, progress
+from generator.errors import pip_install
 from generator.options import engine_option, format_option
 
 if TYPE_CHECKING:
-    from generator.train.loop import Result
+    from generator.train.run.train import Result
 
 __all__ = ["command"]
 
@@ -66,8 +67,8 @@ def command(
     resume: str | None,
     weights: Path | None,
     threads: int,
-    provider: str,
-    order: str,
+    provider: Literal["cpu", "cuda"],
+    order: Literal["shuffle", "file"],
     engine: str,
     workers: int,
     overrides: tuple[str, ...],
@@ -90,18 +91,23 @@ def command(
     if engine != "local" and provider != "cpu":
         raise click.UsageError(f"--engine {engine} trains on CPUs: leave --provider {provider} out")
     from generator.spec import load_spec
+    from generator.train.run.train import TrainOptions
 
     spec = load_spec(spec_path, overrides)
-    with _trainer(engine, workers, provider) as begin, progress("loss", "speed") as bar:
+    options = TrainOptions(
+        resume=resume == LATEST or (Path(resume) if resume else False),
+        weights=weights,
+        order=order,
+        threads=threads,
+        provider=provider,
+    )
+    with _trainer(engine, workers) as begin, progress("loss", "speed") as bar:
         task = bar.add_task(f"train {spec.name}", total=spec.solver.max_iter, loss="", speed="")
         result = begin(
             spec,
             data,
             run,
-            resume=resume == LATEST or (Path(resume) if resume else False),
-            weights=weights,
-            threads=threads,
-            order="file" if order == "file" else "shuffle",
+            options,
             progress=lambda iteration, loss, speed: bar.update(
                 task, completed=iteration, loss=f"loss {loss:.4f}", speed=f"{speed:,.0f} samples/s"
             ),
@@ -119,25 +125,22 @@ def command(
             }
         )
     else:
-        out.print(
-            f"iteration {result.iterations}: loss {result.loss:.4f}, {result.seconds:.1f} s, "
-            f"{result.samples_per_second:,.0f} samples/s"
-        )
+        out.print(str(result))
         out.print(str(result.model) if result.model else "stopped after a snapshot; go on with --resume")
     if result.signal:
         sys.exit(128 + result.signal)
 
 
 @contextmanager
-def _trainer(engine: str, workers: int, provider: str) -> Iterator[Callable[..., "Result"]]:
+def _trainer(engine: str, workers: int) -> Iterator[Callable[..., "Result"]]:
     """Yield what trains: one learner here, or several on Ray."""
     if engine == "local":
-        from generator.train.loop import train
+        from generator.train.run.train import train
 
-        yield partial(train, provider=provider)
+        yield train
         return
     if find_spec("torch") is None:  # its gloo adds the gradients up
-        raise click.UsageError(f"drn train --engine {engine} needs torch: pip install 'drn[scale]'")
+        raise click.UsageError(f"drn train --engine {engine} needs torch: {pip_install('scale')}")
     from generator.scale.cluster import connected
     from generator.scale.training import train_on_ray
 

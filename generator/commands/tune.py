@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from generator.console import err, out, print_json, print_table, progress
-from generator.options import engine_option, format_option
+from generator.errors import pip_install
+from generator.options import Exit, engine_option, format_option
 
 if TYPE_CHECKING:
     from generator.tune.engine import Engine
@@ -59,7 +60,7 @@ def command(
       drn tune arch_specs/tune/shop.yaml --data data/shop -o runs/ray-tune --engine ray
     """
     if find_spec("optuna") is None:
-        raise click.UsageError("drn tune needs optuna: pip install 'drn[tune]'")
+        raise click.UsageError(f"drn tune needs optuna: {pip_install('tune')}")
     from generator.tune.plan import load_plan
     from generator.tune.run import tune
 
@@ -78,7 +79,7 @@ def command(
             )
     except KeyboardInterrupt:
         err.print("stopped; go on with --resume", markup=False)
-        sys.exit(130)
+        sys.exit(Exit.INTERRUPTED)
     if output_format == "json":
         print_json(_as_json(result, run))
     else:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError
+from generator.spec.blobs import BLOBS
 
 __all__ = ["Split"]
 
-BLOBS = ("page", "history_page", "history_weight", "page_dwell", "bought", "bought_weight", "label")
 INDEX = ("rows/session", "rows/position", "rows/unknown")
 
 

@@ -15,7 +15,7 @@ import polars as pl
 from generator.data.cuts import Cut, Divided, Named, Users, counted, cut_part, numbered_runs
 from generator.data.layouts import KINDS
 from generator.data.numbering import Given, Numbering, by_appearance, levels_of, size_of
-from generator.data.ragged import offsets
+from generator.data.ragged import KEPT_BOUGHT, offsets
 from generator.data.reading import Deal, Options, Read, parts_for, read
 from generator.data.runs import Merged, Run
 from generator.data.sessionise import GAP
@@ -89,7 +89,8 @@ def _numbered(
 ) -> tuple[dict[str, Source], Numbering, dict[str, Any]]:
     """Return the sessions of each split, of ids, the vocabularies, and what meta.json holds of the log."""
     target, whole = spec.data.target, options.vocabulary == "all"
-    work = partial(cut_part, target=target, division=options.division, whole=whole, shelf=shelf)
+    kept = max(KEPT_BOUGHT, spec.bought)
+    work = partial(cut_part, target=target, kept=kept, division=options.division, whole=whole, shelf=shelf)
     cuts = [cut for cut in each(work, read.parts) if cut]
     used = sum(len(cut.run) for cut in cuts)
     if not used:

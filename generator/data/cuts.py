@@ -114,17 +114,17 @@ class Cut:
 
 
 def cut_part(
-    take: Callable[[], Part | None], *, target: str, division: Division, whole: bool, shelf: Shelf
+    take: Callable[[], Part | None], *, target: str, kept: int, division: Division, whole: bool, shelf: Shelf
 ) -> Cut | None:
     """Return what a part of the log gives for ``target``, put by on ``shelf``; None for a part without events.
 
-    ``whole``: the catalogue is asked for.
+    ``kept``: purchases before a session, at most; ``whole``: the catalogue is asked for.
     """
     part = take()
     if part is None:
         return None
     log = part.log
-    sessions, chosen = target_sessions(log, target)
+    sessions, chosen = target_sessions(log, target, kept)
     other = np.ones(len(log), np.bool_)
     other[chosen] = False
     # A name is asked for where there are no times, and where users divide but are not known.

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ints", "Sessions", "gathered", "offsets", "ragged_index"]
+__all__ = ["KEPT_BOUGHT", "Ints", "Sessions", "gathered", "offsets", "ragged_index"]
 
 Ints = NDArray[np.int64]
 
 BLOCK = 2**20  # values gathered at a time
+KEPT_BOUGHT = 256  # purchases of a user kept before a session, at least: as many as the net of the spec reads, if more
 
 
 def ragged_index(starts: Ints, lengths: Ints) -> Ints:

@@ -8,13 +8,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from generator.data.layouts import KINDS
-from generator.data.ragged import Sessions, gathered, offsets
+from generator.data.ragged import KEPT_BOUGHT, Sessions, gathered, offsets
 from generator.errors import DataError
 
-__all__ = ["BOUGHT", "GAP", "Log", "sessionise", "target_sessions"]
+__all__ = ["GAP", "Log", "sessionise", "target_sessions"]
 
 GAP = 30.0
-BOUGHT = 256  # purchases kept of a user before a session
 VIEW, BUY = KINDS.index("view"), KINDS.index("buy")
 
 Ints = NDArray[np.int64]
@@ -166,11 +165,11 @@ def _dwell(time: NDArray[np.float64], offset: Ints) -> NDArray[np.float32]:
     return seconds
 
 
-def target_sessions(log: Log, target: str) -> tuple[Sessions, Ints]:
+def target_sessions(log: Log, target: str, kept: int = KEPT_BOUGHT) -> tuple[Sessions, Ints]:
     """Return the sessions that give a row, oldest first, and their indices in ``log``, int64.
 
     Pages, labels and users are codes, not ids. A session gives a row for `purchase` if a view precedes its first
-    purchase, for `next` if it has two views.
+    purchase, for `next` if it has two views. Of a user's earlier purchases the newest ``kept`` are with it.
     """
     views, begin, end = log.views, log.offset[:-1], log.offset[1:]
     before = offsets(log.viewed())  # views before each event
@@ -186,7 +185,7 @@ def target_sessions(log: Log, target: str) -> tuple[Sessions, Ints]:
     chosen = chosen[np.lexsort((log.order[opening], log.time[opening]))]  # oldest first
     offset = offsets(length[chosen])
     (views,) = gathered(first[chosen], length[chosen], views)
-    bought, bought_offset = _bought(log, chosen)
+    bought, bought_offset = _bought(log, chosen, kept)
     sessions = Sessions(
         offset=offset,
         page=log.label[views],
@@ -206,8 +205,8 @@ def _clock(log: Log, events: Ints) -> NDArray[np.float64]:
     return time if not np.isnan(time).any() else log.order[events].astype(np.float64)
 
 
-def _bought(log: Log, chosen: Ints) -> tuple[Codes, Ints]:
-    """Return the purchases of each chosen session's user before the session's start, ragged: items and offsets."""
+def _bought(log: Log, chosen: Ints, kept: int) -> tuple[Codes, Ints]:
+    """Return the newest purchases of each chosen session's user before the session's start: items and offsets."""
     buys = log.buys
     user = log.user[np.searchsorted(log.offset, buys, side="right") - 1]
     buys, user = buys[user >= 0], user[user >= 0]
@@ -224,6 +223,6 @@ def _bought(log: Log, chosen: Ints) -> tuple[Codes, Ints]:
     owner = log.user[chosen].astype(np.int64) * span
     end = np.searchsorted(key, owner + np.searchsorted(moments, start))
     begin = np.searchsorted(key, owner)
-    lengths = np.where(owner >= 0, np.minimum(end - begin, BOUGHT), 0)
+    lengths = np.where(owner >= 0, np.minimum(end - begin, kept), 0)
     (bought,) = gathered(end - lengths, lengths, log.label[buys])
     return bought, offsets(lengths)

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from generator.data.hdf5 import Disk, create, creating, fill
-from generator.data.ragged import Ints, Sessions, offsets, ragged_index
+from generator.data.ragged import KEPT_BOUGHT, Ints, Sessions, offsets, ragged_index
 from generator.data.runs import Merged, blocks
 from generator.data.threads import ahead
 from generator.errors import DataError
@@ -261,12 +261,13 @@ def _check(sessions: Source, spec: Spec, path: Path) -> None:
             raise DataError(f"{path.name}: the sessions hold id {highest} but the spec allows {field}: {limit}")
 
 
-def write_split(path: Path, sessions: Source, spec: Spec) -> int:
+def write_split(path: Path, sessions: Source, spec: Spec, kept: int | None = None) -> int:
     """Write ``sessions`` and their rows to the HDF5 file ``path``, whole or not at all; return the number of rows.
 
     At the root lie the blobs for Caffe's HDF5Data layer, in ``rows`` the int32 (R,) ``session`` and ``position`` and
     the uint8 (R,) ``unknown`` (1: the true label is out of vocabulary), in ``sessions`` the ragged sessions themselves.
     Rows are built and written in chunks, so that memory does not grow with their number.
+    ``kept`` says how many purchases before each session `sessions` hold at most; else as many as the spec's net reads.
 
     Raises
     ------
@@ -274,12 +275,20 @@ def write_split(path: Path, sessions: Source, spec: Spec) -> int:
         No session gives a row, the sessions do not fit the spec, or the file cannot be written.
     """
     _check(sessions, spec, path)
+    kept = max(KEPT_BOUGHT, spec.bought) if kept is None else kept
+    if spec.bought > kept:
+        raise DataError(
+            f"{path.name}: the sessions hold the newest {kept} purchases of a user, but the spec wants fnn.bought: "
+            f"{spec.bought}: run `drn sessions ... --spec SPEC` again with this spec"
+        )
     ends = offsets(row_counts(sessions, spec.window, spec.loss))
     if not ends[-1]:
         raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
     try:
         with replacing(path) as beside, creating(beside) as (file, disk):
             _write_sessions(file, sessions, disk)
+            if kept > KEPT_BOUGHT:
+                file["sessions"].attrs["bought_kept"] = kept
             _write_rows(file, sessions, ends, spec, disk)
     except OSError as error:
         raise DataError(f"cannot write {path.name}: {error}") from error
@@ -369,4 +378,7 @@ def rewindow(source: Path, target: Path, spec: Spec) -> int:
 
     Window, history, purchases kept and loss may differ; target and vocabularies stay as they are.
     """
-    return write_split(target, read_sessions(source), spec)
+    sessions = read_sessions(source)
+    with h5py.File(source, "r") as file:
+        kept = int(file["sessions"].attrs.get("bought_kept", KEPT_BOUGHT))
+    return write_split(target, sessions, spec, kept)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.errors import DataError
+from generator.errors import DataError, pip_install
 from generator.evaluate.baseline import Baseline, Popularity, Scores
 from generator.evaluate.rows import Batch, Part
 
@@ -65,7 +65,7 @@ class Als(Baseline):
             import implicit.als  # noqa: F401
         except ImportError as error:
             raise DataError(
-                "the baseline als needs implicit, which is not installed: pip install 'drn[eval]', "
+                f"the baseline als needs implicit, which is not installed: {pip_install('eval')}, "
                 "or name the other baselines"
             ) from error
         self.factors, self.regularization, self.alpha = factors, regularization, alpha

@@ -16,9 +16,9 @@ from generator.errors import DataError
 from generator.evaluate.baseline import Baseline, label_counts
 from generator.evaluate.coverage import Coverage
 from generator.evaluate.metrics import Interval, Tally
-from generator.evaluate.model import Model
 from generator.evaluate.ranking import Ranking, Ties, ranked
 from generator.evaluate.rows import Batch, Part
+from generator.model.model import Model
 
 __all__ = ["Difference", "Method", "Report", "evaluate", "row_ranks"]
 

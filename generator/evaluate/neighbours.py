@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.ragged import Sessions, offsets, ragged_index
-from generator.errors import DataError
+from generator.errors import DataError, pip_install
 from generator.evaluate.baseline import VIEW, Candidates, Popularity, slices
 from generator.evaluate.ranking import place_within
 from generator.evaluate.rows import Batch, Part
@@ -85,7 +85,7 @@ class Neighbours(Popularity):
             import scipy.sparse  # noqa: F401
         except ImportError as error:
             raise DataError(
-                f"the baseline {self.name} needs scipy, which is not installed: pip install 'drn[eval]', "
+                f"the baseline {self.name} needs scipy, which is not installed: {pip_install('eval')}, "
                 "or name the other baselines"
             ) from error
         self.k, self.sample, self.remind, self.idf = k, sample, remind, idf
@@ -147,9 +147,7 @@ class Neighbours(Popularity):
         held, parts = np.zeros(len(batch), np.int64), []
         for part in slices(query.row, size, ENTRIES):
             first, last = query.row[part][0], query.row[part][-1] + 1
-            some = _Query(
-                query.row[part] - first, query.page[part], query.position[part], query.length[first:last]
-            )
+            some = _Query(query.row[part] - first, query.page[part], query.position[part], query.length[first:last])
             found = self._votes(some, viewed[part])
             held[first:last] = np.diff(found.indptr)
             parts.append((found.indices, found.data))
@@ -291,9 +289,7 @@ class VsKnn(Neighbours):
         {"k": 1500, "sample": 5000, "power": 2, "idf": 1},
     )
 
-    def __init__(
-        self, k: int = 500, sample: int = 5000, power: int = 2, idf: float = 5, remind: bool = True
-    ) -> None:
+    def __init__(self, k: int = 500, sample: int = 5000, power: int = 2, idf: float = 5, remind: bool = True) -> None:
         super().__init__(k, sample, remind, idf)
         self.power = power
 

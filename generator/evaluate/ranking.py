@@ -1,21 +1,20 @@
 """Scores to what is judged: the rank of each row's label, and the items recommended to it."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError, ModelError
 
-__all__ = ["CUTOFF", "TIES", "Ranking", "Ties", "place_within", "ranked", "ranks", "tied_ranks", "top_items"]
+__all__ = ["CUTOFF", "Ranking", "Ties", "place_within", "ranked", "ranks", "tied_ranks", "top_items"]
 
 CUTOFF = 20
 _BLOCK = 2**19  # scores ranked at a time: they and what is compared stay in a core's cache
 _GROUPS = 256  # of items, whose best ones bound the recommended from below
 
 Ties = Literal["standard", "median", "conservative"]
-TIES: tuple[Ties, ...] = get_args(Ties)
 
 Ints = NDArray[np.integer[Any]]
 
@@ -96,9 +95,7 @@ def ranks(scores: NDArray[np.floating[Any]], labels: Ints, ties: Ties = "median"
     return found
 
 
-def _block_ranks(
-    items: NDArray[np.floating[Any]], own: NDArray[np.floating[Any]], ties: Ties
-) -> NDArray[np.float64]:
+def _block_ranks(items: NDArray[np.floating[Any]], own: NDArray[np.floating[Any]], ties: Ties) -> NDArray[np.float64]:
     """Return the rank of each row's ``own`` score, (b, 1), among its ``items``, (b, N)."""
     # Median: the number greater plus that not less, halved; one sum for both is faster than two.
     each = (items >= own if ties == "conservative" else items > own).view(np.uint8)

@@ -24,7 +24,7 @@ class Tuned:
     """A baseline with the arguments that were best, and what they were chosen from."""
 
     baseline: Baseline
-    settings: int  # tried
+    tried: int  # settings
     metric: str
     value: float  # of the metric on the validation part
 

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.errors import DrnError
+from generator.errors import DrnError, pip_install
 from generator.evaluate.plot import COLOURS, MARKERS
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def draw(experiment: str, found: Json) -> bytes:
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise DrnError("the report needs matplotlib, which is not installed: pip install 'drn[eval]'") from error
+        raise DrnError(f"the report needs matplotlib, which is not installed: {pip_install('eval')}") from error
     mpl.use("Agg")
     figure = _FIGURES[experiment](found)
     stream = io.BytesIO()

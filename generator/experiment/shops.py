@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from generator.data.blobs import Split
+from generator.data.ragged import KEPT_BOUGHT
 from generator.data.windows import Sessions, read_sessions, rewindow, rows_of
 from generator.errors import DataError
 from generator.experiment.plan import Plan, Source
@@ -162,12 +163,24 @@ def _identity(plan: Plan, files: list[Path]) -> str:
     digest = hashlib.sha256()
     options = plan.data.model_dump(exclude={"log", "test"})
     fields = [FORMAT, options, first.data.model_dump(), first.pages, first.items]
+    if (kept := _made_for(plan).bought) > KEPT_BOUGHT:
+        fields.append(kept)
     digest.update(json.dumps(fields, sort_keys=True).encode())
     for path in files:
         if not path.is_file():
             raise DataError(f"{path}: there is no such file; say by --data in which folder the plan's files are")
         _hash_file(digest, path)
     return digest.hexdigest()
+
+
+def _made_for(plan: Plan) -> Spec:
+    """Return the variant the data are made for: the first, or the one that reads the most purchases.
+
+    A folder keeps at least KEPT_BOUGHT purchases before a session, whatever the variant.
+    """
+    specs: list[Spec] = list(plan.specs.values())
+    widest = max(specs, key=lambda spec: spec.bought)
+    return widest if widest.bought > KEPT_BOUGHT else specs[0]
 
 
 def _hash_file(digest: Any, path: Path) -> None:
@@ -182,7 +195,7 @@ def _make(plan: Plan, logs: list[Path], tests: list[Path], target: Path, fold: i
     from generator.data.build import build
 
     source = plan.data
-    spec = next(iter(plan.specs.values()))
+    spec = _made_for(plan)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".make-") as name:
         if source.simulate:

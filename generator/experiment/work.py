@@ -19,8 +19,8 @@ from generator import __version__
 from generator.errors import TrainingError
 from generator.files import replacing
 from generator.spec import Spec, spec_hash
-from generator.train.loop import train
-from generator.train.metrics import Metrics
+from generator.train.run.metrics import Metrics
+from generator.train.run.train import TrainOptions, train
 
 __all__ = ["VERSIONS", "Ranking", "Record", "Training", "key_of", "perform", "read_record", "training_spec"]
 
@@ -136,7 +136,7 @@ def perform(job: Training | Ranking) -> float:
 
 def _train(job: Training) -> Record:
     from generator.evaluate.evaluate import row_ranks
-    from generator.evaluate.model import Model
+    from generator.model.model import Model
 
     ranks: list[NDArray[np.float32]] = []
     seconds: list[float] = []
@@ -146,7 +146,7 @@ def _train(job: Training) -> Record:
             started = any((job.work / "run" / "snapshots").glob(f"{job.spec.name}_iter_*.solverstate"))
             if not started:
                 shutil.rmtree(job.work / "run", ignore_errors=True)
-            result = train(job.spec, job.data, job.work / "run", resume=started, threads=1, until=point)
+            result = train(job.spec, job.data, job.work / "run", TrainOptions(resume=started, threads=1, until=point))
             if result.model is None:
                 raise TrainingError(f"a signal ({result.signal}) stopped the training")
             found = {

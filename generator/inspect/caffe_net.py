@@ -6,18 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from generator.caffe.layers import BATCH, Shape
 from generator.caffe.prototxt import read_solver
 from generator.caffe.schema import Message
+from generator.caffe.shapes import infer
+from generator.caffe.source import Prototxt
 from generator.errors import ModelError
-from generator.inspect.places import Prototxt
-from generator.inspect.report import Blob, Layer, Parameter, Report, flop_of, is_ours, part_of
-from generator.inspect.rules import BATCH, Shape
-from generator.inspect.shapes import infer
+from generator.inspect.report import BlobReport, FileReport, LayerReport, ParameterReport, flop_of, is_ours, part_of
 
 __all__ = ["net_report", "solver_report"]
 
 
-def net_report(path: Path) -> Report:
+def net_report(path: Path) -> FileReport:
     """Report on a net's prototxt: the layers of TRAIN, then those of TEST alone.
 
     The sizes of data layers come from the HDF5 files they name or from the deploy.prototxt beside the file; where
@@ -47,13 +47,13 @@ def net_report(path: Path) -> Report:
     made = [(top, layer) for layer in layers for top in layer.tops]
     read = {bottom for layer in layers for bottom in layer.bottoms}
     inputs = {*source.net.input, *(top for top, layer in made if layer.type in ("Input", "HDF5Data"))}
-    return Report(
+    return FileReport(
         path=str(path),
         kind="net",
         facts=facts,
         layers=layers,
         blobs=[
-            Blob(name, shape, "input" if name in inputs else "" if name in read else "output")
+            BlobReport(name, shape, "input" if name in inputs else "" if name in read else "output")
             for name, shape in blobs.items()
         ],
         parameters=_parameters(source, parameters),
@@ -111,7 +111,7 @@ def _shapes(
 
 def _layers(
     source: Prototxt, blobs: Mapping[str, Shape | None], shapes: Mapping[str, Shape | None], batch: int
-) -> list[Layer]:
+) -> list[LayerReport]:
     """Return the layers of both phases, each once, with their work."""
     active = {layer.name: layer for phase in ("TRAIN", "TEST") for layer in source.layers(phase)}
     names = {
@@ -122,7 +122,7 @@ def _layers(
     }
     ours = is_ours(active)
     layers = [
-        Layer(
+        LayerReport(
             name=layer.name,
             type=layer.type,
             bottoms=tuple(layer.bottom),
@@ -137,10 +137,10 @@ def _layers(
     return [replace(layer, flop=count) for layer, count in zip(layers, flop, strict=True)]
 
 
-def _parameters(source: Prototxt, shapes: Mapping[str, Shape | None]) -> list[Parameter]:
+def _parameters(source: Prototxt, shapes: Mapping[str, Shape | None]) -> list[ParameterReport]:
     found = {parameter.name: parameter for phase in ("TEST", "TRAIN") for parameter in source.learnable(phase)}
     return [
-        Parameter(
+        ParameterReport(
             name,
             shapes[name],
             tuple(dict.fromkeys(layer for layer, _ in parameter.places)),
@@ -151,7 +151,7 @@ def _parameters(source: Prototxt, shapes: Mapping[str, Shape | None]) -> list[Pa
     ]
 
 
-def solver_report(path: Path) -> Report:
+def solver_report(path: Path) -> FileReport:
     """Report on a solver's prototxt: the settings it states, and the net it names where that can be read.
 
     Raises
@@ -161,7 +161,7 @@ def solver_report(path: Path) -> Report:
     """
     solver = read_solver(path)
     facts = {field.name: _plain(field, value) for field, value in solver.ListFields()}
-    return Report(str(path), "solver", facts)
+    return FileReport(str(path), "solver", facts)
 
 
 def _plain(field: Any, value: Any) -> Any:

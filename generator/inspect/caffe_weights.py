@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from generator.caffe.blobs import decode, read_message
+from generator.caffe.layers import Shape, shape_text
 from generator.caffe.schema import Message, SolverState, WeightsParameter
 from generator.errors import ModelError
-from generator.inspect.report import Layer, Parameter, Report, is_ours, part_of
-from generator.inspect.rules import Shape, shape_text
+from generator.inspect.report import FileReport, LayerReport, ParameterReport, is_ours, part_of
 from generator.inspect.strings import require_text
 
 __all__ = ["caffemodel_report", "solverstate_report"]
 
 
-def caffemodel_report(path: Path) -> Report:
+def caffemodel_report(path: Path) -> FileReport:
     """Report on weights: the layers stored with blobs, and each parameter once, however often the file holds it.
 
     Raises
@@ -28,14 +28,16 @@ def caffemodel_report(path: Path) -> Report:
     if not message.layer or not all(layer.name for layer in message.layer):
         raise ModelError(f"{path}: is no caffemodel of Caffe 1.0: it holds no layers with names")
     ours = is_ours(layer.name for layer in message.layer)
-    layers, parameters, stored = [], dict[str, Parameter](), 0
+    layers, parameters, stored = [], dict[str, ParameterReport](), 0
     for layer in message.layer:
         uses = [(_name(layer, index), _shape(path, layer, index)) for index in range(len(layer.blobs))]
         for index, (name, shape) in enumerate(uses):
-            parameters[name] = _shared(path, layer, index, parameters.get(name), Parameter(name, shape, (layer.name,)))
+            parameters[name] = _shared(
+                path, layer, index, parameters.get(name), ParameterReport(name, shape, (layer.name,))
+            )
             stored += 1
         layers.append(
-            Layer(
+            LayerReport(
                 name=layer.name,
                 type=layer.type,
                 bottoms=tuple(layer.bottom),
@@ -47,7 +49,7 @@ def caffemodel_report(path: Path) -> Report:
             )
         )
     facts: dict[str, Any] = {"net": message.name, "layers": len(layers), "blobs": stored, "size": path.stat().st_size}
-    return Report(str(path), "caffemodel", facts, layers=layers, parameters=list(parameters.values()))
+    return FileReport(str(path), "caffemodel", facts, layers=layers, parameters=list(parameters.values()))
 
 
 def _name(layer: Message, index: int) -> str:
@@ -69,7 +71,9 @@ def _checked(blob: Message, where: str) -> Shape:
     return shape
 
 
-def _shared(path: Path, layer: Message, index: int, before: Parameter | None, now: Parameter) -> Parameter:
+def _shared(
+    path: Path, layer: Message, index: int, before: ParameterReport | None, now: ParameterReport
+) -> ParameterReport:
     """Return a parameter with one use more, and with the factors of whichever use states them."""
     if before is not None and before.shape != now.shape:
         raise ModelError(
@@ -79,10 +83,10 @@ def _shared(path: Path, layer: Message, index: int, before: Parameter | None, no
     spec = layer.param[index] if index < len(layer.param) else None
     uses = dict.fromkeys([*(before.layers if before else ()), *now.layers])
     factors: Sequence[float] = (spec.lr_mult, spec.decay_mult) if spec is not None else (1.0, 1.0)
-    return Parameter(now.name, now.shape, tuple(uses), *factors)
+    return ParameterReport(now.name, now.shape, tuple(uses), *factors)
 
 
-def solverstate_report(path: Path) -> Report:
+def solverstate_report(path: Path) -> FileReport:
     """Report on where a training run stands: its iteration, the weights it goes with, its history blobs.
 
     Raises
@@ -97,7 +101,7 @@ def solverstate_report(path: Path) -> Report:
     facts = {"iteration": message.iter, "current_step": message.current_step, "learned_net": message.learned_net,
              "history": len(message.history), "size": path.stat().st_size}  # fmt: skip
     history = [
-        Parameter(f"history[{index}]", _checked(blob, f"{path}: history blob {index}"), ())
+        ParameterReport(f"history[{index}]", _checked(blob, f"{path}: history blob {index}"), ())
         for index, blob in enumerate(message.history)
     ]
-    return Report(str(path), "solverstate", facts, parameters=history)
+    return FileReport(str(path), "solverstate", facts, parameters=history)

@@ -7,9 +7,9 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from generator.caffe.schema import Message, SolverState, WeightsParameter
+from generator.caffe.source import read_text
 from generator.errors import ModelError
-from generator.inspect.places import read_text
-from generator.inspect.report import Report
+from generator.inspect.report import FileReport
 
 __all__ = ["inspect_file"]
 
@@ -21,7 +21,7 @@ _SOLVER = re.compile(r"^[ \t]*(?:net|train_net|base_lr|lr_policy|max_iter|solver
 _ONNX_TEXT = re.compile(r"^[ \t]*<?\s*ir_version\s*:", re.MULTILINE)
 
 
-def inspect_file(path: Path) -> Report:
+def inspect_file(path: Path) -> FileReport:
     """Report on a prototxt, caffemodel, solverstate or ONNX file.
 
     Raises
@@ -44,38 +44,38 @@ def inspect_file(path: Path) -> Report:
     return reader(path)
 
 
-def _prototxt(path: Path) -> Report:
+def _prototxt(path: Path) -> FileReport:
     """Report on a prototxt: a solver's where it says what only solvers say, else a net's."""
     from generator.inspect.caffe_net import net_report, solver_report
 
     return (solver_report if _SOLVER.search(read_text(path)) else net_report)(path)
 
 
-def _caffemodel(path: Path) -> Report:
+def _caffemodel(path: Path) -> FileReport:
     from generator.inspect.caffe_weights import caffemodel_report
 
     return caffemodel_report(path)
 
 
-def _solverstate(path: Path) -> Report:
+def _solverstate(path: Path) -> FileReport:
     from generator.inspect.caffe_weights import solverstate_report
 
     return solverstate_report(path)
 
 
-def _onnx(path: Path) -> Report:
+def _onnx(path: Path) -> FileReport:
     from generator.inspect.onnx_model import onnx_report
 
     return onnx_report(path)
 
 
-def _onnx_text(path: Path) -> Report:
+def _onnx_text(path: Path) -> FileReport:
     from generator.inspect.onnx_model import onnx_text_report
 
     return onnx_text_report(path)
 
 
-_BY_NAME: dict[str, Callable[[Path], Report]] = {
+_BY_NAME: dict[str, Callable[[Path], FileReport]] = {
     ".caffemodel": _caffemodel,
     ".onnx": _onnx,
     ".onnxtxt": _onnx_text,
@@ -84,7 +84,7 @@ _BY_NAME: dict[str, Callable[[Path], Report]] = {
 }
 
 
-def _by_content(path: Path) -> Callable[[Path], Report] | None:
+def _by_content(path: Path) -> Callable[[Path], FileReport] | None:
     """Return the reader of a file whose name tells nothing."""
     content = path.read_bytes()
     try:

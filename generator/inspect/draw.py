@@ -4,10 +4,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from generator.caffe.layers import shape_text
 from generator.errors import ModelError
 from generator.files import replacing, write_text
-from generator.inspect.report import Layer, Report
-from generator.inspect.rules import shape_text
+from generator.inspect.report import FileReport, LayerReport
 
 __all__ = ["dot_of", "draw"]
 
@@ -15,7 +15,7 @@ SUFFIXES = (".svg", ".png", ".dot")
 TIMEOUT = 120  # seconds; dot takes that long for thousands of layers only
 
 
-def draw(report: Report, output: Path) -> None:
+def draw(report: FileReport, output: Path) -> None:
     """Draw a report's net to a .svg, .png or .dot file.
 
     A generated folder is drawn by its own graph.dot, a picture of states and columns; any other net layer by layer.
@@ -55,7 +55,7 @@ def draw(report: Report, output: Path) -> None:
             raise ModelError(f"{output}: dot failed: {done.stderr.decode(errors='replace').strip()}")
 
 
-def dot_of(report: Report) -> str:
+def dot_of(report: FileReport) -> str:
     """Return a report's layers as DOT: a box a layer, an edge a blob, a frame a column."""
     lines = [
         f"digraph {_quoted(str(report.facts.get('name') or report.path))} {{",
@@ -90,13 +90,13 @@ def _node(maker: int, blob: str) -> str:
     return f"l{maker}" if maker >= 0 else _quoted(f"input {blob}")
 
 
-def _label(layer: Layer) -> str:
+def _label(layer: LayerReport) -> str:
     shapes = ", ".join(dict.fromkeys(shape_text(shape) for shape in layer.shapes if shape is not None))
     kind = f"{layer.type} {shapes}".rstrip()
     return "\n".join([layer.name, kind, *layer.parameters])
 
 
-def _colour(layer: Layer) -> str:
+def _colour(layer: LayerReport) -> str:
     """Return the fill of a layer: those that learn stand out."""
     return ', fillcolor = "#dbe9f6"' if layer.parameters else ""
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from generator.errors import ModelError
 from generator.inspect.detect import KNOWN, inspect_file
-from generator.inspect.report import Report
+from generator.inspect.report import FileReport
 
 __all__ = ["inspect"]
 
 
-def inspect(path: Path) -> Report:
+def inspect(path: Path) -> FileReport:
     """Report on a prototxt, caffemodel, solverstate or ONNX file, or on a run or generated folder.
 
     A folder's layers and parameters are those of its deploy.prototxt, or else of its train_val.prototxt; of its
@@ -27,7 +27,7 @@ def inspect(path: Path) -> Report:
     return _folder(path) if path.is_dir() else inspect_file(path)
 
 
-def _folder(folder: Path) -> Report:
+def _folder(folder: Path) -> FileReport:
     nets = [folder / name for name in ("deploy.prototxt", "train_val.prototxt") if (folder / name).is_file()]
     if not nets:
         raise ModelError(
@@ -35,11 +35,11 @@ def _folder(folder: Path) -> Report:
             f"train_val.prototxt; drn inspect explains {KNOWN}"
         )
     found = [_inspected(path) for path in _files(folder)]
-    files = [report for report in found if isinstance(report, Report)]
+    files = [report for report in found if isinstance(report, FileReport)]
     problems = [complaint for complaint in found if isinstance(complaint, str)]
     is_run = (folder / "metrics.jsonl").is_file() or (folder / "snapshots").is_dir()
     net = next((file for wanted in nets for file in files if file.path == str(wanted)), None)
-    return Report(
+    return FileReport(
         path=str(folder),
         kind="run folder" if is_run else "generated folder",
         facts={"name": net.facts["name"] if net else folder.name} | (_progress(folder, problems) if is_run else {}),
@@ -52,7 +52,7 @@ def _folder(folder: Path) -> Report:
     )
 
 
-def _inspected(path: Path) -> Report | str:
+def _inspected(path: Path) -> FileReport | str:
     """Return the report on a file, or what is wrong with it."""
     try:
         return inspect_file(path)

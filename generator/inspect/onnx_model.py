@@ -8,12 +8,13 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
+from generator.caffe.layers import BATCH, Shape
+from generator.caffe.source import read_text
 from generator.errors import ModelError
-from generator.inspect.places import read_text
-from generator.inspect.report import Blob, Layer, Parameter, Report, flop_of, is_ours, part_of
-from generator.inspect.rules import BATCH, Shape
+from generator.inspect.report import BlobReport, FileReport, LayerReport, ParameterReport, flop_of, is_ours, part_of
 from generator.inspect.strings import require_text
-from generator.onnxgraph.parse import BLOBS, DRAWN, parse
+from generator.onnxgraph.parse import parse
+from generator.spec.blobs import BLOBS, DRAWN
 
 __all__ = ["onnx_report", "onnx_text_report"]
 
@@ -24,7 +25,7 @@ DEEPEST = 50
 PRIMES = (999_983, 1_000_003, 1_000_033)
 
 
-def onnx_report(path: Path) -> Report:
+def onnx_report(path: Path) -> FileReport:
     """Report on an ONNX file.
 
     Raises
@@ -44,7 +45,7 @@ def onnx_report(path: Path) -> Report:
     return _report(path, model)
 
 
-def onnx_text_report(path: Path) -> Report:
+def onnx_text_report(path: Path) -> FileReport:
     """Report on ONNX text. Raises ModelError with line and column where it does not hold."""
     text = read_text(path)
     depth = deepest = 0
@@ -56,7 +57,7 @@ def onnx_text_report(path: Path) -> Report:
     return _report(path, parse(text, str(path)))
 
 
-def _report(path: Path, model: ModelProto) -> Report:
+def _report(path: Path, model: ModelProto) -> FileReport:
     sizes = _declared_sizes(model)
     prime = _prime(sizes)
     light = _without_numbers(model, prime)
@@ -87,17 +88,17 @@ def _report(path: Path, model: ModelProto) -> Report:
         "size": path.stat().st_size,
     }
     made = [*inputs, *(top for layer in layers for top in layer.tops if top)]
-    return Report(
+    return FileReport(
         path=str(path),
         kind="ONNX model",
         facts=facts,
         layers=layers,
         blobs=[
-            Blob(name, shapes.get(name), "input" if name in inputs else "output" if name in outputs else "")
+            BlobReport(name, shapes.get(name), "input" if name in inputs else "output" if name in outputs else "")
             for name in made
         ],
         parameters=[
-            Parameter(name, shapes[name], tuple(layer.name for layer in layers if name in layer.parameters))
+            ParameterReport(name, shapes[name], tuple(layer.name for layer in layers if name in layer.parameters))
             for name in shapes
             if name in names
         ],
@@ -166,16 +167,16 @@ def _shape(info: ValueInfoProto, prime: int, declared: Set[int]) -> Shape | None
     return tuple(size // prime * BATCH + size % prime if size % prime in {0, *declared} else size for size in sizes)
 
 
-def _layers(model: ModelProto, shapes: Mapping[str, Shape | None], names: set[str], batch: int) -> list[Layer]:
+def _layers(model: ModelProto, shapes: Mapping[str, Shape | None], names: set[str], batch: int) -> list[LayerReport]:
     ours = model.producer_name == "drn" and is_ours(name for node in model.graph.node for name in node.output)
     layers = [_layer(node, shapes, names, ours) for node in model.graph.node]
     flop = flop_of(layers, shapes, names, batch)
     return [replace(layer, flop=count) for layer, count in zip(layers, flop, strict=True)]
 
 
-def _layer(node: NodeProto, shapes: Mapping[str, Shape | None], names: set[str], ours: bool) -> Layer:
+def _layer(node: NodeProto, shapes: Mapping[str, Shape | None], names: set[str], ours: bool) -> LayerReport:
     name = node.name or next(iter(node.output), node.op_type)
-    return Layer(
+    return LayerReport(
         name=name,
         type=node.op_type,
         bottoms=tuple(node.input),

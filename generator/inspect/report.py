@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from generator.inspect.rules import BATCH, Shape, shape_text
+from generator.caffe.layers import BATCH, Shape, shape_text
 
-__all__ = ["RULE", "Blob", "Layer", "Parameter", "Report", "flop_of", "is_ours", "part_of"]
+__all__ = ["RULE", "BlobReport", "FileReport", "LayerReport", "ParameterReport", "flop_of", "is_ours", "part_of"]
 
 RULE = (
     "FLOP a sample: 2 a multiply-add of InnerProduct, Gemm and MatMul, and 2 a value that an embedding bag weighs and "
@@ -17,7 +17,7 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Blob:
+class BlobReport:
     """A tensor between layers; role is input, output or empty."""
 
     name: str
@@ -26,7 +26,7 @@ class Blob:
 
 
 @dataclass(frozen=True)
-class Parameter:
+class ParameterReport:
     """A parameter, the layers that share it, and its factors on learning rate and decay (None: the file has none)."""
 
     name: str
@@ -42,7 +42,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerReport:
     """A Caffe layer or ONNX node; `part` is its column (or input, fnn, output) in a net of drn."""
 
     name: str
@@ -56,7 +56,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Report:
+class FileReport:
     """What one file or folder holds.
 
     Attributes
@@ -73,11 +73,11 @@ class Report:
     path: str
     kind: str
     facts: Mapping[str, Any]
-    layers: Sequence[Layer] = ()
-    blobs: Sequence[Blob] = ()
-    parameters: Sequence[Parameter] = ()
+    layers: Sequence[LayerReport] = ()
+    blobs: Sequence[BlobReport] = ()
+    parameters: Sequence[ParameterReport] = ()
     flop: int | None = None
-    files: Sequence["Report"] = ()
+    files: Sequence["FileReport"] = ()
     problems: Sequence[str] = field(default=())
 
     @property
@@ -105,7 +105,7 @@ def _shape_json(shape: Shape | None) -> list[int | str] | None:
     return None if shape is None else [size if size < BATCH else shape_text((size,)) for size in shape]
 
 
-def _layer_json(layer: Layer) -> dict[str, Any]:
+def _layer_json(layer: LayerReport) -> dict[str, Any]:
     return {
         "name": layer.name,
         "type": layer.type,
@@ -118,7 +118,7 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
     }
 
 
-def _parameter_json(parameter: Parameter) -> dict[str, Any]:
+def _parameter_json(parameter: ParameterReport) -> dict[str, Any]:
     values = parameter.values
     return {
         "name": parameter.name,
@@ -137,7 +137,7 @@ _SUM = ("Pooling", "ReduceMean", "ReduceSum")
 
 
 def flop_of(
-    layers: Sequence[Layer], shapes: Mapping[str, Shape | None], tables: Collection[str], batch: int
+    layers: Sequence[LayerReport], shapes: Mapping[str, Shape | None], tables: Collection[str], batch: int
 ) -> list[int | None]:
     """Return the FLOP a sample of each layer, by `RULE`; None where a shape it needs is unknown.
 
@@ -164,7 +164,7 @@ def _values(shape: Shape | None) -> int | None:
     return None if shape is None else math.prod(shape)
 
 
-def _multiply_adds(layer: Layer, shapes: Mapping[str, Shape | None]) -> int | None:
+def _multiply_adds(layer: LayerReport, shapes: Mapping[str, Shape | None]) -> int | None:
     """Return the multiply-adds of one layer for the whole batch."""
     if layer.type not in ("Gemm", "InnerProduct", "MatMul"):
         return 0

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from generator.inspect.report import RULE, Blob, Layer, Parameter, Report
-from generator.inspect.rules import shape_text
+from generator.caffe.layers import shape_text
+from generator.inspect.report import RULE, BlobReport, FileReport, LayerReport, ParameterReport
 
 __all__ = ["report_text"]
 
 
-def report_text(report: Report) -> str:
+def report_text(report: FileReport) -> str:
     """Return a report as plain text: facts, files, layers by column, parameters, totals."""
     sections = [_facts(report), _files(report), _layers(report.layers), _blobs(report.blobs)]
     sections += [_parameters(report.parameters), _totals(report)]
@@ -17,7 +17,7 @@ def report_text(report: Report) -> str:
     return "\n\n".join(section for section in sections if section)
 
 
-def _facts(report: Report) -> str:
+def _facts(report: FileReport) -> str:
     rows = [[f"  {name}", _value(value)] for name, value in report.facts.items()]
     return "\n".join([f"{report.path}: {report.kind}", *_aligned(rows, "ll")])
 
@@ -32,7 +32,7 @@ def _value(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _files(report: Report) -> str:
+def _files(report: FileReport) -> str:
     if not report.files:
         return ""
     rows = [["file", "kind", "layers", "values", "FLOP/sample"]]
@@ -43,7 +43,7 @@ def _files(report: Report) -> str:
     return "\n".join(_aligned(rows, "llrrr"))
 
 
-def _layers(layers: Sequence[Layer]) -> str:
+def _layers(layers: Sequence[LayerReport]) -> str:
     if not layers:
         return ""
     rows = [["layer", "type", "from", "shape", "parameters", "FLOP/sample"]]
@@ -66,13 +66,13 @@ def _layers(layers: Sequence[Layer]) -> str:
     return "\n".join(_aligned(rows, "lllllr"))
 
 
-def _blobs(blobs: Sequence[Blob]) -> str:
+def _blobs(blobs: Sequence[BlobReport]) -> str:
     """Return the inputs and outputs; the blobs between them stand beside their layers."""
     rows = [[blob.role, blob.name, shape_text(blob.shape)] for blob in blobs if blob.role]
     return "\n".join(_aligned(rows, "lll"))
 
 
-def _parameters(parameters: Sequence[Parameter]) -> str:
+def _parameters(parameters: Sequence[ParameterReport]) -> str:
     if not parameters:
         return ""
     rows = [["parameter", "shape", "values", "bytes", "lr_mult", "decay_mult", "used by"]]
@@ -92,7 +92,7 @@ def _uses(layers: Sequence[str]) -> str:
     return f"{len(layers)} layers: {shown}"
 
 
-def _totals(report: Report) -> str:
+def _totals(report: FileReport) -> str:
     if not report.parameters and not report.layers:
         return ""
     unknown = sum(parameter.shape is None for parameter in report.parameters)

@@ -10,6 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from generator.caffe.layers import (
+    Shape,
+    axis_of,
+    concat_axis,
+    factor_shape,
+    layer_type,
+    pooling_windows,
+    slice_axis,
+)
 from generator.caffe.prototxt import active_layers, learnable
 from generator.caffe.schema import Message
 from generator.errors import ModelError
@@ -18,7 +27,6 @@ from generator.onnxgraph.builder import Builder
 __all__ = ["convert", "outputs_of", "require_known"]
 
 Array: TypeAlias = NDArray[np.float32]
-Shape: TypeAlias = tuple[int, ...]
 
 FLOAT, INT64 = int(TensorProto.FLOAT), int(TensorProto.INT64)
 
@@ -137,8 +145,8 @@ class _Graph:
         ints = all(self.values[blob] in self._ints for blob in blobs)
         return [self.values[blob] if ints else self.floats(blob) for blob in blobs]
 
-    def parameters(self, layer: Message, count: int) -> list[str]:
-        return [self._tensors[layer.name, index] for index in range(count)]
+    def parameters(self, layer: Message) -> list[str]:
+        return [self._tensors[layer.name, index] for index in range(len(layer_type(layer).fillers(layer)))]
 
     def one(self, op: str, inputs: Sequence[str], wish: str, **attributes: Any) -> str:
         return self._builder.one(op, inputs, wish, **attributes)
@@ -216,18 +224,18 @@ def _refuse(unless: bool, text: str) -> None:
 
 
 def _embed(graph: _Graph, layer: Message) -> list[str]:
-    table, *bias = graph.parameters(layer, 1 + layer.embed_param.bias_term)
+    table, *bias = graph.parameters(layer)
     rows = graph.one("Gather", [table, graph.ids(layer.bottom[0])], layer.name, axis=0)
     return [graph.one("Add", [rows, *bias], f"{layer.name}_bias") if bias else rows]
 
 
 def _inner_product(graph: _Graph, layer: Message) -> list[str]:
     param, shape, name = layer.inner_product_param, graph.shape(layer.bottom[0]), layer.name
-    axis = param.axis % len(shape)
+    axis = axis_of(param.axis, shape)
     value = graph.floats(layer.bottom[0])
     if (axis, len(shape)) != (1, 2):
         value = graph.one("Flatten", [value], f"{name}_rows", axis=axis)
-    parameters = graph.parameters(layer, 1 + param.bias_term)
+    parameters = graph.parameters(layer)
     value = graph.one("Gemm", [value, *parameters], name, transB=int(not param.transpose))
     if axis == 1:
         return [value]
@@ -235,15 +243,13 @@ def _inner_product(graph: _Graph, layer: Message) -> list[str]:
 
 
 def _slice(graph: _Graph, layer: Message) -> list[str]:
-    param = layer.slice_param
-    axis = (param.slice_dim if param.HasField("slice_dim") else param.axis) % len(graph.shape(layer.bottom[0]))
+    axis = slice_axis(layer, graph.shape(layer.bottom[0]))
     sizes = graph.constant([graph.shape(top)[axis] for top in layer.top], "sizes")
     return graph.moved("Split", [graph.values[layer.bottom[0]], sizes], layer.name, len(layer.top), axis=axis)
 
 
 def _concat(graph: _Graph, layer: Message) -> list[str]:
-    param = layer.concat_param
-    axis = param.concat_dim if param.HasField("concat_dim") else param.axis
+    axis = concat_axis(layer, graph.shape(layer.bottom[0]))
     return graph.moved("Concat", graph.same(layer.bottom), layer.name, axis=axis)
 
 
@@ -268,38 +274,29 @@ def _times(graph: _Graph, value: str, factor: float, wish: str) -> str:
     return graph.one("Mul", [value, graph.constant(factor, "factor", np.float32)], wish)
 
 
-def _laid(graph: _Graph, layer: Message, param: Message, value: str, rank: int) -> str:
-    """Return a factor or summand of `rank` axes with ones behind, so that it lies on the bottom from the axis on."""
-    whole = len(graph.shape(layer.bottom[0]))
-    behind = whole - param.axis % whole - rank if rank else 0
+def _laid(graph: _Graph, layer: Message, axis: int, value: str) -> str:
+    """Return a Scale's factor or a Bias's summand with ones behind, so that it lies on the bottom from the axis on."""
+    bottoms = [graph.shape(bottom) for bottom in layer.bottom]
+    rank = len(factor_shape(layer, bottoms))
+    behind = len(bottoms[0]) - axis_of(axis, bottoms[0]) - rank if rank else 0
     if not behind:
         return value
     return graph.one("Unsqueeze", [value, graph.constant([*range(rank, rank + behind)], "axes")], f"{layer.name}_laid")
 
 
-def _rank(graph: _Graph, layer: Message, param: Message) -> int:
-    """Return the number of axes of the factor of a Scale or the summand of a Bias."""
-    if len(layer.bottom) > 1:
-        return len(graph.shape(layer.bottom[1]))
-    whole = len(graph.shape(layer.bottom[0]))
-    behind: int = whole - param.axis % whole
-    return behind if param.num_axes == -1 else min(behind, int(param.num_axes))
-
-
 def _scale(graph: _Graph, layer: Message) -> list[str]:
-    param, rank = layer.scale_param, _rank(graph, layer, layer.scale_param)
-    parameters = graph.parameters(layer, (len(layer.bottom) == 1) + param.bias_term)
+    param, parameters = layer.scale_param, graph.parameters(layer)
     factor = graph.floats(layer.bottom[1]) if len(layer.bottom) > 1 else parameters.pop(0)
-    value = graph.one("Mul", [graph.floats(layer.bottom[0]), _laid(graph, layer, param, factor, rank)], f"{layer.name}")
+    laid = _laid(graph, layer, param.axis, factor)
+    value = graph.one("Mul", [graph.floats(layer.bottom[0]), laid], f"{layer.name}")
     if param.bias_term:
-        value = graph.one("Add", [value, _laid(graph, layer, param, parameters[0], rank)], f"{layer.name}_bias")
+        value = graph.one("Add", [value, _laid(graph, layer, param.axis, parameters[0])], f"{layer.name}_bias")
     return [value]
 
 
 def _bias(graph: _Graph, layer: Message) -> list[str]:
-    param = layer.bias_param
-    summand = graph.floats(layer.bottom[1]) if len(layer.bottom) > 1 else graph.parameters(layer, 1)[0]
-    laid = _laid(graph, layer, param, summand, _rank(graph, layer, param))
+    summand = graph.floats(layer.bottom[1]) if len(layer.bottom) > 1 else graph.parameters(layer)[0]
+    laid = _laid(graph, layer, layer.bias_param.axis, summand)
     return [graph.one("Add", [graph.floats(layer.bottom[0]), laid], layer.name)]
 
 
@@ -321,12 +318,10 @@ def _pooling(graph: _Graph, layer: Message) -> list[str]:
     pool = param.DESCRIPTOR.fields_by_name["pool"].enum_type.values_by_number[param.pool].name
     _refuse(pool == "AVE" and len(layer.top) == 1, f"has pool {pool}")
     _refuse(not param.global_pooling, "has global_pooling")
-    kernel = tuple(getattr(param, f"kernel_{letter}") or param.kernel_size for letter in "hw")
-    stride = param.stride_w or param.stride
-    pad = max(param.pad, param.pad_h, param.pad_w)
+    (high, _, pad_h), (wide, stride, pad_w) = pooling_windows(layer)
     _refuse(
-        kernel == (height, 1) and stride == 1 and pad == 0,
-        f"has kernel {kernel[0]}x{kernel[1]}, stride {stride}, pad {pad}, not one column of {height}x1",
+        (high, wide) == (height, 1) and stride == 1 and pad_h == pad_w == 0,
+        f"has kernel {high}x{wide}, stride {stride}, pad {max(pad_h, pad_w)}, not one column of {height}x1",
     )
     return [graph.one("ReduceMean", [graph.floats(layer.bottom[0]), graph.constant([2], "axes")], layer.name)]
 
@@ -344,7 +339,7 @@ def _power(graph: _Graph, layer: Message) -> list[str]:
 def _tile(graph: _Graph, layer: Message) -> list[str]:
     rank = len(graph.shape(layer.bottom[0]))
     repeats = [1] * rank
-    repeats[layer.tile_param.axis % rank] = layer.tile_param.tiles
+    repeats[axis_of(layer.tile_param.axis, tuple(repeats))] = layer.tile_param.tiles
     value = graph.values[layer.bottom[0]]
     return graph.moved("Tile", [value, graph.constant(repeats, "repeats")], layer.name)
 

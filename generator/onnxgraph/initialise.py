@@ -1,6 +1,5 @@
 """Initial weights after Caffe's fillers, and graphs with the weights inside."""
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from generator.caffe.prototxt import Filler, Parameter
+from generator.caffe.prototxt import Parameter
 from generator.errors import ModelError
 from generator.files import replacing
 from generator.spec.schema import Spec
@@ -40,44 +39,20 @@ def fill(
     """Return initial float32 weights by name, of the ``parameters`` of the net of ``spec``.
 
     Each parameter draws from a generator of its own, seeded by (seed, position), so that one parameter's shape does
-    not change another's start. The distributions are Caffe's (filler.hpp): xavier is uniform within sqrt(3 / fan_in),
-    msra normal with deviation sqrt(2 / fan_in); fan_in of a table or an InnerProduct is its second size. What the
-    spec lets start as a number times the identity does so instead.
+    not change another's start. The distributions are Caffe's (`BlobFiller.draw`). What the spec lets start as a number
+    times the identity does so instead.
     """
     identities = _identities(spec)
     return {
         parameter.name: _identity(shapes[parameter.name], identities[parameter.name])
         if parameter.name in identities
-        else _draw(parameter.filler, shapes[parameter.name], np.random.default_rng([seed, position]))
+        else parameter.filler.draw(shapes[parameter.name], np.random.default_rng([seed, position]))
         for position, parameter in enumerate(parameters)
     }
 
 
 def _identity(shape: tuple[int, ...], scale: float) -> Array:
     return np.eye(*shape, dtype=np.float32) * np.float32(scale)
-
-
-def _draw(filler: Filler, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    fan_in = math.prod(shape[1:])
-    if filler.type == "constant":
-        return np.full(shape, filler.value, np.float32)
-    if filler.type == "gaussian":
-        return _normal(rng, shape, filler.mean, filler.std)
-    if filler.type == "uniform":
-        return rng.uniform(filler.min, filler.max, shape).astype(np.float32)
-    if filler.type == "xavier":
-        edge = math.sqrt(3 / fan_in)
-        return rng.uniform(-edge, edge, shape).astype(np.float32)
-    if filler.type == "msra":
-        return _normal(rng, shape, 0.0, math.sqrt(2 / fan_in))
-    raise ModelError(f"filler {filler.type!r} is unknown; known: constant, gaussian, uniform, xavier, msra")
-
-
-def _normal(rng: np.random.Generator, shape: tuple[int, ...], mean: float, std: float) -> Array:
-    values = rng.standard_normal(shape, np.float32)
-    values *= np.float32(std)
-    values += np.float32(mean)
-    return values
 
 
 def embed_weights(model: ModelProto, weights: Mapping[str, Array]) -> ModelProto:

@@ -3,15 +3,9 @@
 from onnx import ModelProto, checker, parser
 
 from generator.errors import ModelError
+from generator.spec.blobs import BLOBS, DRAWN
 
-__all__ = ["BLOBS", "DRAWN", "parameter_shapes", "parse"]
-
-# Graph inputs that are data, or drawn for each batch of training; every other graph input is a parameter.
-BLOBS = ("page", "history_page", "history_weight", "page_dwell", "bought", "bought_weight", "label")
-DRAWN = (
-    *("visit_dropout", "top_dropout"),
-    *("candidate", "candidate_correction", "page_place", "history_place"),
-)
+__all__ = ["parameter_shapes", "parse"]
 
 
 def parse(text: str, name: str) -> ModelProto:
@@ -34,7 +28,7 @@ def parse(text: str, name: str) -> ModelProto:
 
 
 def parameter_shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters of a generated graph, in the graph's order."""
+    """Return the shapes of the parameters of a generated graph, in the graph's order: of all inputs but the blobs."""
     return {
         info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
         for info in model.graph.input

@@ -1,4 +1,4 @@
-"""Sums and copies between the replicas of a training, by the collectives of torch.distributed on gloo."""
+"""Sums and broadcasts between the replicas of a training, by the collectives of torch.distributed on gloo."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generator.train.batches import Batch
-from generator.train.candidates import SHARED
+from generator.train.engine.batches import Batch
+from generator.train.engine.candidates import SHARED
 
-__all__ = ["Gloo", "Lost", "rendezvous", "rows_of"]
+__all__ = ["Gloo", "ReplicaLostError", "rendezvous", "rows_of"]
 
-PATIENCE = timedelta(minutes=5)  # until a replica that is there and says nothing is taken for lost
+TIMEOUT = timedelta(minutes=5)  # until a replica that is there and says nothing is taken for lost
 
 
-class Lost(Exception):  # noqa: N818 - a fact about a replica, not a mistake of the user
+class ReplicaLostError(Exception):
     """Another replica is gone."""
 
 
@@ -39,34 +39,34 @@ class Gloo:
         from torch import distributed
 
         torch.set_num_threads(1)
-        distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
         self.size, self.stopping, self.bytes = size, False, 0
         self._rank, self._torch, self._distributed = rank, torch, distributed
 
-    def part(self, batch: Batch) -> tuple[Batch, float]:
-        """As `Exchange.part`: the rows from rank · B / size on, a B / size of them."""
+    def shard(self, batch: Batch) -> tuple[Batch, float]:
+        """As `Exchange.shard`: the rows from rank · B / size on, a B / size of them."""
         rows = len(batch.blobs["label"])
         part = slice(self._rank * rows // self.size, (self._rank + 1) * rows // self.size)
         blobs = {name: blob if name in SHARED else rows_of(blob, rows, part) for name, blob in batch.blobs.items()}
         labels, mine = (int(np.count_nonzero(each["label"])) for each in (batch.blobs, blobs))
         return Batch(blobs, batch.ids), mine / max(labels, 1)
 
-    def total(self, array: npt.NDArray[Any]) -> None:
-        """As `Exchange.total`; the array is contiguous."""
+    def all_reduce(self, array: npt.NDArray[Any]) -> None:
+        """As `Exchange.all_reduce`; the array is contiguous."""
         if not array.size:
             return
         self.bytes += array.nbytes
         self._call(self._distributed.all_reduce, array)
 
-    def copy(self, array: npt.NDArray[Any]) -> None:
-        """As `Exchange.copy`; the array is contiguous."""
+    def broadcast(self, array: npt.NDArray[Any]) -> None:
+        """As `Exchange.broadcast`; the array is contiguous."""
         self._call(self._distributed.broadcast, array, 0)
 
     def _call(self, collective: Any, array: npt.NDArray[Any], *rest: int) -> None:
         try:
             collective(self._torch.from_numpy(array.reshape(-1)), *rest)
         except RuntimeError as error:  # gloo's for a connection that is closed, or silent for too long
-            raise Lost(str(error)) from error
+            raise ReplicaLostError(str(error)) from error
 
 
 def rendezvous(host: str, port: int, *, first: bool) -> Any:
@@ -74,7 +74,7 @@ def rendezvous(host: str, port: int, *, first: bool) -> Any:
     from torch import distributed
 
     return distributed.TCPStore(  # type: ignore[attr-defined]  # it is public, but torch exports it by a star
-        host, port, None, first, timeout=PATIENCE, wait_for_workers=False
+        host, port, None, first, timeout=TIMEOUT, wait_for_workers=False
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from generator.errors import DrnError
 from generator.scale.gloo import Gloo, rendezvous
 from generator.spec.schema import Spec
-from generator.train.batches import Batches, Order, load_split
-from generator.train.exchange import Exchange
-from generator.train.generated import Generated
-from generator.train.iterations import ahead
-from generator.train.learner import Learner
-from generator.train.loop import train
+from generator.train.engine.exchange import Exchange
+from generator.train.engine.learner import Learner
+from generator.train.run.generated import Generated
+from generator.train.run.loop import prefetch
+from generator.train.run.rows import load_split, training_batches
+from generator.train.run.train import Result, TrainOptions, train
 
 __all__ = ["Replica", "follow"]
 
@@ -45,18 +45,19 @@ class Replica:
         self._store = rendezvous(address, 0, first=True)
         return address, self._store.port
 
-    def train(self, address: tuple[str, int], spec: Spec, data: Path, run: Path, options: dict[str, Any]) -> Any:
+    def train(
+        self, address: tuple[str, int], spec: Spec, data: Path, run: Path, options: TrainOptions
+    ) -> Result | DrnError | None:
         """Train to the end; return the `Result` of rank 0, or the error of drn that ended it, else None."""
         store = self._store or rendezvous(*address, first=False)
         self._exchange = Gloo(self._rank, self._size, store)
         self._exchange.stopping = self._stopping.is_set()
-        threads, order, until = options["threads"], options["order"], options["until"]
         try:
             if self._rank:
-                follow(spec, data, self._exchange, threads=threads, order=order, until=until)
+                follow(spec, data, self._exchange, options)
                 return None
             return train(
-                spec, data, run, exchange=self._exchange, progress=self._progress, note=self._notes.append, **options
+                spec, data, run, options, exchange=self._exchange, progress=self._progress, note=self._notes.append
             )
         except DrnError as error:
             return error
@@ -76,9 +77,7 @@ class Replica:
         self._at = at
 
 
-def follow(
-    spec: Spec, data: Path, exchange: Exchange, *, threads: int, order: Order = "shuffle", until: int | None = None
-) -> Learner:
+def follow(spec: Spec, data: Path, exchange: Exchange, options: TrainOptions) -> Learner:
     """Make the updates that the first learner makes in `train` with the same arguments, and write nothing.
 
     Weights, history and iteration are the first learner's from the start.
@@ -86,12 +85,12 @@ def follow(
     rows = load_split(data / "train.h5", spec)
     made = Generated.of(spec)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in made.shapes.items()}
-    learner = made.learner(zeros, threads=threads, exchange=exchange)
+    learner = made.learner(zeros, threads=options.threads, exchange=exchange)
     learner.align()
-    batches = Batches.of(spec, rows, order=order, tables=list(learner.tables))
-    end = spec.solver.max_iter if until is None else min(spec.solver.max_iter, until)
+    batches = training_batches(spec, rows, order=options.order, tables=list(learner.tables))
+    end = options.end(spec.solver.max_iter)
     flushing: Sequence[int] = (spec.solver.snapshot, spec.solver.test_interval)
-    with ahead(batches, learner.iteration * spec.solver.iter_size) as coming:
+    with prefetch(batches, learner.iteration * spec.solver.iter_size) as coming:
         while learner.iteration < end and not learner.stopped:
             learner.step(coming)
             if any(learner.iteration % interval == 0 for interval in flushing):

@@ -1,18 +1,17 @@
 """`drn train` on Ray: replicas that make every update together, begun again when one is lost."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from generator.errors import DrnError, TrainingError
 from generator.scale.cluster import cores, first_line, remote
-from generator.scale.gloo import Lost
+from generator.scale.gloo import ReplicaLostError
 from generator.scale.replica import Replica
 from generator.spec.schema import Spec
-from generator.train.batches import Order
-from generator.train.iterations import Progress, stop_signals
-from generator.train.loop import Result
-from generator.train.snapshots import whole_snapshots
-from generator.train.start import Note
+from generator.train.run.loop import Progress, stop_signals
+from generator.train.run.snapshots import whole_snapshots
+from generator.train.run.start import Note
+from generator.train.run.train import FRESH, Result, TrainOptions
 
 __all__ = ["train_on_ray"]
 
@@ -21,19 +20,15 @@ TICK = 0.2  # seconds between two looks at how far the replicas are
 
 def train_on_ray(
     spec: Spec,
-    data: Path,
-    run: Path,
+    data: str | Path,
+    run: str | Path,
+    options: TrainOptions = FRESH,
     *,
     workers: int,
-    threads: int = 0,
-    resume: bool | Path = False,
-    weights: Path | None = None,
-    order: Order = "shuffle",
-    until: int | None = None,
     progress: Progress | None = None,
     note: Note | None = None,
 ) -> Result:
-    """Train as `generator.train.loop.train` does, each batch divided among replicas; be connected to Ray.
+    """Train as `generator.train.run.train.train` does, each batch divided among replicas; be connected to Ray.
 
     Every replica computes the gradients of its rows of a batch; they are summed, and all make the same update. The
     losses are those of one learner but for the order of sums; the files are the same. When a replica is lost, all are
@@ -45,31 +40,31 @@ def train_on_ray(
         Folders that every node sees at the same path; only the first replica writes.
     workers
         Replicas; the batch size is a multiple.
-    threads
-        Cores, and intra-op threads of onnxruntime, of a replica; 0: one.
-    spec, resume, weights, order, until, progress, note
-        As `generator.train.loop.train` takes them.
+    options
+        As `TrainOptions`, but ``threads`` are the cores of a replica; 0: one.
+    spec, progress, note
+        As `generator.train.run.train.train` takes them.
 
     Raises
     ------
     TrainingError
         The batch cannot be divided, the cluster has too few cores, or replicas are lost again and again.
     DrnError
-        As `generator.train.loop.train` raises them.
+        As `generator.train.run.train.train` raises them.
     """
     if spec.solver.batch_size % workers:
         raise TrainingError(
             f"solver.batch_size is {spec.solver.batch_size}, which {workers} workers cannot divide evenly: "
             f"take a multiple of {workers}"
         )
-    threads = threads or 1
+    data, run, note = Path(data).absolute(), Path(run).absolute(), note or (lambda _: None)
+    threads = options.threads or 1
     if workers * threads > cores():
         raise TrainingError(f"{workers} workers of {threads} cores want {workers * threads}; the cluster has {cores()}")
-    options = {"threads": threads, "order": order, "until": until, "resume": resume, "weights": weights}
-    note = note or (lambda _: None)
+    options = replace(options, threads=threads)
     begun_at: int | None = None
     while True:
-        ended = _together(spec, data.absolute(), run.absolute(), workers, options, progress, note)
+        ended = _train_once(spec, data, run, workers, options, progress, note)
         if isinstance(ended, Result):
             return ended
         newest = max(whole_snapshots(run), default=None)
@@ -78,25 +73,24 @@ def train_on_ray(
             raise TrainingError(f"a worker was lost{again}: {ended}") from ended
         note(f"a worker was lost ({ended}); all go on from the snapshot of iteration {newest}")
         begun_at = newest
-        options |= {"resume": True, "weights": None}
+        options = replace(options, resume=True, weights=None)
 
 
-def _together(
+def _train_once(
     spec: Spec,
     data: Path,
     run: Path,
     workers: int,
-    options: dict[str, Any],
+    options: TrainOptions,
     progress: Progress | None,
     note: Note,
-) -> Result | Lost:
+) -> Result | ReplicaLostError:
     """Train once, with replicas begun for it."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
-    threads = options["threads"]
-    environment = {"env_vars": dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))}
-    actor = remote(Replica, num_cpus=threads, max_concurrency=2, runtime_env=environment)
+    environment = {"env_vars": dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(options.threads))}
+    actor = remote(Replica, num_cpus=options.threads, max_concurrency=2, runtime_env=environment)
     team = [actor.remote(rank, workers) for rank in range(workers)]
     try:
         address = ray.get(team[0].host.remote())
@@ -118,11 +112,11 @@ def _together(
                 if stop:
                     ray.get(team[0].stop.remote())
     except RayTaskError as error:
-        if isinstance(error.cause, Lost):
+        if isinstance(error.cause, ReplicaLostError):
             return error.cause
         raise
     except RayError as error:
-        return Lost(first_line(error))
+        return ReplicaLostError(first_line(error))
     finally:
         for replica in team:
             ray.kill(replica)

@@ -174,7 +174,7 @@ class Api:
         """Answer pages the model knows, the most visited first, to click on."""
         wanted = request.query_params.get("contains", "")[:256].casefold()
         limit = bodies.count(request.query_params.get("limit", "50"))
-        labels = self._repository.find(self._repository.name).pages.labels
+        labels = self._repository.find(self._repository.name).model.pages.labels
         found = [label for label in labels if wanted in label.casefold()][:limit] if wanted else list(labels[:limit])
         return answered({"pages": found})
 
@@ -199,19 +199,19 @@ class Api:
 
     async def model(self, request: Request) -> Response:
         """Answer a model's metadata."""
-        model = self._model(request)
+        model = self._served(request).model
         lines = self._repository.index()
         versions = [str(one["version"]) for one in lines if one["name"] == model.name and one["state"] == "READY"]
         return answered(protocol.metadata(model, versions))
 
     async def model_ready(self, request: Request) -> Response:
         """Answer whether a model is loaded."""
-        model = self._model(request)
-        return answered({"name": model.name, "ready": True})
+        return answered({"name": self._served(request).model.name, "ready": True})
 
     async def infer(self, request: Request) -> Response:
         """Run a model on tensors."""
-        model = self._model(request)
+        served = self._served(request)
+        model = served.model
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "compressed bodies are not taken")
         length = request.headers.get(HEADER_LENGTH)
@@ -220,12 +220,12 @@ class Api:
         body = await _body(request, LARGE)
         asked = protocol.parse(body, None if length is None else int(length), model)
         values = await self._recommender.infer(lambda: model.infer(list(asked.outputs), asked.inputs))
-        content, head = protocol.respond(asked, model, values)
+        content, head = protocol.respond(asked, model, served.version, values)
         if head is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={HEADER_LENGTH: str(head)}, media_type="application/octet-stream")
 
-    def _model(self, request: Request) -> Served:
+    def _served(self, request: Request) -> Served:
         version = request.path_params.get("version")
         if version is not None and not (version.isascii() and version.isdecimal() and len(version) < 18):
             raise HTTPException(404, "versions are numbers")
@@ -286,7 +286,7 @@ def _recommended(found: Recommendation, top: int, event: str | None) -> Response
         {
             "session": found.state.session.id,
             "event": event,
-            "model": {"name": found.model.name, "version": found.model.version},
+            "model": {"name": found.served.model.name, "version": found.served.version},
             "items": [{"item": item, "probability": probability} for item, probability in found.answer.items[:top]],
             "unknown_pages": found.answer.unknown_pages,
             "unknown_bought": found.answer.unknown_bought,
@@ -294,8 +294,8 @@ def _recommended(found: Recommendation, top: int, event: str | None) -> Response
     )
 
 
-def _view(state: State, model: Served) -> dict[str, Any]:
-    session, query = state.session, state.query()
+def _view(state: State, served: Served) -> dict[str, Any]:
+    session, query, model = state.session, state.query(), served.model
     seen, pages, items = model.window(query), model.pages.label, model.items.label
     return {
         "session": session.id,
@@ -311,5 +311,5 @@ def _view(state: State, model: Served) -> dict[str, Any]:
         "bought": [items(item) for item in seen.bought],
         "purchases": [one.label for one in session.purchases],
         "unknown_pages": seen.unknown_pages,
-        "model": {"name": model.name, "version": model.version},
+        "model": {"name": model.name, "version": served.version},
     }

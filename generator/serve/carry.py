@@ -12,7 +12,7 @@ from generator.data.vocabulary import Vocabulary
 from generator.errors import ModelError
 from generator.files import replacing
 from generator.spec.schema import Spec
-from generator.train.generated import Generated
+from generator.train.run.generated import Generated
 
 __all__ = ["carry", "keep"]
 

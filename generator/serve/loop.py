@@ -12,11 +12,13 @@ from generator.data.splits import Division
 from generator.data.vocabulary import Vocabulary
 from generator.data.windows import read_sessions, rows_of
 from generator.errors import ModelError
-from generator.evaluate.model import Model, Query, find_model
+from generator.model.model import Model
+from generator.model.query import Query
 from generator.serve.carry import carry, keep
 from generator.serve.export import write_events
 from generator.spec.schema import Spec
-from generator.train.loop import Progress, train
+from generator.train.run.loop import Progress
+from generator.train.run.train import TrainOptions, train
 
 __all__ = ["Round", "publish", "reciprocal_rank", "run_round"]
 
@@ -95,7 +97,7 @@ def run_round(
         return None
     build([log], data, spec, Options(division=Division(share=newest)), spec.name)
     start = carry(run / "published", spec, data, work / "start.caffemodel")
-    trained = train(spec, data, work / "run", weights=start, threads=threads, progress=progress)
+    trained = train(spec, data, work / "run", TrainOptions(weights=start, threads=threads), progress=progress)
     if trained.model is None:
         return Round(events, 0, 0.0, None, start is not None, None)
     queries, labels = judged(data, spec)
@@ -113,7 +115,7 @@ def run_round(
 def _served(model: Path) -> Model | None:
     """Return the newest version of a model; None if there is none that holds."""
     try:
-        return Model(find_model(model)) if model.is_dir() else None
+        return Model(model) if model.is_dir() else None
     except ModelError:
         return None
 

@@ -12,7 +12,7 @@ import pymongo.uri_parser
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from generator.serve.sessions import KEPT_PURCHASES, KEPT_VISITS, Event, Session, State
+from generator.serve.sessions import Event, Kept, Session, State
 from generator.serve.stores import StoreError
 
 __all__ = ["MongoStore"]
@@ -41,6 +41,7 @@ class MongoStore:
 
     def __init__(self, url: str, idle: float) -> None:
         self._idle = idle
+        self.kept = Kept()
         with _reported():
             self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(
                 url, **_defaults(url), appname="drn", tz_aware=True
@@ -115,12 +116,16 @@ class MongoStore:
         found: dict[str, Session] = {}
         for _ in range(ATTEMPTS):
             try:
-                self._sessions.bulk_write([_update(one, seen[one.session]) for one in waiting], ordered=False)
+                self._sessions.bulk_write(
+                    [_update(one, seen[one.session], self.kept) for one in waiting], ordered=False
+                )
             except BulkWriteError as error:
                 _duplicates(error)  # applied before, refused, or the document is being made at this moment
             for document in self._sessions.find({"_id": {"$in": [one.session for one in waiting]}}):
                 found[document["_id"]] = _session(document)
-            waiting = [one for one in waiting if one.session not in found or not _settled(found[one.session], one)]
+            waiting = [
+                one for one in waiting if one.session not in found or not _settled(found[one.session], one, self.kept)
+            ]
             if not waiting:
                 return found
         raise StoreError(f"MongoDB: {len(waiting)} sessions were changed from elsewhere {ATTEMPTS} times over")
@@ -129,7 +134,7 @@ class MongoStore:
         """Add ``purchases`` to those of ``user``; one known stays once."""
         for one in purchases:
             known = {"$elemMatch": {"session": one.session, "event": one.event}}
-            pushed = {"$each": [_document(one)], "$sort": ORDER, "$slice": -KEPT_PURCHASES}
+            pushed = {"$each": [_document(one)], "$sort": ORDER, "$slice": -self.kept.purchases}
             for attempt in range(ATTEMPTS):
                 try:
                     self._users.update_one(
@@ -224,20 +229,20 @@ def _duplicates(error: BulkWriteError) -> list[Document]:
     return found
 
 
-def _settled(session: Session, event: Event) -> bool:
+def _settled(session: Session, event: Event, kept: Kept) -> bool:
     """Return whether there is nothing left to apply: done, refused, or older than all that is kept."""
-    kept, limit = (session.purchases, KEPT_PURCHASES) if event.kind == "buy" else (session.visits, KEPT_VISITS)
-    if any(one.event == event.event for one in kept) or not session.takes(event):
+    held, limit = (session.purchases, kept.purchases) if event.kind == "buy" else (session.visits, kept.visits)
+    if any(one.event == event.event for one in held) or not session.takes(event):
         return True
-    return len(kept) == limit and (event.time, event.received) < (kept[0].time, kept[0].received)
+    return len(held) >= limit and (event.time, event.received) < (held[0].time, held[0].received)
 
 
-def _update(event: Event, seen: float) -> UpdateOne:
+def _update(event: Event, seen: float, kept: Kept) -> UpdateOne:
     """Return the atomic update that applies ``event`` once: no document is matched that has it or is another user's."""
-    field, kept = ("purchases", KEPT_PURCHASES) if event.kind == "buy" else ("visits", KEPT_VISITS)
+    field, limit = ("purchases", kept.purchases) if event.kind == "buy" else ("visits", kept.visits)
     match: Document = {"_id": event.session, f"{field}.event": {"$ne": event.event}}
     change: Document = {
-        "$push": {field: {"$each": [_document(event)], "$sort": ORDER, "$slice": -kept}},
+        "$push": {field: {"$each": [_document(event)], "$sort": ORDER, "$slice": -limit}},
         "$max": {"seen": datetime.fromtimestamp(seen, timezone.utc)},
     }
     if event.kind == "view":

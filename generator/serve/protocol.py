@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError
-from generator.serve.served import Served
+from generator.model.model import Model
 
 __all__ = ["Asked", "metadata", "parse", "respond"]
 
@@ -28,7 +28,7 @@ class Asked:
     outputs: dict[str, bool]
 
 
-def metadata(model: Served, versions: list[str]) -> dict[str, Any]:
+def metadata(model: Model, versions: list[str]) -> dict[str, Any]:
     """Return name, versions, platform, inputs and outputs of a model."""
     widths = {**model.sizes, "probability": model.width, "top_item": model.top_k, "top_probability": model.top_k}
     inputs, outputs = (
@@ -44,7 +44,7 @@ def metadata(model: Served, versions: list[str]) -> dict[str, Any]:
     }
 
 
-def parse(body: bytes, header_length: int | None, model: Served) -> Asked:
+def parse(body: bytes, header_length: int | None, model: Model) -> Asked:
     """Return what a body asks of ``model``.
 
     Parameters
@@ -139,7 +139,7 @@ def _checked(values: NDArray[Any], name: str) -> NDArray[Any]:
     return values
 
 
-def _outputs(asked: Mapping[str, Any], model: Served) -> dict[str, bool]:
+def _outputs(asked: Mapping[str, Any], model: Model) -> dict[str, bool]:
     """Return the outputs asked for, all if none is named, and whether each goes out in binary."""
     binary = _parameters(asked, "the body").get("binary_data_output", False) is True
     known = [name for name in model.kinds if name not in model.sizes]
@@ -157,7 +157,7 @@ def _outputs(asked: Mapping[str, Any], model: Served) -> dict[str, bool]:
     return found
 
 
-def respond(asked: Asked, model: Served, values: list[NDArray[Any]]) -> tuple[bytes, int | None]:
+def respond(asked: Asked, model: Model, version: int, values: list[NDArray[Any]]) -> tuple[bytes, int | None]:
     """Return a response body, and the bytes of JSON before its binary tensors; None if there are none."""
     outputs, tensors = [], []
     for (name, binary), array in zip(asked.outputs.items(), values, strict=True):
@@ -169,7 +169,7 @@ def respond(asked: Asked, model: Served, values: list[NDArray[Any]]) -> tuple[by
         else:
             output["data"] = array.ravel().tolist()
         outputs.append(output)
-    record: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version), "outputs": outputs}
+    record: dict[str, Any] = {"model_name": model.name, "model_version": str(version), "outputs": outputs}
     if asked.id is not None:
         record["id"] = asked.id
     head = json.dumps(record).encode()

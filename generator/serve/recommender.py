@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from generator.errors import DrnError, ModelError
-from generator.evaluate.model import Answer
+from generator.model.query import Answer
 from generator.serve.batcher import Batcher
 from generator.serve.metrics import Metrics
 from generator.serve.repository import Repository
@@ -33,7 +33,7 @@ class Recommendation:
     """What a session was answered, by which version, in which state."""
 
     state: State
-    model: Served
+    served: Served
     answer: Answer
 
 
@@ -96,15 +96,15 @@ class Recommender:
                     wanting.setdefault(self.repository.of_session(state.session.id), []).append((place, state))
                 except DrnError as error:
                     found[place] = error
-        for model, places in wanting.items():
+        for served, places in wanting.items():
             self.metrics.batch.observe(len(places))
             answers: Sequence[Answer | DrnError]
             try:
-                answers = model.answer([state.query() for _, state in places])
+                answers = served.model.recommend([state.query() for _, state in places])
             except DrnError as error:
                 answers = [error] * len(places)
             for (place, state), answer in zip(places, answers, strict=True):
-                found[place] = Recommendation(state, model, answer) if isinstance(answer, Answer) else answer
+                found[place] = Recommendation(state, served, answer) if isinstance(answer, Answer) else answer
         return found
 
     async def record(self, event: Event) -> None:
@@ -153,7 +153,7 @@ class Recommender:
         if not isinstance(found, Recommendation):
             raise TypeError("a purchase is not answered")
         session = found.state.session.id
-        self._last[session] = (found.model.version, found.answer)
+        self._last[session] = (found.served.version, found.answer)
         self._last.move_to_end(session)
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)
@@ -162,7 +162,7 @@ class Recommender:
     def _judge(self, event: Event) -> None:
         """Count an event, and whether what was last shown to its session holds what it names: the figures of an A/B."""
         self.metrics.events.labels(event.kind).inc()
-        model = self.repository.of_session(event.session)
+        model = self.repository.of_session(event.session).model
         known = model.items if event.kind == "buy" else model.pages
         if not known.ids([event.label])[0]:
             self.metrics.unknown.labels(event.kind).inc()

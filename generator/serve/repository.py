@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from generator.errors import DrnError, ModelError
-from generator.evaluate.model import find_model
+from generator.model.find import find_model
 from generator.serve.served import Served
 
 __all__ = ["Choice", "Repository"]
@@ -160,6 +160,10 @@ class Repository:
         if wanted not in loaded:
             raise ModelError(f"version {wanted} of model {name!r} is not loaded")
         return loaded[wanted]
+
+    def sizes(self) -> list[Mapping[str, int]]:
+        """Return the columns of the input blobs of each loaded version of the model that serves sessions."""
+        return [served.model.sizes for served in self._shelves[self.name].loaded.values()]
 
     def index(self) -> list[Mapping[str, str | int]]:
         """Return a line for each version: name, version, state READY or UNAVAILABLE, and the reason."""

@@ -25,6 +25,7 @@ from generator.serve.openapi import OPEN, document
 from generator.serve.recommender import Recommender
 from generator.serve.repository import Choice, Repository
 from generator.serve.routes import Routes
+from generator.serve.sessions import Kept
 from generator.serve.stores import IDLE, Store, StoreError, open_store
 
 __all__ = ["Service", "Settings", "serve"]
@@ -112,6 +113,7 @@ class Service:
             metrics,
             log,
         )
+        store.kept = Kept.of(repository.sizes())
         self._recommender = Recommender(store, repository, metrics, settings.batch)
         self._routes = Routes(Api(self._recommender, document(bool(settings.token))))
         self._token = f"Bearer {settings.token}".encode() if settings.token else None
@@ -183,7 +185,7 @@ class Service:
         await receive()
         chores = [asyncio.create_task(_every(EXPIRY, self._expire))]
         if self._settings.reload:
-            chores.append(asyncio.create_task(_every(self._settings.reload, self._repository.scan)))
+            chores.append(asyncio.create_task(_every(self._settings.reload, self._reload)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
         await send({"type": "lifespan.startup.complete"})
@@ -194,6 +196,11 @@ class Service:
         self._store.close()
         self._log("stopped")
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _reload(self) -> None:
+        """Look for new versions; sessions keep what these read."""
+        self._repository.scan()
+        self._store.kept = Kept.of(self._repository.sizes())
 
     def _expire(self) -> None:
         with suppress(StoreError):  # the store is down: requests say so, and the next look is soon

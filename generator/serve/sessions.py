@@ -1,16 +1,40 @@
 """What happens in sessions, and what the net is told of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter
 
-from generator.evaluate.model import Query
+from generator.model.query import Query
 
-__all__ = ["KEPT_PURCHASES", "KEPT_VISITS", "Event", "Session", "State", "insert"]
+__all__ = ["SPARE", "Event", "Kept", "Session", "State", "insert"]
 
-KEPT_VISITS = 512  # of a session in its document, the newest; the log of events keeps all
-KEPT_PURCHASES = 512  # of a user, the newest
+SPARE = 512  # events kept beyond what a net reads: it passes over pages it does not know
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How many events a store keeps beside a session, the newest; its log of events keeps all.
+
+    Attributes
+    ----------
+    visits
+        Of a session.
+    purchases
+        Of a session, and of a user.
+    """
+
+    visits: int = SPARE
+    purchases: int = SPARE
+
+    @classmethod
+    def of(cls, sizes: Iterable[Mapping[str, int]]) -> "Kept":
+        """Return what nets need whose input blobs have these ``sizes``."""
+        nets = list(sizes)
+        return cls(
+            SPARE + max((net.get("page", 0) + net.get("history_page", 0) for net in nets), default=0),
+            SPARE + max((net.get("bought", 0) for net in nets), default=0),
+        )
 
 
 @dataclass(frozen=True)
@@ -73,13 +97,13 @@ class Session:
     visits: tuple[Event, ...] = ()
     purchases: tuple[Event, ...] = ()
 
-    def after(self, event: Event, seen: float) -> "Session":
+    def after(self, event: Event, seen: float, kept: Kept) -> "Session":
         """Return the session after ``event``, of which the server heard at ``seen``; one already applied is no news."""
         known = replace(self, user=self.user or event.user, seen=max(self.seen, seen))
         if event.kind == "buy":
-            return replace(known, purchases=insert(self.purchases, event, KEPT_PURCHASES))
+            return replace(known, purchases=insert(self.purchases, event, kept.purchases))
         start = event.time if self.start is None else min(self.start, event.time)
-        return replace(known, start=start, visits=insert(self.visits, event, KEPT_VISITS))
+        return replace(known, start=start, visits=insert(self.visits, event, kept.visits))
 
     def takes(self, event: Event) -> bool:
         """Return whether ``event`` may belong here: a session is of one user."""

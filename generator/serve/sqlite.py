@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from generator.serve.sessions import KEPT_PURCHASES, Event, Session, State, insert
+from generator.serve.sessions import Event, Kept, Session, State, insert
 from generator.serve.stores import StoreError
 
 __all__ = ["SqliteStore"]
@@ -44,6 +44,7 @@ class SqliteStore:
 
     def __init__(self, path: str, idle: float) -> None:
         self._path, self._idle = Path(path), idle
+        self.kept = Kept()
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         with self._transaction():
@@ -111,10 +112,10 @@ class SqliteStore:
         if not session.takes(event):
             return None
         event = _logged(db, event)
-        changed = session.after(event, seen)
+        changed = session.after(event, seen, self.kept)
         _save(db, changed)
         if changed.user and changed.purchases and (event.kind == "buy" or session.user is None):
-            _credit(db, changed.user, changed.purchases)
+            _credit(db, changed.user, changed.purchases, self.kept.purchases)
         return _state(db, changed)
 
     def state(self, session: str) -> State | None:
@@ -228,11 +229,11 @@ def _purchases(db: sqlite3.Connection, user: str) -> tuple[Event, ...] | None:
     return _load(row[0]) if row else None
 
 
-def _credit(db: sqlite3.Connection, user: str, purchases: Sequence[Event]) -> None:
-    """Add ``purchases`` to those of ``user``; one known stays once."""
+def _credit(db: sqlite3.Connection, user: str, purchases: Sequence[Event], kept: int) -> None:
+    """Add ``purchases`` to those of ``user``, the newest ``kept`` of them; one known stays once."""
     held = _purchases(db, user) or ()
     for one in purchases:
-        held = insert(held, one, KEPT_PURCHASES)
+        held = insert(held, one, kept)
     db.execute("REPLACE INTO users VALUES (?, ?)", (user, _dump(held)))
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from generator.errors import DrnError
-from generator.serve.sessions import Event, State
+from generator.errors import DrnError, pip_install
+from generator.serve.sessions import Event, Kept, State
 
 __all__ = ["IDLE", "Store", "StoreError", "open_store"]
 
@@ -23,6 +23,7 @@ class Store(Protocol):
     """
 
     workers: int  # threads that may usefully call `record` at a time
+    kept: Kept  # what stays beside a session; it may be changed at any time, for the events recorded from then on
 
     def record(self, events: Sequence[Event]) -> list[State | None]:
         """Log and apply events, one after another; they are durable when this returns.
@@ -82,7 +83,7 @@ def open_store(url: str, idle: float = IDLE) -> Store:
         try:
             from generator.serve.mongo import MongoStore
         except ImportError as error:
-            raise StoreError(f"mongodb:// needs pymongo: pip install 'drn[serve]' ({error})") from error
+            raise StoreError(f"mongodb:// needs pymongo: {pip_install('serve')} ({error})") from error
         return MongoStore(url, idle)
     shown = url.rsplit("@", maxsplit=1)[-1]  # a URL may hold a password
     raise StoreError(f"{shown!r} is no store: give sqlite:///FILE or mongodb://HOST:PORT/DATABASE")

@@ -5,6 +5,7 @@ from warnings import catch_warnings, simplefilter
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_WINDOW
 from generator.spec.rules import broken_rules
 
 __all__ = [
@@ -48,18 +49,18 @@ class _Section(BaseModel):
 class Rnn(_Section):
     """The recurrent net over the last pages of the session."""
 
-    window: int = Field(ge=1, le=256, description="States kept, n: the last page visits of the session.")
+    window: int = Field(ge=1, le=MAX_WINDOW, description="States kept, n: the last page visits of the session.")
     widths: list[Width] = Field(min_length=1, max_length=32, description="Width of each hidden layer, bottom first.")
     layers: int | None = Field(None, ge=1, le=32, description="Number of hidden layers, L; checked against widths.")
     history: int = Field(
-        0, ge=0, le=4096, description="Older states collapsed into the history state, H; 0 switches it off."
+        0, ge=0, le=MAX_HISTORY, description="Older states collapsed into the history state, H; 0 switches it off."
     )
 
 
 class Fnn(_Section):
     """The feed-forward net over the user's earlier purchases."""
 
-    bought: int = Field(ge=1, le=4096, description="Earlier purchases kept, K, the newest.")
+    bought: int = Field(ge=1, le=MAX_BOUGHT, description="Earlier purchases kept, K, the newest.")
     widths: list[Width] = Field(min_length=1, max_length=32, description="Width of each hidden layer, bottom first.")
     layers: int | None = Field(None, ge=1, le=32, description="Number of hidden layers; checked against widths.")
 
@@ -241,6 +242,11 @@ class Spec(_Section):
     def bought(self) -> int:
         """Purchases kept, K; 0 without a feed-forward net."""
         return self.fnn.bought if self.fnn and self.has_fnn else 0
+
+    @property
+    def every(self) -> bool:
+        """Whether the loss is at every state."""
+        return self.loss == "every"
 
 
 def field_of(spec: Spec | dict[str, Any], path: str) -> object:

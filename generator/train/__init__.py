@@ -1,1 +1,1 @@
-"""Training without a framework: Caffe's solver on gradients that onnxruntime computes. See `train` in `loop`."""
+"""Training without a framework: ``engine`` makes the updates, ``run`` makes a folder of them; see `run.train`."""

@@ -17,10 +17,11 @@ from generator.data.windows import rewindow
 from generator.errors import DataError, TrainingError
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES
-from generator.evaluate.model import Model
-from generator.onnxgraph.parse import BLOBS, parameter_shapes, parse
+from generator.model.model import Model
+from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import Spec
-from generator.train.loop import train
+from generator.spec.blobs import INPUTS
+from generator.train.run.train import TrainOptions, train
 
 __all__ = [
     "Cut",
@@ -121,7 +122,9 @@ def rank(job: Job) -> Score:
     goes_on = job.since > 0 and state.is_file()
     if not goes_on:
         shutil.rmtree(job.run, ignore_errors=True)
-    result = train(spec, job.data, job.run, resume=state if goes_on else False, threads=1, until=job.until)
+    result = train(
+        spec, job.data, job.run, TrainOptions(resume=state if goes_on else False, threads=1, until=job.until)
+    )
     if result.model is None:
         raise TrainingError(f"a signal ({result.signal}) stopped the training")
     report = evaluate({"individual": Model(result.model, threads=1)}, job.data, split="valid", replicates=0)
@@ -146,9 +149,9 @@ def latency(spec: Spec, calls: int = 200) -> float:
     content = generate(spec, ["onnx", "binary"], init=0)["model.onnx"]
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     feed = {
-        one.name: np.ones((1, one.shape[1]), np.float32 if one.type == "tensor(float)" else np.int64)
+        one.name: np.ones((1, one.shape[1]), INPUTS[one.name].dtype)
         for one in session.get_inputs()
-        if one.name in BLOBS
+        if one.name in INPUTS
     }
     medians = []
     for _ in range(5):

@@ -9,7 +9,7 @@ from pathlib import Path
 from generator.errors import TrainingError
 from generator.files import write_text
 from generator.spec import dump_spec
-from generator.train.export import check_vocabularies
+from generator.train.run.export import check_vocabularies
 from generator.tune.engine import Engine
 from generator.tune.history import Individual, Status
 from generator.tune.individual import check_data

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from generator.caffe.prototxt import Filler, active_layers, learnable, parse_net, read_net, read_solver
+from generator.caffe.fillers import BlobFiller
+from generator.caffe.prototxt import active_layers, learnable, parse_net, read_net, read_solver
 from generator.errors import ModelError
 
 NET = """
@@ -49,7 +50,7 @@ def test_factors_may_be_stated_by_any_sharer_and_are_one_otherwise() -> None:
 
 def test_the_owner_says_how_a_parameter_is_filled() -> None:
     found = {p.name: p.filler for p in learnable(parse_net(NET, "net.prototxt"))}
-    assert found["w"] == Filler("gaussian", value=0, min=0, max=1, mean=0, std=0.5, variance_norm="FAN_IN")
+    assert found["w"] == BlobFiller("gaussian", value=0, min=0, max=1, mean=0, std=0.5, variance_norm="FAN_IN")
     assert (found["a[1]"].type, found["a[1]"].value) == ("constant", 0.25)
     assert (found["c[0]"].value, found["scale[0]"].value, found["shift"].value) == (0, 1, 0)
 

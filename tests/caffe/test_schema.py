@@ -1,9 +1,14 @@
 """The message classes: wire format and isolation."""
 
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
+from generator.caffe import schema
 from generator.caffe.schema import NetParameter, SolverParameter, SolverState, WeightsParameter
 
 
@@ -49,3 +54,21 @@ def test_another_copy_of_caffe_pb2_does_not_clash() -> None:
     other = default.FindMessageTypeByName("caffe.NetParameter")
     assert other is not NetParameter.DESCRIPTOR
     assert len({NetParameter.DESCRIPTOR.file.pool, SolverState.DESCRIPTOR.file.pool, other.file.pool}) == 3
+
+
+def test_the_descriptors_are_those_that_protoc_makes_of_the_file(tmp_path: Path) -> None:
+    pytest.importorskip("grpc_tools")
+    folder = Path(schema.__file__).parent
+    command = ["-m", "grpc_tools.protoc", f"-I{folder}", f"--descriptor_set_out={tmp_path / 'set'}", "caffe.proto"]
+    subprocess.run([sys.executable, *command], check=True)
+    (file,) = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "set").read_bytes()).file
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    # The pool resolves the names of types in both; JSON names are protoc's addition.
+    ours, theirs = descriptor_pb2.FileDescriptorProto(), descriptor_pb2.FileDescriptorProto()
+    NetParameter.DESCRIPTOR.file.CopyToProto(ours)
+    pool.FindFileByName("caffe.proto").CopyToProto(theirs)
+    for message in theirs.message_type:
+        for each in message.field:
+            each.ClearField("json_name")
+    assert ours == theirs

@@ -21,7 +21,7 @@ from generator.data.build import Options, build
 from generator.data.importers import FORMAT_NAMES
 from generator.data.splits import Division
 from generator.data.vocabulary import Vocabulary
-from generator.data.windows import read_sessions
+from generator.data.windows import read_sessions, rewindow
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
@@ -323,6 +323,23 @@ def test_logs_that_give_no_rows(tmp_path: Path):
     with pytest.raises(DataError, match="the test part is empty"):
         build([one], tmp_path / "out", spec(), Options(division=Division(share=0.1)))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_net_gets_as_many_purchases_as_its_spec_says(tmp_path: Path):
+    """One user of 400 sessions, each with a purchase: more than a folder keeps of itself."""
+    visits = [("u", f"s{s}", 86400.0 * s, f"p{s % 50}", kind) for s in range(400) for kind in ("view", "buy")]
+    log = log_of(tmp_path / "log.csv", [(u, s, t + (kind == "buy"), p, kind) for u, s, t, p, kind in visits])
+    for kept, name in ((300, "wide"), (5, "narrow")):
+        build([log], tmp_path / name, spec(fnn={"bought": kept, "widths": [2]}), Options(division=Division(share=0.01)))
+    with Split(tmp_path / "wide/test.h5") as split:
+        assert np.count_nonzero(split.load(["bought_weight"])["bought_weight"][-1]) == 300
+    other = spec(fnn={"bought": 280, "widths": [2]})
+    assert rewindow(tmp_path / "wide/test.h5", tmp_path / "again.h5", other) == 4
+    rewindow(tmp_path / "again.h5", tmp_path / "twice.h5", spec(fnn={"bought": 300, "widths": [2]}))
+    with Split(tmp_path / "wide/test.h5") as one, Split(tmp_path / "twice.h5") as two:
+        np.testing.assert_array_equal(one.load(["bought"])["bought"], two.load(["bought"])["bought"])
+    with pytest.raises(DataError, match=r"hold the newest 256 purchases of a user, but .* fnn.bought: 280"):
+        rewindow(tmp_path / "narrow/test.h5", tmp_path / "more.h5", other)
 
 
 def test_the_same_log_gives_the_same_bytes_in_any_order_of_rows(tmp_path: Path, log: Path):

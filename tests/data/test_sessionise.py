@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from generator.data.importers import SCHEMA
-from generator.data.sessionise import BOUGHT, sessionise, target_sessions
+from generator.data.ragged import KEPT_BOUGHT as BOUGHT
+from generator.data.sessionise import sessionise, target_sessions
 from generator.data.windows import Sessions
 from generator.errors import DataError
 

@@ -19,6 +19,7 @@ from generator.experiment.claims import PAPER
 from generator.serve.metrics import Metrics
 from generator.serve.openapi import ROUTES
 from generator.spec import parse_spec
+from generator.spec.reference import reference
 
 PAGES = [
     "README.md",
@@ -105,6 +106,10 @@ def test_the_site_builds_strictly_and_asks_nobody_else(tmp_path):
         assert not fetched.findall(path.read_text()), f"{path.name} fetches from elsewhere"
     for name in COMMANDS:
         assert (tmp_path / "site" / "commands" / name / "index.html").is_file()
+
+
+def test_the_page_of_the_spec_holds_the_reference(hooks):
+    assert reference().replace("### ", "## ") in hooks.generated()["spec.md"]
 
 
 def test_an_excerpt_that_has_gone_stops_the_build(hooks):

@@ -15,9 +15,9 @@ from generator.errors import DataError, DrnError, ModelError
 from generator.evaluate.baselines import choose
 from generator.evaluate.evaluate import evaluate, row_ranks
 from generator.evaluate.metrics import METRICS, values
-from generator.evaluate.model import Model
 from generator.evaluate.plot import plot
 from generator.evaluate.rows import Part
+from generator.model.model import Model
 from generator.spec.schema import Data, Rnn, Spec
 
 

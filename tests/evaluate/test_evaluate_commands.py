@@ -63,10 +63,13 @@ def test_without_matplotlib_one_line_says_so(folder, run, tmp_path):
     environment = {"PYTHONPATH": str(tmp_path / "absent")}
     done = drn("evaluate", run, "--data", folder, **environment)
     assert done.returncode == 0
-    assert done.stderr.strip() == "no plot: a plot needs matplotlib, which is not installed: pip install 'drn[eval]'"
+    assert (
+        done.stderr.strip()
+        == "no plot: a plot needs matplotlib, which is not installed: pip install 'drn-recommender[eval]'"
+    )
     done = drn("evaluate", run, "--data", folder, "--plot", tmp_path / "x.png", **environment)
     assert done.returncode == 2
-    assert done.stderr.strip() == "a plot needs matplotlib, which is not installed: pip install 'drn[eval]'"
+    assert done.stderr.strip() == "a plot needs matplotlib, which is not installed: pip install 'drn-recommender[eval]'"
 
 
 @pytest.mark.parametrize(

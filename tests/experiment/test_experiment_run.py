@@ -15,12 +15,12 @@ from generator.errors import DataError, TrainingError
 from generator.evaluate.baselines import choose
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES
-from generator.evaluate.model import Model
 from generator.experiment.plan import load_plan
 from generator.experiment.run import experiment
 from generator.experiment.shops import Cut, Fold, cut
 from generator.experiment.work import training_spec
-from generator.train.loop import train
+from generator.model.model import Model
+from generator.train.run.train import TrainOptions, train
 from generator.tune.engine import Processes
 
 NAMES = ["accuracy", "als", "nets", "top_k", "history", "batch_size", "convergence"]
@@ -82,7 +82,7 @@ def test_a_net_has_the_figures_of_drn_train_and_drn_evaluate(whole, plan_file, t
     assert (spec.solver.random_seed, spec.solver.max_iter, spec.solver.stepvalue) == (seed, 80, [60])
     job = Cut.of(Fold.of(folder_of(whole)), spec, tmp_path)
     cut(job)
-    model = train(spec, job.target, tmp_path / "run", threads=1).model
+    model = train(spec, job.target, tmp_path / "run", TrainOptions(threads=1)).model
     (theirs,) = evaluate({variant: Model(model)}, folder_of(whole)).methods
     rows = {row["name"]: row for row in document(whole)["experiments"]["accuracy"]["methods"]}
     ours = next(each for each in rows[variant]["each_seed"] if each["seed"] == seed)

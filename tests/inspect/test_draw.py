@@ -11,7 +11,7 @@ from generator.cli import drn
 from generator.errors import ModelError
 from generator.inspect.draw import dot_of, draw
 from generator.inspect.folder import inspect
-from generator.inspect.report import Layer, Report
+from generator.inspect.report import FileReport, LayerReport
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not here; apt install graphviz")
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_drawn_is_named(root, tmp_path):
 @needs_dot
 def test_names_with_quotes_and_backslashes_reach_the_picture(tmp_path):
     odd = 'a "b" \\n <c> & \\'
-    report = Report("x", "net", {"name": odd}, layers=[Layer(odd, "ReLU", (), ("t",), ((1, 2),))])
+    report = FileReport("x", "net", {"name": odd}, layers=[LayerReport(odd, "ReLU", (), ("t",), ((1, 2),))])
     assert dot_of(report).count("->") == 0
     draw(report, tmp_path / "odd.svg")
     assert nodes(tmp_path / "odd.svg") == [odd]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from generator.caffe.caffemodel import write_caffemodel
+from generator.caffe.layers import BATCH, shape_text
 from generator.caffe.prototxt import learnable, parse_net
 from generator.caffe.solverstate import write_solverstate
 from generator.cli import drn
@@ -20,7 +21,6 @@ from generator.codegen import generate
 from generator.codegen.render import render
 from generator.errors import ModelError
 from generator.inspect.folder import inspect
-from generator.inspect.rules import BATCH, shape_text
 from generator.inspect.text import report_text
 from generator.onnxgraph.initialise import embed_weights
 from generator.onnxgraph.parse import parameter_shapes, parse

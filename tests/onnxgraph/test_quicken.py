@@ -15,7 +15,7 @@ from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.onnxgraph.quicken import quicken
 from generator.spec import load_spec
 from generator.spec.schema import Spec
-from generator.train.candidates import Candidates
+from generator.train.run.rows import candidates_of
 
 BATCH = 5
 NEVER = 2**40
@@ -44,7 +44,7 @@ def test_loss_and_gradients_equal_pytorch(spec: Spec, seed: int, large: int, sam
     quick = quicken(plain, BATCH, large)
     onnx.checker.check_model(quick, full_check=True)
     w, b = weights(shapes, seed), blobs(spec, BATCH, seed)
-    if candidates := Candidates.of(spec, b["label"]):
+    if candidates := candidates_of(spec, b["label"]):
         b |= candidates.blobs(0, b)
     fed = {
         name: w[name] if w[name].shape == shape else w[name].T.copy() for name, shape in parameter_shapes(quick).items()

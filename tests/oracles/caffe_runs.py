@@ -14,7 +14,7 @@ from generator.caffe.caffemodel import read_caffemodel
 from generator.caffe.prototxt import learnable, read_net
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
-from generator.train.loop import train
+from generator.train.run.train import TrainOptions, train
 
 Weights = dict[str, NDArray[np.float32]]
 # Intervals no run reaches: nothing but the last iteration has a table's rows brought up to date.
@@ -96,7 +96,7 @@ def apart(ours: Mapping[str, NDArray[np.float32]], theirs: Mapping[str, NDArray[
 def both(caffe: Caffe, spec: Spec, data: Path, run: Path) -> tuple[Weights, Weights, list[float]]:
     """Train ``max_iter`` iterations on the rows in file order: return our weights, Caffe's, and Caffe's losses."""
     last = spec.solver.max_iter
-    train(spec, data, run, order="file", threads=1)
+    train(spec, data, run, TrainOptions(order="file", threads=1))
     trained = caffe.train(run / "solver.prototxt", last, weights=snapshot(run, 0))
     assert trained.iteration == last
     return weights_at(run, last), weights_of(trained, run), trained.losses

@@ -12,10 +12,10 @@ from peers import peer_python
 
 from generator.caffe.caffemodel import write_caffemodel
 from generator.caffe.prototxt import learnable, parse_net
+from generator.caffe.shapes import infer
+from generator.caffe.source import Prototxt
 from generator.codegen.render import render
 from generator.commands.import_ import import_net
-from generator.inspect.places import Prototxt
-from generator.inspect.shapes import infer
 from generator.spec import load_spec
 
 pytestmark = pytest.mark.oracle

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from reference import caffe_inputs
 
 from generator.caffe.caffemodel import write_caffemodel
+from generator.caffe.layers import BATCH
 from generator.caffe.prototxt import learnable, read_net
+from generator.caffe.shapes import infer
+from generator.caffe.source import Prototxt
 from generator.codegen.render import render
 from generator.commands.import_ import import_net
-from generator.inspect.places import Prototxt
-from generator.inspect.rules import BATCH
-from generator.inspect.shapes import infer
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import load_spec
 

@@ -10,7 +10,7 @@ import pytest
 from caffe_process import Caffe
 from caffe_runs import apart, both, small_spec, snapshot, weights_at, weights_of, write_data
 
-from generator.train.loop import train
+from generator.train.run.train import TrainOptions, train
 
 pytestmark = pytest.mark.oracle
 
@@ -48,10 +48,10 @@ def test_a_run_that_changes_hands_ends_where_an_unbroken_one_does(
     spec = small_spec(solver={**solver, "max_iter": 6 * LEG})
     data, run = write_data(tmp_path / "data", spec, ROWS), tmp_path / "run"
     ours, theirs, _ = both(caffe, spec, data, tmp_path / "unbroken")
-    train(spec, data, run, order="file", threads=1, until=0)
+    train(spec, data, run, TrainOptions(order="file", threads=1, until=0))
     for leg, start in enumerate(range(0, spec.solver.max_iter, LEG)):
         if (leg % 2 == 0) == (first == "drn"):
-            train(spec, data, run, order="file", threads=1, resume=True, until=start + LEG)
+            train(spec, data, run, TrainOptions(order="file", threads=1, resume=True, until=start + LEG))
         else:
             caffes_leg(caffe, run, start)
     ended = weights_at(run, spec.solver.max_iter)
@@ -64,7 +64,7 @@ def test_caffe_goes_on_from_any_iteration(caffe: Caffe, tmp_path: Path) -> None:
     # 25 is no multiple of snapshot or test_interval: until then no table was brought up to date.
     spec = small_spec(solver={"max_iter": 2 * LEG})
     data, run = write_data(tmp_path / "data", spec, ROWS), tmp_path / "run"
-    train(spec, data, run, order="file", threads=1, until=25)
+    train(spec, data, run, TrainOptions(order="file", threads=1, until=25))
     caffes_leg(caffe, run, 25, 75)
     ours, _, _ = both(caffe, spec, data, tmp_path / "unbroken")
     assert max(apart(weights_at(run, 2 * LEG), ours).values()) <= TOLERANCE
@@ -73,14 +73,14 @@ def test_caffe_goes_on_from_any_iteration(caffe: Caffe, tmp_path: Path) -> None:
 def test_caffes_snapshot_counts_where_it_takes_the_place_of_ours(caffe: Caffe, tmp_path: Path) -> None:
     spec = small_spec(solver={"max_iter": 2 * LEG})
     data, run, other = write_data(tmp_path / "data", spec, ROWS), tmp_path / "run", tmp_path / "other"
-    train(spec, data, run, order="file", threads=1, until=LEG)
+    train(spec, data, run, TrainOptions(order="file", threads=1, until=LEG))
     assert list((run / "snapshots").glob("*.rows.npz"))
     elsewhere = spec.model_copy(update={"solver": spec.solver.model_copy(update={"random_seed": 9})})
-    train(elsewhere, data, other, order="file", threads=1, until=0)
+    train(elsewhere, data, other, TrainOptions(order="file", threads=1, until=0))
     shutil.copy(snapshot(other, 0), snapshot(run, 0))
     shutil.copy(snapshot(other, 0, ".solverstate"), snapshot(run, 0, ".solverstate"))
     caffes_leg(caffe, run, 0)
-    train(spec, data, run, order="file", threads=1, resume=True)
+    train(spec, data, run, TrainOptions(order="file", threads=1, resume=True))
     trained = caffe.train(run / "solver.prototxt", LEG, solverstate=snapshot(run, LEG, ".solverstate"))
     assert max(apart(weights_at(run, 2 * LEG), weights_of(trained, run)).values()) <= TOLERANCE
 
@@ -88,8 +88,8 @@ def test_caffes_snapshot_counts_where_it_takes_the_place_of_ours(caffe: Caffe, t
 def test_our_weights_start_caffe_and_caffes_start_us(caffe: Caffe, tmp_path: Path) -> None:
     spec = small_spec(solver={"max_iter": LEG})
     data, run = write_data(tmp_path / "data", spec, ROWS), tmp_path / "run"
-    train(spec, data, run, order="file", threads=1)
+    train(spec, data, run, TrainOptions(order="file", threads=1))
     trained = caffe.train(run / "solver.prototxt", 0, weights=snapshot(run, LEG))
-    train(spec, data, tmp_path / "again", order="file", threads=1, weights=trained.caffemodel)
+    train(spec, data, tmp_path / "again", TrainOptions(order="file", threads=1, weights=trained.caffemodel))
     for name, array in weights_at(run, LEG).items():
         np.testing.assert_array_equal(weights_at(tmp_path / "again", 0)[name], array, err_msg=name)

@@ -13,7 +13,7 @@ from caffe_runs import small_spec, snapshot, write_data
 from generator.caffe.schema import SolverState, WeightsParameter
 from generator.cli import main
 from generator.spec import dump_spec
-from generator.train.loop import train
+from generator.train.run.train import TrainOptions, train
 
 pytestmark = pytest.mark.oracle
 
@@ -117,7 +117,7 @@ def caffes_run(caffe: Caffe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = small_spec(solver={"max_iter": 4})
     (folder / "spec.yaml").write_text(dump_spec(spec))
     run = folder / "run"
-    train(spec, write_data(folder / "data", spec, 20), run, order="file", threads=1, until=0)
+    train(spec, write_data(folder / "data", spec, 20), run, TrainOptions(order="file", threads=1, until=0))
     trained = caffe.train(run / "solver.prototxt", 2, solverstate=snapshot(run, 0, ".solverstate"))
     shutil.copy(trained.caffemodel, snapshot(run, 2))
     shutil.copy(trained.solverstate, snapshot(run, 2, ".solverstate"))
@@ -204,5 +204,5 @@ def test_files_that_are_absent_or_of_another_kind(run: Path, drn: Callable[..., 
 
 def test_the_run_they_were_spoiled_from_holds(run: Path) -> None:
     spec = small_spec(solver={"max_iter": 4})
-    result = train(spec, run.parent / "data", run, order="file", threads=1, resume=True)
+    result = train(spec, run.parent / "data", run, TrainOptions(order="file", threads=1, resume=True))
     assert result.iterations == 4

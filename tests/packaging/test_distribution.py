@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.oracle  # builds and installs: the slow lane
 
-DATA = ("*.j2", "*.html", "*.js", "*.css", "*.yaml", "py.typed")
+DATA = ("*.j2", "*.html", "*.js", "*.css", "*.yaml", "*.proto", "py.typed")
 PLACES = {"generator": "generator", "templates": "generator/templates", "arch_specs": "generator/arch_specs"}
 
 
@@ -103,7 +103,7 @@ def test_the_description_is_whole(wheel):
     archive = zipfile.ZipFile(wheel)
     (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
     told = email.message_from_bytes(archive.read(name))
-    assert told["Name"] == "drn"
+    assert told["Name"] == "drn-recommender"
     assert told["Requires-Python"] == ">=3.10"
     assert (told["License-Expression"] or told["License"]) == "MIT"
     assert "Typing :: Typed" in told.get_all("Classifier")

@@ -28,7 +28,7 @@ solver: {base_lr: 0.2, batch_size: 32, clip_gradients: 5, max_iter: 40, snapshot
 @pytest.fixture(scope="session")
 def cluster():
     """A Ray of two cores; its address."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn[scale]'")
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn-recommender[scale]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         # The workers import the tests' functions by name.

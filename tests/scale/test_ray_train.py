@@ -20,10 +20,10 @@ from generator.scale.gloo import Gloo, rendezvous, rows_of
 from generator.scale.replica import follow
 from generator.scale.training import train_on_ray
 from generator.spec import load_spec
-from generator.train.loop import train
-from generator.train.metrics import Metrics
+from generator.train.run.metrics import Metrics
+from generator.train.run.train import TrainOptions, train
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn[scale]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn-recommender[scale]'")
 pytestmark = pytest.mark.oracle
 
 MANY = {  # what the sums meet: dropout, Adam (all tables dense), two batches an update, a label at every state
@@ -108,10 +108,10 @@ class Rank:
         return address, self.store.port
 
     def lead(self, spec, data, run):
-        train(spec, data, run, threads=1, exchange=Gloo(0, 2, self.store))
+        train(spec, data, run, TrainOptions(threads=1), exchange=Gloo(0, 2, self.store))
 
     def follow(self, address, spec, data):
-        learner = follow(spec, data, Gloo(1, 2, rendezvous(*address, first=False)), threads=1)
+        learner = follow(spec, data, Gloo(1, 2, rendezvous(*address, first=False)), TrainOptions(threads=1))
         learner.flush()
         return learner.weights
 
@@ -133,7 +133,7 @@ def test_replicas_hold_the_same_bits(cluster, kind, spec_file, data, shop, tmp_p
     assert followed.keys() == led.keys()
     for name, weight in led.items():
         np.testing.assert_array_equal(followed[name], weight, err_msg=name)
-    train(spec, data, tmp_path / "alone", threads=1)
+    train(spec, data, tmp_path / "alone", TrainOptions(threads=1))
     np.testing.assert_allclose(losses(tmp_path / "run"), losses(tmp_path / "alone"), atol=1e-4)
     ray.kill(lead)
     ray.kill(other)
@@ -175,7 +175,7 @@ def test_what_cannot_be_divided_is_refused(cluster, data, spec, tmp_path):
     with pytest.raises(TrainingError, match=r"4 workers of 1 cores want 4; the cluster has 2"):
         train_on_ray(spec, data, tmp_path / "run", workers=4)
     with pytest.raises(TrainingError, match="no snapshot to resume"):  # said by the first replica
-        train_on_ray(spec, data, tmp_path / "run", workers=2, resume=True)
+        train_on_ray(spec, data, tmp_path / "run", TrainOptions(resume=True), workers=2)
     assert not (tmp_path / "run").exists()
 
 

@@ -97,7 +97,9 @@ def test_without_ray_one_line_says_what_to_install(tmp_path):
     command = [sys.executable, "-c", code, "tune", "plan.yaml", "--data", "d", "-o", "r", "--engine", "ray"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "Error: drn tune --engine ray needs Ray: pip install 'drn[scale]'"
+    assert (
+        done.stderr.splitlines()[-1] == "Error: drn tune --engine ray needs Ray: pip install 'drn-recommender[scale]'"
+    )
     done = subprocess.run([*command[:-1], "spark"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "'spark' is none: write local, ray or ray://HOST:PORT" in done.stderr.replace("\n", " ")

@@ -9,10 +9,10 @@ from serving import SPEC
 from generator.data.build import Options, build
 from generator.data.splits import Division
 from generator.errors import DataError
-from generator.evaluate.model import Query
+from generator.model.query import Query
+from generator.model.windows import input_blobs, window
 from generator.serve.export import events, write_events
 from generator.serve.sessions import Event
-from generator.serve.windows import blobs, window
 from generator.spec.load import parse_spec
 
 
@@ -53,7 +53,7 @@ def test_what_was_served_is_what_is_trained_on(store, store_url, tmp_path):
         sizes = {"page": 3, "history_page": 4, "history_weight": 4, "bought": 3, "bought_weight": 3}
         for row in range(10):
             served: Query = asked[f"s{30 + row}"]
-            wanted = blobs([window(served, pages, items, sizes)], sizes)
+            wanted = input_blobs([window(served, pages, items, sizes)], sizes)
             for name, values in wanted.items():
                 np.testing.assert_array_equal(file[name][row], values[0])
 

@@ -8,7 +8,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from serving import Drn
 
-from generator.evaluate.model import Model, Query
+from generator.model.model import Model
+from generator.model.query import Query
 
 pytestmark = pytest.mark.skipif(not shutil.which("chromedriver"), reason="no chromium and chromedriver here")
 FLAGS = (

@@ -8,7 +8,7 @@ import tritonclient.http as triton
 from serving import PAGES
 from tritonclient.utils import InferenceServerException
 
-from generator.evaluate.model import Model
+from generator.model.model import Model
 
 SIZES = {"page": 3, "history_page": 4, "history_weight": 4, "bought": 3, "bought_weight": 3}
 

@@ -10,7 +10,8 @@ import pytest
 from serving import Drn, write_version
 
 from generator.errors import ModelError
-from generator.evaluate.model import Model, Query
+from generator.model.model import Model
+from generator.model.query import Query
 from generator.serve.repository import Choice, Repository
 
 

@@ -9,7 +9,8 @@ import h5py
 import pytest
 from serving import Drn, free_port
 
-from generator.evaluate.model import Model, Query
+from generator.model.model import Model
+from generator.model.query import Query
 from generator.serve.stores import open_store
 
 SPEC = """\

@@ -12,7 +12,8 @@ import uuid
 import pytest
 from serving import Drn, Mongo, free_port, write_version
 
-from generator.evaluate.model import Model, Query
+from generator.model.model import Model
+from generator.model.query import Query
 
 
 def new() -> str:

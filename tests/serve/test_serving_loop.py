@@ -11,7 +11,8 @@ from serving import Drn, write_version
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.prototxt import learnable, parse_net
 from generator.codegen.artefacts import generate
-from generator.evaluate.model import Model, Query
+from generator.model.model import Model
+from generator.model.query import Query
 from generator.onnxgraph.initialise import fill
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.serve.carry import carry, keep

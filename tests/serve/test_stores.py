@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import generator.serve.mongo
-import generator.serve.sessions
-from generator.serve.sessions import Event
+from generator.serve.logs import Log
+from generator.serve.metrics import Metrics
+from generator.serve.repository import Repository
+from generator.serve.service import Service, Settings
+from generator.serve.sessions import SPARE, Event, Kept, Session
 from generator.serve.stores import StoreError, open_store
 
 NUMBERS = itertools.count()
@@ -61,14 +63,33 @@ def test_equal_times_keep_the_order_of_arrival(store):
     assert pages(store.state("s")) == ["a", "b"]
 
 
-def test_only_the_newest_visits_are_kept_in_the_session_and_all_in_the_log(store, monkeypatch):
-    for module in (generator.serve.sessions, generator.serve.mongo):
-        monkeypatch.setattr(module, "KEPT_VISITS", 8)
+def test_only_the_newest_visits_are_kept_in_the_session_and_all_in_the_log(store):
+    store.kept = Kept(visits=8)
     store.record([visit("s", str(i), f"p{i}", i + 1) for i in range(11)])
     (state,) = store.record([visit("s", "0", "p0", 1)])
     assert pages(state) == [f"p{i}" for i in range(3, 11)]
     assert state.session.start == 1
     assert len(list(store.events())) == 11
+
+
+def test_a_session_keeps_what_its_net_reads():
+    """More than `SPARE` events, each of which the net of the second session reads."""
+    kept = Kept.of([{"page": 4}, {"page": 8, "history_page": 600, "bought": 700}])
+    narrow = wide = Session("s")
+    for number in range(1400):
+        event = (visit if number % 2 else buy)("s", str(number), f"p{number}", number)
+        narrow, wide = (
+            narrow.after(event, 0, Kept.of([{"page": 4, "history_page": 3, "bought": 1}])),
+            wide.after(event, 0, kept),
+        )
+    assert [one.label for one in wide.visits] == [f"p{number}" for number in range(1, 1400, 2)]
+    assert [one.label for one in wide.purchases] == [f"p{number}" for number in range(0, 1400, 2)]
+    assert (len(narrow.visits), len(narrow.purchases)) == (519, 513)
+
+
+def test_a_service_keeps_what_its_models_read(store, repository):
+    Service(Settings(repository), store, Repository(repository), Metrics(), Log())
+    assert store.kept == Kept(visits=SPARE + 3 + 4, purchases=SPARE + 3)  # the window, history and bought of the model
 
 
 def test_a_user_has_bought_what_they_bought_in_earlier_sessions(store):

@@ -23,8 +23,3 @@ def test_rows_say_type_bounds_default_and_meaning():
 
 def test_sections_that_share_their_keys_share_a_table():
     assert "### `init.table`, `init.weight`, `init.bias`\n" in reference()
-
-
-def test_the_readme_holds_the_reference(root):
-    reference_text = reference().split("\n\n", 1)[1].strip()
-    assert reference_text in (root / "README.md").read_text()

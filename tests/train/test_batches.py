@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from generator.errors import DataError
 from generator.spec.schema import Spec
-from generator.train.batches import Batches, load_split
+from generator.train.engine.batches import Batches
+from generator.train.run.rows import load_split
 
 
 def rows_of(batches: Batches, number: int) -> list[int]:

@@ -15,7 +15,7 @@ from generator.caffe.prototxt import learnable, read_net
 from generator.caffe.solverstate import read_solverstate
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
-from generator.train.loop import train
+from generator.train.run.train import TrainOptions, train
 
 pytestmark = pytest.mark.oracle
 
@@ -62,7 +62,7 @@ def test_caffe_takes_a_run_without_a_held_out_split(
     tmp_path: Path, data: Path, make_spec: Callable[..., Spec], caffe: Path
 ) -> None:
     (data / "test.h5").unlink()
-    train(make_spec(), data, tmp_path / "run", order="file", threads=1)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(order="file", threads=1))
     # Past iteration 15 and 30, at which the solver tests.
     run_caffe(caffe, tmp_path / "run", 10, 25)
     state_of(tmp_path / "run", 35, 1)
@@ -104,7 +104,7 @@ def test_caffe_ends_where_we_end(
     # Caffe reads the file from its first row whenever it starts: 25 batches of 16 are 4 epochs of 100 rows.
     spec = make_spec(**changes, solver={"base_lr": 0.03, "max_iter": LAST, "snapshot": 25, **solver})
     run, histories = tmp_path / "run", 2 if solver.get("type") == "Adam" else 1
-    train(spec, make_data(every=spec.loss == "every"), run, order="file", threads=1)
+    train(spec, make_data(every=spec.loss == "every"), run, TrainOptions(order="file", threads=1))
     weights, state = state_of(run, LAST, histories)
     (run / "snapshots" / f"small_iter_{LAST}.solverstate").unlink()
     run_caffe(caffe, run, start, LAST - start)

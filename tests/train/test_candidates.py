@@ -13,7 +13,8 @@ from reference import assert_equal
 from generator.codegen import generate_text
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
-from generator.train.candidates import Candidates
+from generator.train.engine.candidates import Candidates
+from generator.train.run.rows import candidates_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 BATCH = 5
@@ -50,7 +51,7 @@ def test_loss_and_gradients_are_those_of_pytorch(spec, seed, negatives):
     spec = with_sampled(spec, negatives)
     batch = blobs(spec, BATCH, seed)
     w = weights(shapes_of(spec), seed)
-    batch |= Candidates.of(spec, batch["label"]).blobs(3, batch)
+    batch |= candidates_of(spec, batch["label"]).blobs(3, batch)
     found, _ = gradients(spec, w | batch)
     assert_equal(spec, w, batch, found.pop("loss"), found)
 
@@ -63,7 +64,7 @@ def test_with_all_items_as_candidates_it_is_the_softmax_over_all(spec, seed):
     plain = spec.model_copy(update={"solver": spec.solver.model_copy(update={"sampled": None})})
     batch = blobs(spec, BATCH, seed)
     w = weights(shapes_of(spec), seed)
-    drawn = Candidates.of(spec, batch["label"]).blobs(0, batch)
+    drawn = candidates_of(spec, batch["label"]).blobs(0, batch)
     assert set(range(spec.items + 1)) == set(drawn["candidate"].tolist())
     sampled, _ = gradients(spec, w | batch | drawn)
     whole, _ = gradients(plain, w | batch)

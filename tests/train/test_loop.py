@@ -22,10 +22,9 @@ from generator.caffe.solverstate import read_solverstate
 from generator.errors import DataError, TrainingError
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
-from generator.train.batches import Dropout, load_split
-from generator.train.candidates import Candidates
-from generator.train.loop import train
-from generator.train.metrics import Metrics
+from generator.train.run.metrics import Metrics
+from generator.train.run.rows import candidates_of, dropout_of, load_split
+from generator.train.run.train import TrainOptions, train
 
 Make = Callable[..., Spec]
 # What the files of a run must agree on, to the bit.
@@ -65,7 +64,7 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
     else:
         optimizer = torch.optim.Adam(groups, solver.base_lr, (solver.momentum, solver.momentum2), eps=solver.delta)
     count, place, losses = len(rows["label"]), 0, []
-    dropout, candidates = Dropout.of(spec), Candidates.of(spec, rows["label"])
+    dropout, candidates = dropout_of(spec), candidates_of(spec, rows["label"])
     rates = [group.get("lr", solver.base_lr) for group in optimizer.param_groups]
     for iteration in range(iterations):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -153,7 +152,7 @@ def test_losses_are_those_of_pytorch(
 ) -> None:
     spec = make_spec(**changes, solver={**solver, "max_iter": 50, "display": 1, "snapshot": 20})
     data = make_data(every=spec.loss == "every")
-    train(spec, data, tmp_path / "run", order="file", threads=1)
+    train(spec, data, tmp_path / "run", TrainOptions(order="file", threads=1))
     ours = [line["loss"] for line in Metrics.read(tmp_path / "run" / "metrics.jsonl")]
     theirs = torch_losses(spec, data, read_initial(tmp_path / "run"), 50)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
@@ -166,7 +165,7 @@ def test_another_number_of_threads_changes_the_last_digits_alone(
 ) -> None:
     spec = make_spec(**LARGE, solver={"base_lr": 0.05, "max_iter": 100, "display": 1, "sampled": sampled})
     for threads in (1, 2, 4):
-        train(spec, data, tmp_path / f"{threads}", threads=threads)
+        train(spec, data, tmp_path / f"{threads}", TrainOptions(threads=threads))
     losses = {
         threads: [line["loss"] for line in Metrics.read(tmp_path / f"{threads}" / "metrics.jsonl")]
         for threads in (1, 2, 4)
@@ -187,12 +186,12 @@ def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
         head = {"dropout": 0.3 if kind == "SGD" else 0.0}
         return make_spec(head=head, solver={"type": kind, "momentum": momentum, "max_iter": max_iter, **policy})
 
-    train(spec(40), data, tmp_path / "whole", threads=1)
+    train(spec(40), data, tmp_path / "whole", TrainOptions(threads=1))
     # Dropout's masks and the candidates, too, are those of the batch, whenever the run began.
     # 10 is a snapshot; 23 lies between snapshots, where rows of tables are behind.
-    train(spec(10), data, tmp_path / "parts", threads=1)
-    train(spec(23), data, tmp_path / "parts", threads=1, resume=True)
-    train(spec(40), data, tmp_path / "parts", threads=1, resume=True)
+    train(spec(10), data, tmp_path / "parts", TrainOptions(threads=1))
+    train(spec(23), data, tmp_path / "parts", TrainOptions(threads=1, resume=True))
+    train(spec(40), data, tmp_path / "parts", TrainOptions(threads=1, resume=True))
     assert pair(tmp_path / "parts", 40) == pair(tmp_path / "whole", 40)
 
 
@@ -201,23 +200,28 @@ def test_a_large_net_on_all_threads_resumes_to_the_bit(kind: str, tmp_path: Path
     spec = make_spec(**LARGE, solver={"type": kind, "base_lr": 0.01, "clip_gradients": 0.5})
     for run, parts in (("whole", [30]), ("again", [30]), ("parts", [7, 20, 30])):
         for part in parts:
-            train(spec, data, tmp_path / run, threads=2, until=part, resume=part != parts[0])
+            train(spec, data, tmp_path / run, TrainOptions(threads=2, until=part, resume=part != parts[0]))
     assert pair(tmp_path / "whole", 30) == pair(tmp_path / "again", 30) == pair(tmp_path / "parts", 30)
 
 
 def test_an_older_snapshot_can_be_resumed(tmp_path: Path, data: Path, make_spec: Make) -> None:
-    train(make_spec(), data, tmp_path / "run", threads=1)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
     before = pair(tmp_path / "run", 30)
-    train(make_spec(), data, tmp_path / "run", threads=1, resume=tmp_path / "run/snapshots/small_iter_10.solverstate")
+    train(
+        make_spec(),
+        data,
+        tmp_path / "run",
+        TrainOptions(threads=1, resume=tmp_path / "run/snapshots/small_iter_10.solverstate"),
+    )
     assert pair(tmp_path / "run", 30) == before
 
 
 def test_a_state_without_its_weights_is_passed_over(tmp_path: Path, data: Path, make_spec: Make) -> None:
-    train(make_spec(), data, tmp_path / "run", threads=1)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
     before = pair(tmp_path / "run", 30)
     (tmp_path / "run/snapshots/small_iter_30.caffemodel").unlink()
     (tmp_path / "run/snapshots/small_iter_20.solverstate").unlink()
-    train(make_spec(), data, tmp_path / "run", threads=1, resume=True)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1, resume=True))
     assert pair(tmp_path / "run", 30) == before
 
 
@@ -226,7 +230,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from generator.spec import load_spec
-from generator.train.loop import train
+from generator.train.run.train import TrainOptions, train
 
 spec, data, run, event, name, times = *map(Path, sys.argv[1:4]), *sys.argv[4:6], int(sys.argv[6])
 seen = 0
@@ -240,13 +244,13 @@ def hook(happens, arguments):
 
 sys.addaudithook(hook)
 resume = any((run / "snapshots").glob("small_iter_*.solverstate"))
-train(load_spec(spec), data, run, threads=1, resume=resume)
+train(load_spec(spec), data, run, TrainOptions(threads=1, resume=resume))
 """
 
 
 def test_a_run_killed_over_and_over_ends_with_the_same_bits(tmp_path: Path, data: Path, make_spec: Make) -> None:
     spec = make_spec(solver={"max_iter": 47, "display": 5})
-    train(spec, data, tmp_path / "whole", threads=1)
+    train(spec, data, tmp_path / "whole", TrainOptions(threads=1))
     (tmp_path / "spec.yaml").write_text(dump_spec(spec))
 
     def child(event: str, name: str, times: int = 1) -> int:
@@ -298,8 +302,8 @@ def test_ctrl_c_finishes_the_update_and_leaves_a_snapshot(tmp_path: Path, data: 
     assert not (run / "models").exists()
 
     spec = make_spec(solver={"max_iter": stopped + 20})
-    train(spec, data, run, threads=1, resume=True)
-    train(spec, data, tmp_path / "whole", threads=1)
+    train(spec, data, run, TrainOptions(threads=1, resume=True))
+    train(spec, data, tmp_path / "whole", TrainOptions(threads=1))
     assert pair(run, stopped + 20) == pair(tmp_path / "whole", stopped + 20)
 
 
@@ -324,7 +328,7 @@ def test_sigterm_stops_a_run_in_python_and_gives_the_handlers_back(tmp_path: Pat
         make_spec(),
         data,
         tmp_path / "run",
-        threads=1,
+        TrainOptions(threads=1),
         progress=lambda iteration, loss, speed: signal.raise_signal(signal.SIGTERM),
     )
     assert (result.iterations, result.signal, result.model) == (1, signal.SIGTERM, None)
@@ -335,35 +339,35 @@ def test_sigterm_stops_a_run_in_python_and_gives_the_handlers_back(tmp_path: Pat
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_snapshots(
     tmp_path: Path, data: Path, make_spec: Make
 ) -> None:
-    train(make_spec(solver={"max_iter": 10}), data, tmp_path / "run", threads=1)
+    train(make_spec(solver={"max_iter": 10}), data, tmp_path / "run", TrainOptions(threads=1))
     good = pair(tmp_path / "run", 10)
     with pytest.raises(TrainingError, match=r"iteration \d+: .* at learning rate 1e\+20.*base_lr.*clip_gradients"):
-        train(make_spec(solver={"base_lr": 1e20}), data, tmp_path / "run", threads=1, resume=True)
+        train(make_spec(solver={"base_lr": 1e20}), data, tmp_path / "run", TrainOptions(threads=1, resume=True))
     assert pair(tmp_path / "run", 10) == good
     assert not (tmp_path / "run/snapshots/small_iter_20.caffemodel").exists()
 
 
 def test_weights_that_are_no_numbers_are_never_written(tmp_path: Path, data: Path, make_spec: Make) -> None:
     spec = make_spec(net="fnn")
-    train(spec, data, tmp_path / "first", threads=1)
+    train(spec, data, tmp_path / "first", TrainOptions(threads=1))
     net = read_net(tmp_path / "first/train_val.prototxt")
     weights = read_initial(tmp_path / "first")
     weights["bought_embedding"][3] = np.inf
     write_caffemodel(tmp_path / "bad.caffemodel", net, weights)
     with pytest.raises(TrainingError, match="bought_embedding holds numbers that are not finite"):
-        train(spec, data, tmp_path / "run", threads=1, weights=tmp_path / "bad.caffemodel")
+        train(spec, data, tmp_path / "run", TrainOptions(threads=1, weights=tmp_path / "bad.caffemodel"))
     assert not list((tmp_path / "run").rglob("*.caffemodel"))
 
 
 def test_training_starts_from_given_weights(tmp_path: Path, data: Path, make_spec: Make) -> None:
-    train(make_spec(), data, tmp_path / "first", threads=1)
+    train(make_spec(), data, tmp_path / "first", TrainOptions(threads=1))
     model = tmp_path / "first/snapshots/small_iter_30.caffemodel"
-    train(make_spec(solver={"max_iter": 1}), data, tmp_path / "second", threads=1, weights=model)
+    train(make_spec(solver={"max_iter": 1}), data, tmp_path / "second", TrainOptions(threads=1, weights=model))
     assert pair(tmp_path / "second", 0)[0] == model.read_bytes()
 
 
 def test_the_state_is_caffes(tmp_path: Path, data: Path, make_spec: Make) -> None:
-    train(make_spec(solver={"type": "Adam"}), data, tmp_path / "run", threads=1)
+    train(make_spec(solver={"type": "Adam"}), data, tmp_path / "run", TrainOptions(threads=1))
     shapes = [array.shape for array in read_initial(tmp_path / "run").values()]
     state = read_solverstate(tmp_path / "run/snapshots/small_iter_30.solverstate", shapes * 2)
     assert (state.iteration, state.learned_net) == (30, "snapshots/small_iter_30.caffemodel")
@@ -373,7 +377,7 @@ def test_the_state_is_caffes(tmp_path: Path, data: Path, make_spec: Make) -> Non
 
 def test_the_exported_model_is_what_was_trained_and_tested(tmp_path: Path, data: Path, make_spec: Make) -> None:
     spec = make_spec(solver={"test_iter": 100})
-    result = train(spec, data, tmp_path / "run", threads=1)
+    result = train(spec, data, tmp_path / "run", TrainOptions(threads=1))
     folder = tmp_path / "run/models/small/1"
     assert result.model == folder / "model.onnx"
     rows = load_split(data / "test.h5", spec)
@@ -396,25 +400,25 @@ def test_the_exported_model_is_what_was_trained_and_tested(tmp_path: Path, data:
 
 def test_versions_count_up_and_a_finished_run_exports_nothing_new(tmp_path: Path, data: Path, make_spec: Make) -> None:
     run = tmp_path / "run"
-    first = train(make_spec(), data, run, threads=1)
-    again = train(make_spec(), data, run, threads=1, resume=True)
+    first = train(make_spec(), data, run, TrainOptions(threads=1))
+    again = train(make_spec(), data, run, TrainOptions(threads=1, resume=True))
     assert again.model == first.model
     assert (again.iterations, again.loss) == (30, first.loss)
-    longer = train(make_spec(solver={"max_iter": 40}), data, run, threads=1, resume=True)
+    longer = train(make_spec(solver={"max_iter": 40}), data, run, TrainOptions(threads=1, resume=True))
     assert longer.model == run / "models/small/2/model.onnx"
     assert sorted(path.name for path in (run / "models/small").iterdir()) == ["1", "2", "config.pbtxt"]
 
 
 def test_metrics_have_a_line_a_report_and_none_twice(tmp_path: Path, data: Path, make_spec: Make) -> None:
     run = tmp_path / "run"
-    train(make_spec(), data, run, threads=1)
+    train(make_spec(), data, run, TrainOptions(threads=1))
     lines = Metrics.read(run / "metrics.jsonl")
     assert [line["iteration"] for line in lines] == [10, 15, 20, 30]
     assert ["test_loss" in line for line in lines] == [False, True, False, True]
     assert lines[0]["lr"] == 0.2
     with (run / "metrics.jsonl").open("a") as stream:
         stream.write('{"iteration": 31, "lo')  # torn by a kill
-    train(make_spec(), data, run, threads=1, resume=run / "snapshots/small_iter_10.solverstate")
+    train(make_spec(), data, run, TrainOptions(threads=1, resume=run / "snapshots/small_iter_10.solverstate"))
     again = Metrics.read(run / "metrics.jsonl")
     assert [line["iteration"] for line in again] == [10, 15, 20, 30]
     assert [line["loss"] for line in again] == pytest.approx([line["loss"] for line in lines])
@@ -423,7 +427,7 @@ def test_metrics_have_a_line_a_report_and_none_twice(tmp_path: Path, data: Path,
 
 def test_a_valid_split_is_tested_before_the_test_split(tmp_path: Path, data: Path, make_spec: Make) -> None:
     (data / "valid.h5").write_bytes((data / "train.h5").read_bytes())
-    train(make_spec(), data, tmp_path / "run", threads=1)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
     assert (tmp_path / "run/test.txt").read_text() == "../data/valid.h5\n"
     assert (tmp_path / "run/train.txt").read_text() == "../data/train.h5\n"
 
@@ -431,7 +435,7 @@ def test_a_valid_split_is_tested_before_the_test_split(tmp_path: Path, data: Pat
 def test_without_a_held_out_split_nothing_is_tested(tmp_path: Path, data: Path, make_spec: Make) -> None:
     (data / "test.h5").unlink()
     said: list[str] = []
-    train(make_spec(), data, tmp_path / "run", threads=1, note=said.append)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1), note=said.append)
     assert "test_loss" not in (tmp_path / "run/metrics.jsonl").read_text()
     # Real Caffe tests all the same: tests/train/test_caffe_training.py.
     assert (tmp_path / "run/test.txt").read_text() == "../data/train.h5\n"
@@ -441,31 +445,38 @@ def test_without_a_held_out_split_nothing_is_tested(tmp_path: Path, data: Path, 
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path, data: Path, make_spec: Make) -> None:
-    train(make_spec(), data, tmp_path / "run", threads=1)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
     with pytest.raises(TrainingError, match=r"holds a run already, at iteration 30; go on with --resume"):
-        train(make_spec(), data, tmp_path / "run", threads=1)
+        train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, data: Path, make_spec: Make) -> None:
     with pytest.raises(TrainingError, match="is not empty and holds no run"):
-        train(make_spec(), data, data, threads=1)
+        train(make_spec(), data, data, TrainOptions(threads=1))
 
 
 def test_resume_says_what_it_lacks(tmp_path: Path, data: Path, make_spec: Make) -> None:
     with pytest.raises(TrainingError, match="no snapshot to resume"):
-        train(make_spec(), data, tmp_path / "run", resume=True)
+        train(make_spec(), data, tmp_path / "run", TrainOptions(resume=True))
     assert not (tmp_path / "run").exists()
-    train(make_spec(), data, tmp_path / "run", threads=1)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
     with pytest.raises(TrainingError, match="is no snapshot of this run"):
-        train(make_spec(), data, tmp_path / "run", resume=tmp_path / "run/snapshots/small_iter_7.solverstate")
+        train(
+            make_spec(),
+            data,
+            tmp_path / "run",
+            TrainOptions(resume=tmp_path / "run/snapshots/small_iter_7.solverstate"),
+        )
     with pytest.raises(TrainingError, match="begun with another net: rnn differ"):
-        train(make_spec(rnn={"window": 3, "widths": [9], "history": 2}), data, tmp_path / "run", resume=True)
+        train(
+            make_spec(rnn={"window": 3, "widths": [9], "history": 2}), data, tmp_path / "run", TrainOptions(resume=True)
+        )
     with pytest.raises(TrainingError, match="leave weights out"):
-        train(make_spec(), data, tmp_path / "run", resume=True, weights=tmp_path / "x.caffemodel")
+        train(make_spec(), data, tmp_path / "run", TrainOptions(resume=True, weights=tmp_path / "x.caffemodel"))
 
 
 def test_vocabularies_are_wanted_before_the_training(tmp_path: Path, data: Path, make_spec: Make) -> None:
     (data / "items.txt").unlink()
     with pytest.raises(DataError, match=r"items.txt: no such file.*drn sessions"):
-        train(make_spec(), data, tmp_path / "run", threads=1)
+        train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
     assert not (tmp_path / "run").exists()

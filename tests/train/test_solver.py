@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from generator.errors import TrainingError
-from generator.train.solver import BLOCK, Rule, clip_factor, learning_rate, squared_norm
+from generator.train.engine.solver import BLOCK, Rule, clip_factor, learning_rate, squared_norm
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
-from generator.train.loop import train
+from generator.train.run.train import TrainOptions, train
 
 Make = Callable[..., Spec]
 
@@ -30,10 +30,15 @@ def weights_at(run: Path, iteration: int) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def test_a_run_starts_from_the_newest_snapshot_of_another(tmp_path: Path, data: Path, make_spec: Make) -> None:
-    train(make_spec(), data, tmp_path / "first", threads=1)
+    train(make_spec(), data, tmp_path / "first", TrainOptions(threads=1))
     # A pair that a kill left half written is none.
     (tmp_path / "first/snapshots/small_iter_30.caffemodel").unlink()
-    train(make_spec(solver={"max_iter": 1}), data, tmp_path / "second", threads=1, weights=tmp_path / "first")
+    train(
+        make_spec(solver={"max_iter": 1}),
+        data,
+        tmp_path / "second",
+        TrainOptions(threads=1, weights=tmp_path / "first"),
+    )
     started, newest = (weights_at(tmp_path / run, number) for run, number in (("second", 0), ("first", 20)))
     assert started.keys() == newest.keys()
     for name, values in newest.items():
@@ -42,7 +47,7 @@ def test_a_run_starts_from_the_newest_snapshot_of_another(tmp_path: Path, data: 
 
 def test_a_folder_without_a_snapshot_is_refused(tmp_path: Path, data: Path, make_spec: Make) -> None:
     with pytest.raises(TrainingError, match=r"data: holds no snapshot to start from"):
-        train(make_spec(), data, tmp_path / "run", threads=1, weights=data)
+        train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1, weights=data))
     assert not (tmp_path / "run").exists()
 
 
@@ -53,10 +58,12 @@ def test_what_the_file_lacks_starts_as_without_it(tmp_path: Path, data: Path, ma
         make_spec(head={"tied": True, "projection": True}, items=12),
     )
     (data / "items.txt").write_bytes((data / "pages.txt").read_bytes())
-    train(rnn, data, tmp_path / "rnn", threads=1)
+    train(rnn, data, tmp_path / "rnn", TrainOptions(threads=1))
     said: list[str] = []
-    train(combined, data, tmp_path / "afresh", threads=1, until=0)
-    train(combined, data, tmp_path / "run", threads=1, until=0, weights=tmp_path / "rnn", note=said.append)
+    train(combined, data, tmp_path / "afresh", TrainOptions(threads=1, until=0))
+    train(
+        combined, data, tmp_path / "run", TrainOptions(threads=1, until=0, weights=tmp_path / "rnn"), note=said.append
+    )
     given, afresh, started = (
         weights_at(tmp_path / "rnn", 30),
         *(weights_at(tmp_path / run, 0) for run in ("afresh", "run")),
@@ -71,27 +78,27 @@ def test_what_the_file_lacks_starts_as_without_it(tmp_path: Path, data: Path, ma
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, data: Path, make_spec: Make) -> None:
-    train(make_spec(), data, tmp_path / "first", threads=1)
+    train(make_spec(), data, tmp_path / "first", TrainOptions(threads=1))
     narrow = make_spec(rnn={"window": 3, "widths": [7, 6], "history": 2})
     with pytest.raises(ModelError, match=r"layer \w+, blob 0 \(page_embedding\) has shape 13x8, not 13x7"):
-        train(narrow, data, tmp_path / "run", threads=1, weights=tmp_path / "first")
+        train(narrow, data, tmp_path / "run", TrainOptions(threads=1, weights=tmp_path / "first"))
     net = parse_net(
         'layer { name: "x" type: "InnerProduct" bottom: "x" inner_product_param { bias_term: false } }', "x"
     )
     write_caffemodel(tmp_path / "other.caffemodel", net, {"x[0]": np.ones((1, 1), np.float32)})
     with pytest.raises(ModelError, match=r"other.caffemodel: holds no parameter of small, none of page_embedding, "):
-        train(make_spec(), data, tmp_path / "run", threads=1, weights=tmp_path / "other.caffemodel")
+        train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1, weights=tmp_path / "other.caffemodel"))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_resumed_run_still_wants_all_its_weights(tmp_path: Path, data: Path, make_spec: Make) -> None:
     rnn = make_spec(net="rnn")
-    train(make_spec(), data, tmp_path / "run", threads=1)
-    train(rnn, data, tmp_path / "rnn", threads=1)
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
+    train(rnn, data, tmp_path / "rnn", TrainOptions(threads=1))
     target = tmp_path / "run/snapshots/small_iter_30.caffemodel"
     target.write_bytes((tmp_path / "rnn/snapshots/small_iter_30.caffemodel").read_bytes())
     with pytest.raises(ModelError, match=r"holds no \w+; it would be in layer"):
-        train(make_spec(solver={"max_iter": 40}), data, tmp_path / "run", threads=1, resume=True)
+        train(make_spec(solver={"max_iter": 40}), data, tmp_path / "run", TrainOptions(threads=1, resume=True))
 
 
 def test_pretrained_on_the_next_page_and_tuned_on_the_purchase_with_the_same_ids(tmp_path: Path) -> None:
@@ -113,7 +120,7 @@ def test_pretrained_on_the_next_page_and_tuned_on_the_purchase_with_the_same_ids
     build(log, tmp_path / "buy", tuned, Options(division=division, vocabulary=tmp_path / "next"))
     build(log, tmp_path / "other", tuned, Options(division=division, vocabulary="all"))
     assert (tmp_path / "other/pages.txt").read_bytes() != (tmp_path / "next/pages.txt").read_bytes()
-    train(ahead, tmp_path / "next", tmp_path / "pre", threads=1)
+    train(ahead, tmp_path / "next", tmp_path / "pre", TrainOptions(threads=1))
 
     def said(data: str) -> str:
         path = tmp_path / "tuned.yaml"

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_solver import Settings
 
-from generator.train.parameters import Dense, Multipliers
-from generator.train.rows import RowSums, distinct_ids
-from generator.train.solver import Rule, clip_factor
-from generator.train.tables import Table
+from generator.train.engine.dense_group import DenseGroup, Multipliers
+from generator.train.engine.lazy_rows import LazyRows
+from generator.train.engine.row_sums import RowSums, distinct_ids
+from generator.train.engine.solver import Rule, clip_factor
 
 ROWS, WIDTH = 6, 3
 # Together large enough for two threads, the border between them inside the first.
@@ -49,7 +49,7 @@ def test_rows_end_where_an_update_of_all_rows_leads(
     rng = np.random.default_rng(seed)
     rule = Rule(Settings(type=kind, momentum=momentum))
     start = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
-    table = Table(start.copy(), [np.zeros_like(start)], rule, Multipliers(lr=0.5), iter_size=iter_size)
+    table = LazyRows(start.copy(), [np.zeros_like(start)], rule, Multipliers(lr=0.5), iter_size=iter_size)
     w, v = start.astype(np.float64), np.zeros((ROWS, WIDTH))
     updates = [touches[i : i + iter_size] for i in range(0, len(touches) - iter_size + 1, iter_size)]
     for iteration, batches in enumerate(updates):
@@ -58,7 +58,7 @@ def test_rows_end_where_an_update_of_all_rows_leads(
         for ids in batches:
             values = rng.standard_normal((len(ids), WIDTH)).astype(np.float32)
             np.add.at(dense, ids, values)
-            table.settle(np.unique(ids), iteration)
+            table.catch_up(np.unique(ids), iteration)
             # The forward pass sees these rows: they are where training of all rows has them.
             np.testing.assert_allclose(table.weight[ids], w[ids], rtol=1e-5, atol=1e-5)
             table.add((np.array(ids), values))
@@ -78,7 +78,7 @@ def test_wide_tables_are_updated_in_blocks() -> None:
     start = rng.standard_normal((500, 100)).astype(np.float32)
     ids = rng.integers(0, 500, 800)
     values = rng.standard_normal((800, 100)).astype(np.float32)
-    table = Table(start.copy(), [np.zeros_like(start)], rule, Multipliers())
+    table = LazyRows(start.copy(), [np.zeros_like(start)], rule, Multipliers())
     table.add((ids, values))
     table.update(0, 0.5, 1.0)
     dense = np.zeros((500, 100))
@@ -89,7 +89,7 @@ def test_wide_tables_are_updated_in_blocks() -> None:
 def test_dense_takes_rows_too() -> None:
     # A tied table: the graph writes one part of the gradient, rows are the other.
     weight = np.zeros((4, 2), np.float32)
-    dense = Dense({"table": weight}, [{"table": weight}], Rule(Settings()), Multipliers())
+    dense = DenseGroup({"table": weight}, [{"table": weight}], Rule(Settings()), Multipliers())
     dense.gradients["table"][:] = 1.0
     dense.add({"table": (np.array([2, 0, 2]), np.full((3, 2), 3.0, np.float32))})
     dense.update(0, 1.0, 1.0)
@@ -99,7 +99,7 @@ def test_dense_takes_rows_too() -> None:
 def test_dense_without_a_written_gradient_starts_from_zero() -> None:
     weight = np.zeros((3, 2), np.float32)
     rule = Rule(Settings(momentum=0.0))
-    dense = Dense({"table": weight}, [{"table": weight}], rule, Multipliers(), sparse={"table"})
+    dense = DenseGroup({"table": weight}, [{"table": weight}], rule, Multipliers(), sparse={"table"})
     for iteration in range(2):
         dense.add({"table": (np.array([1]), np.ones((1, 2), np.float32))})
         dense.update(iteration, 1.0, 1.0)
@@ -114,7 +114,7 @@ def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
     rule = Rule(Settings(type=kind))
     zeros = [{name: np.zeros_like(weight) for name, weight in start.items()}] * rule.histories
     with ThreadPoolExecutor(1) as helper:
-        dense = Dense(start, zeros, rule, Multipliers(decay=0.1), helper=helper)
+        dense = DenseGroup(start, zeros, rule, Multipliers(decay=0.1), helper=helper)
         for iteration in range(3):
             for name, gradient in gradients.items():
                 dense.gradients[name][...] = gradient
@@ -128,10 +128,10 @@ def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
 
 
 def test_decay_and_adam_need_all_rows() -> None:
-    assert Table.fits(Rule(Settings()), Multipliers())
-    assert Table.fits(Rule(Settings(type="AdaGrad")), Multipliers())
-    assert not Table.fits(Rule(Settings()), Multipliers(decay=0.01))
-    assert not Table.fits(Rule(Settings(type="Adam")), Multipliers())
+    assert LazyRows.fits(Rule(Settings()), Multipliers())
+    assert LazyRows.fits(Rule(Settings(type="AdaGrad")), Multipliers())
+    assert not LazyRows.fits(Rule(Settings()), Multipliers(decay=0.01))
+    assert not LazyRows.fits(Rule(Settings(type="Adam")), Multipliers())
 
 
 @given(

@@ -10,7 +10,7 @@ import pytest
 
 from generator.spec import dump_spec
 from generator.spec.schema import Spec
-from generator.train.graphs import threads_for
+from generator.train.engine.graph import threads_for
 
 
 def test_a_small_net_gets_one_thread_and_a_large_one_all():

@@ -1,0 +1,52 @@
+"""Which model.onnx a path means."""
+
+from pathlib import Path
+
+from generator.errors import ModelError
+
+__all__ = ["find_model"]
+
+
+def find_model(path: str | Path) -> Path:
+    """Return the model.onnx that ``path`` means.
+
+    Parameters
+    ----------
+    path
+        A run, a model repository (RUN/models), a model of one (RUN/models/NAME), a version of one (RUN/models/NAME/1)
+        or the ONNX file itself. Of several versions the highest number is taken.
+
+    Raises
+    ------
+    ModelError
+        There is none, or more than one model.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise ModelError(
+            f"{path}: there is no such file or folder; train a model by: drn train SPEC --data DIR -o {path}"
+        )
+    if (path / "model.onnx").is_file():
+        return path / "model.onnx"
+    if found := _newest(path):
+        return found
+    models = path / "models" if (path / "models").is_dir() else path
+    named = {folder.name: found for folder in sorted(models.iterdir()) if (found := _newest(folder))}
+    if not named:
+        raise ModelError(
+            f"{path}: there is no models/NAME/VERSION/model.onnx in it; "
+            "is this the folder given to drn train -o, and has the training come to its end?"
+        )
+    if len(named) > 1:
+        raise ModelError(f"{path}: it holds the models {', '.join(named)}; name one, such as {models / min(named)}")
+    return next(iter(named.values()))
+
+
+def _newest(folder: Path) -> Path | None:
+    """Return the model.onnx of the version folder with the highest number."""
+    if not folder.is_dir():
+        return None
+    versions = [inner for inner in folder.iterdir() if inner.name.isdecimal() and (inner / "model.onnx").is_file()]
+    return max(versions, key=lambda inner: int(inner.name)) / "model.onnx" if versions else None

@@ -1,0 +1,170 @@
+"""The inference graph of a model.onnx, run by onnxruntime: input blobs to probabilities and top items."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from generator.errors import DataError, ModelError
+from generator.spec.blobs import INPUTS
+
+__all__ = ["InferenceGraph"]
+
+OUTPUTS = ("probability", "top_item", "top_probability")
+
+
+class InferenceGraph:
+    """A net with its weights, ready to run.
+
+    Parameters
+    ----------
+    file
+        The model.onnx.
+    name
+        What error messages call the model.
+    threads
+        Of onnxruntime within an operator; 0 takes all cores. `probabilities` takes one whatever their number.
+    int8
+        Whether the output layer multiplies in 8 bits.
+
+    Attributes
+    ----------
+    sizes
+        Columns of each input blob: n of ``page``, H of ``history_page``, K of ``bought``; absent when not read.
+    kinds
+        ONNX type of each input and output.
+    width
+        N+1, the columns of ``probability``.
+    top_k
+        The columns of ``top_item`` and ``top_probability``.
+
+    Raises
+    ------
+    ModelError
+        The file is broken, or is no inference model of drn.
+    """
+
+    def __init__(self, file: Path, name: str, threads: int = 1, *, int8: bool = False) -> None:
+        self._file, self._name, self._int8, self._opening = file, name, int8, threading.Lock()
+        try:
+            self._session = _open(_int8(file) if int8 else file, threads)
+        except Exception as error:  # onnxruntime's exceptions have no common root but this
+            raise ModelError(
+                f"{file}: onnxruntime cannot load it ({str(error).splitlines()[0]}); "
+                "it is broken or no ONNX model, export it again by drn train"
+            ) from error
+        inputs = {one.name: one for one in self._session.get_inputs()}
+        outputs = {one.name: one for one in self._session.get_outputs()}
+        foreign = [
+            blob
+            for blob, one in inputs.items()
+            if blob not in INPUTS or INPUTS[blob].tensor_type != one.type or len(one.shape) != 2
+        ]
+        missing = [name for name in OUTPUTS if name not in outputs]
+        if foreign or missing or not inputs:
+            what = f"the input {foreign[0]}" if foreign else f"no output {missing[0]}" if missing else "no input"
+            raise ModelError(
+                f"{file}: it has {what}, so it is no inference model of drn with its weights inside; "
+                "give the model.onnx that drn train exports"
+            )
+        widths = {name: one.shape[1] for name, one in inputs.items()}
+        widths |= {name: outputs[name].shape[1] for name in ("probability", "top_item")}
+        for blob, width in widths.items():
+            if not isinstance(width, int):
+                raise ModelError(f"{file}: the width of {blob} is {width!r}, not a number; export it by drn train")
+        self.width: int = widths.pop("probability")
+        self.top_k: int = widths.pop("top_item")
+        self.sizes: dict[str, int] = widths
+        self.kinds: dict[str, str] = {name: one.type for name, one in (inputs | outputs).items()}
+
+    def run(self, outputs: Sequence[str], blobs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return ``outputs`` for B rows of ``blobs``; a row's do not depend on the other rows.
+
+        Parameters
+        ----------
+        outputs
+            Of ``probability`` float32 (B, N+1), ``top_item`` int64 (B, top_k), ``top_probability`` float32 (B, top_k).
+        blobs
+            At least the inputs of the net, (B, size) each; other blobs are not read.
+
+        Raises
+        ------
+        DataError
+            A blob is missing or of another size.
+        ModelError
+            onnxruntime fails, as on an id above M.
+        """
+        return self._run(self._session, outputs, blobs)
+
+    def probabilities(self, blobs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Return ``probability`` alone, for less work than `run`; any number of threads may call it."""
+        with self._opening:  # or the first calls of several threads would open one each
+            scorer = self._scorer
+        return self._run(scorer, ("probability",), blobs)[0]
+
+    @cached_property
+    def _scorer(self) -> onnxruntime.InferenceSession:
+        """The graph up to the probabilities: onnxruntime runs every node, and TopK takes as long as the product."""
+        graph = _up_to("probability", _int8(self._file) if self._int8 else self._file)
+        return self._session if graph is None else _open(graph, threads=1)
+
+    def _run(
+        self, session: onnxruntime.InferenceSession, outputs: Sequence[str], blobs: Mapping[str, NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        feed = {}
+        for name, size in self.sizes.items():
+            if name not in blobs:
+                raise DataError(f"the model {self._name} reads {name}, which the data lack")
+            if blobs[name].shape[1:] != (size,):
+                raise DataError(f"the model {self._name} reads {size} columns of {name}, not {blobs[name].shape[1:]}")
+            feed[name] = np.ascontiguousarray(blobs[name], INPUTS[name].dtype)
+        rows = len(next(iter(feed.values())))
+        if rows == 1:
+            # onnxruntime multiplies a lone row by another kernel, whose last bits differ from those of any batch.
+            feed = {name: np.repeat(values, 2, axis=0) for name, values in feed.items()}
+        try:
+            found = session.run(list(outputs), feed)
+        except Exception as error:  # onnxruntime's exceptions have no common root but this
+            raise ModelError(f"{self._file}: onnxruntime fails on these rows ({str(error).splitlines()[0]})") from error
+        return [values[:rows] for values in found]
+
+
+def _open(graph: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _int8(file: Path) -> bytes:
+    # Imported here, for reading the model is onnxruntime's work alone where it is taken as it is.
+    import onnx
+
+    from generator.onnxgraph.int8 import with_int8_output
+
+    return with_int8_output(onnx.load(file)).SerializeToString()
+
+
+def _up_to(output: str, graph: Path | bytes) -> bytes | None:
+    """Return the part of a model that leads to one of its outputs; None where its weights are in files beside it."""
+    import onnx  # here for the same reason
+
+    model = onnx.load(graph, load_external_data=False) if isinstance(graph, Path) else onnx.load_from_string(graph)
+    inside = model.graph
+    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in inside.initializer):
+        return None
+    needed, nodes = {output}, []
+    for node in reversed(inside.node):  # ONNX has each node after those it reads
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(node.input)
+    outputs = [one for one in inside.output if one.name == output]
+    del inside.node[:], inside.output[:]
+    inside.node.extend(reversed(nodes))
+    inside.output.extend(outputs)
+    return model.SerializeToString()

@@ -1,0 +1,173 @@
+"""A trained model: its inference graph and its vocabularies, asked in original ids."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.data.vocabulary import Vocabulary
+from generator.errors import DataError, ModelError
+from generator.model.find import find_model
+from generator.model.graph import InferenceGraph
+from generator.model.query import Answer, Query
+from generator.model.windows import Window, input_blobs, window
+from generator.spec.blobs import INPUTS
+
+__all__ = ["Model"]
+
+
+class Model:
+    """A trained net with its vocabularies, ready to recommend and to score.
+
+    Parameters
+    ----------
+    path
+        A run, a model repository, a model of one, a version of one, or a model.onnx, as `find_model` takes it.
+    threads
+        Of onnxruntime within an operator; 0 takes all cores. One is best for single requests. `scores` takes one
+        whatever their number: for more, call it in several threads, with some of the rows in each.
+    int8
+        Whether the output layer multiplies in 8 bits, for speed where items are many; its last digits suffer.
+
+    Attributes
+    ----------
+    file
+        The model.onnx.
+    name
+        The model's name in its repository, or the file's name outside one.
+    pages, items
+        Vocabulary of each.
+    sizes
+        Columns of each input blob: n of ``page``, H of ``history_page``, K of ``bought``; absent when not read.
+    kinds
+        ONNX type of each input and output of the graph.
+    width
+        N+1, the columns of the graph's ``probability``.
+    top_k
+        How many items the graph ranks by itself.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, broken, or is no model of drn.
+
+    Examples
+    --------
+    >>> model = Model("runs/shop")  # doctest: +SKIP
+    >>> (answer,) = model.recommend([Query([("home", 4.0), ("item-3", 31.0)])], top=3)  # doctest: +SKIP
+    >>> answer  # doctest: +SKIP
+    Answer(item-3 0.2112, item-8 0.0734, item-1 0.0519)
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1, *, int8: bool = False) -> None:
+        self.file = find_model(path)
+        version = self.file.parent
+        in_repository = version.name.isdecimal() and self.file.name == "model.onnx"
+        self.name = version.parent.name if in_repository else self.file.stem
+        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8)
+        self.sizes, self.kinds = self._graph.sizes, self._graph.kinds
+        self.width, self.top_k = self._graph.width, self._graph.top_k
+        self.pages = self._vocabulary("pages.txt")
+        self.items = self._vocabulary("items.txt")
+        if len(self.items) > self.width - 1:
+            raise ModelError(
+                f"{version / 'items.txt'}: it lists {len(self.items)} items but model.onnx knows {self.width - 1}; "
+                "the two are not of one training, export the model again by drn train"
+            )
+
+    def __repr__(self) -> str:
+        """Return the file, and how many pages and items the model knows and ranks."""
+        return f"Model({str(self.file)!r}: {len(self.pages)} pages, {len(self.items)} items, top_k {self.top_k})"
+
+    def _vocabulary(self, name: str) -> Vocabulary:
+        file = self.file.parent / name
+        if not file.is_file():
+            raise ModelError(f"{file}: it is missing; model.onnx needs the {name} of its data folder beside it")
+        return Vocabulary.read(file)
+
+    @property
+    def highest(self) -> dict[str, int]:
+        """The highest id that each input of ids may hold."""
+        vocabularies = {"pages": len(self.pages), "items": len(self.items)}
+        return {name: vocabularies[ids] for name in self.sizes if (ids := INPUTS[name].ids)}
+
+    def infer(self, outputs: Sequence[str], blobs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return ``outputs`` of the graph for B rows of ``blobs``: see `InferenceGraph.run`."""
+        return self._graph.run(outputs, blobs)
+
+    def scores(self, blobs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Return the probability of each item, (B, N+1) float32; any number of threads may call it.
+
+        Parameters
+        ----------
+        blobs
+            At least the inputs of the net, (B, size) each; other blobs are not read.
+
+        Raises
+        ------
+        DataError
+            A blob is missing or of another size.
+        ModelError
+            onnxruntime fails, as on an id above M.
+        """
+        return self._graph.probabilities(blobs)
+
+    def window(self, query: Query) -> Window:
+        """Return what of ``query`` the net sees."""
+        return window(query, self.pages, self.items, self.sizes)
+
+    def recommend(self, queries: Sequence[Query], top: int | None = None) -> list[Answer]:
+        """Return the ``top`` items for each query, best first; ``top_k`` of the model by default.
+
+        Up to ``top_k`` they come from the graph's own TopK, beyond it from all probabilities. A page or a purchase
+        that the vocabulary lacks is left out as if it had not been, and counted. An answer does not depend on the
+        queries beside it.
+
+        Raises
+        ------
+        DataError
+            ``top`` is less than 1.
+        ModelError
+            The model gives a probability that is no number.
+        """
+        if top is not None and top < 1:
+            raise DataError(f"the {top} best items were asked for: at least 1")
+        if not queries:
+            return []
+        windows = [self.window(query) for query in queries]
+        item, probability = self._best(input_blobs(windows, self.sizes), min(top or self.top_k, len(self.items)))
+        labels = self.items.labels
+        return [
+            Answer(
+                tuple((labels[i - 1], p) for i, p in zip(ids, figures, strict=True)),
+                unknown_pages=seen.unknown_pages,
+                unknown_bought=seen.unknown_bought,
+            )
+            for seen, ids, figures in zip(windows, item.tolist(), probability.tolist(), strict=True)
+        ]
+
+    def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return ids and probabilities of the ``top`` items of each row, (B, top) each, best first."""
+        # The graph's TopK may name items beyond a vocabulary shorter than N, which have no original id.
+        if by_graph := top <= self.top_k and len(self.items) == self.width - 1:
+            item, probability = self.infer(("top_item", "top_probability"), blobs)
+        else:
+            probability = self.infer(("probability",), blobs)[0][:, 1 : len(self.items) + 1]
+        if not np.isfinite(probability).all():
+            raise ModelError(f"{self.file}: it answers NaN, so its weights are broken: train again, smaller base_lr")
+        if by_graph:
+            return item[:, :top], probability[:, :top]
+        places = np.array([_largest(row, top) for row in probability])
+        return places + 1, np.take_along_axis(probability, places, axis=1)
+
+
+def _largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Return the places of the ``count`` largest, largest first, of equals the first: as a stable sort of all does."""
+    if count == len(row):
+        return np.argsort(-row, kind="stable")
+    least = np.partition(row, len(row) - count)[len(row) - count]
+    above = np.flatnonzero(row > least)
+    chosen = np.concatenate([above, np.flatnonzero(row == least)[: count - len(above)]])
+    return np.asarray(chosen[np.argsort(-row[chosen], kind="stable")])

@@ -1,0 +1,87 @@
+"""Queries to the input blobs of a net, many at a time: bit for bit the rows that the data floor writes of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.data.vocabulary import Vocabulary
+from generator.data.windows import aging, log_dwell
+from generator.model.query import Query
+
+__all__ = ["Window", "input_blobs", "window"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What of a query the net sees, in ids, oldest first.
+
+    Attributes
+    ----------
+    page, dwell
+        The last n known pages and their seconds.
+    history_page, history_dwell
+        The newest H known pages before them and their seconds.
+    bought
+        The newest K known items.
+    unknown_pages, unknown_bought
+        How many were passed over, because the vocabulary lacks them.
+    """
+
+    page: list[int]
+    dwell: list[float]
+    history_page: list[int]
+    history_dwell: list[float]
+    bought: list[int]
+    unknown_pages: int
+    unknown_bought: int
+
+    def history_weight(self) -> list[float]:
+        """Return the aging factors of the history."""
+        return _aging([self.history_dwell], len(self.history_dwell))[0].tolist() if self.history_dwell else []
+
+
+def window(query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[str, int]) -> Window:
+    """Return what a net with input blobs of the given ``sizes`` sees of ``query``."""
+    n, h, k = (sizes.get(name, 0) for name in ("page", "history_page", "bought"))
+    ids = pages.ids([page for page, _ in query.pages]).tolist()
+    known = [(page, max(seconds, 1.0)) for page, (_, seconds) in zip(ids, query.pages, strict=True) if page]
+    bought = [item for item in items.ids(query.bought).tolist() if item]
+    fallen = max(len(known) - n, 0)
+    near, far = known[fallen:], known[max(fallen - h, 0) : fallen]
+    return Window(
+        page=[page for page, _ in near],
+        dwell=[seconds for _, seconds in near],
+        history_page=[page for page, _ in far],
+        history_dwell=[seconds for _, seconds in far],
+        bought=bought[max(len(bought) - k, 0) :],
+        unknown_pages=len(ids) - len(known),
+        unknown_bought=len(query.bought) - len(bought),
+    )
+
+
+def input_blobs(windows: Sequence[Window], sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """Return the input blobs of B windows: int64 ids and float32 weights, (B, size) each."""
+    found: dict[str, NDArray[Any]] = {}
+    for name in ("page", "history_page", "bought"):
+        if size := sizes.get(name, 0):
+            found[name] = np.array([_right(getattr(one, name), size) for one in windows], np.int64)
+    if size := sizes.get("history_weight", 0):
+        found["history_weight"] = _aging([one.history_dwell for one in windows], size)
+    if size := sizes.get("page_dwell", 0):
+        seconds = np.array([_right(one.dwell, size) for one in windows], np.float32)
+        found["page_dwell"] = log_dwell(seconds, found["page"] > 0)
+    if "bought_weight" in sizes:
+        found["bought_weight"] = (found["bought"] > 0).astype(np.float32)
+    return found
+
+
+def _right(values: list[Any], size: int) -> list[Any]:
+    return [0] * (size - len(values)) + values
+
+
+def _aging(dwells: Sequence[list[float]], size: int) -> NDArray[np.float32]:
+    """Return the aging factors of dwell times, which the data floor keep as float32, (B, size)."""
+    return aging(np.array([_right(dwell, size) for dwell in dwells], np.float32).astype(np.float64))
