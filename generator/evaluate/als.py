@@ -111,7 +111,7 @@ class Als(Baseline):
         for start in range(0, len(rows), BLOCK):
             part = rows[start : start + BLOCK]
             score = (user[start : start + BLOCK] @ self._factors.T)[: len(part)]
-            score += 1 - score.min(axis=1, keepdims=True, initial=np.inf, where=self._known)
+            score += 1 - score.min(axis=1, keepdims=True)
             found[part] = np.where(self._known, score, found[part])
         return found
 

@@ -31,7 +31,7 @@ class Baseline(ABC):
 
     name: ClassVar[str]
     default: ClassVar[bool] = True  # whether `--baselines default` has it
-    grid: ClassVar[Sequence[Mapping[str, Any]]] = ()  # arguments of the class that `tuning.tuned` tries beside none
+    grid: ClassVar[Sequence[Mapping[str, Any]]] = ()  # other arguments, that `tuning.tuned` tries
 
     @property
     def settings(self) -> dict[str, Any]:

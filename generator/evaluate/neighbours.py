@@ -282,11 +282,11 @@ class VsKnn(Neighbours):
 
     name = "vs-knn"
     grid: ClassVar = (
-        {"k": 100, "sample": 1000, "power": 2, "idf": 0},
+        {"remind": False},
+        {"idf": 0},
+        {"k": 1500, "idf": 1},
+        {"k": 100, "sample": 1000},
         {"k": 100, "sample": 500, "power": 1, "idf": 0},
-        {"k": 500, "sample": 5000, "power": 2, "idf": 0},
-        {"k": 500, "sample": 5000, "power": 2, "idf": 1},
-        {"k": 1500, "sample": 5000, "power": 2, "idf": 1},
     )
 
     def __init__(self, k: int = 500, sample: int = 5000, power: int = 2, idf: float = 5, remind: bool = True) -> None:
@@ -326,9 +326,12 @@ class Stan(Neighbours):
     """
 
     name = "stan"
-    grid: ClassVar = tuple(
-        {"k": 500, "sample": 5000, "row_decay": row, "days_decay": days, "item_decay": item}
-        for row, days, item in ((0.5, 5, 1.0), (2.0, 5, 2.0), (2.0, 20, 0.5), (4.0, 80, 2.0), (0.9, 100, 0.45))
+    grid: ClassVar = (  # two for news, and what session-rec chose for YooChoose and for RetailRocket
+        {"remind": False},
+        {"remind": False, "days_decay": 0.5},
+        {"k": 1000, "row_decay": 0.5, "days_decay": 20, "item_decay": 0.5},
+        {"k": 1000, "row_decay": 1e-5, "days_decay": 10, "item_decay": 2},
+        {"k": 1500, "row_decay": 0.905, "days_decay": 100, "item_decay": 0.4525},
     )
 
     def __init__(
@@ -383,9 +386,12 @@ class Vstan(Stan):
     """
 
     name = "vstan"
-    grid: ClassVar = tuple(
-        {**setting, "back_decay": back, "idf": idf}
-        for setting, back, idf in zip(Stan.grid, (2.0, 4.0, 1.0, 1.0, 0.9), (2, 1, 2, 1, 0), strict=True)
+    grid: ClassVar = (
+        {"remind": False},
+        {"remind": False, "days_decay": 0.5},
+        {"k": 1500, "sample": 10000, "row_decay": 0.5, "item_decay": 2, "back_decay": 2, "idf": 2},
+        {"k": 1000, "row_decay": 4, "item_decay": 4, "back_decay": 1e-5, "idf": 1},
+        {"k": 200, "row_decay": 1.81, "days_decay": 40, "item_decay": 0.905, "back_decay": 0.905, "idf": 0},
     )
 
     def __init__(

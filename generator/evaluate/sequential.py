@@ -1,6 +1,6 @@
 """Sequential rules: which item follows a page."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class SequentialRules(Popularity):
 
     name = "rules"
     default = False
+    grid: ClassVar = ({"steps": 1}, {"steps": 3}, {"steps": 20})
 
     def __init__(self, steps: int = 10, kept: int = 100) -> None:
         self.steps, self.kept = steps, kept

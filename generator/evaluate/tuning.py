@@ -30,7 +30,7 @@ class Tuned:
 
 
 def tuned(baseline: Baseline, data: Path) -> Tuned | None:
-    """Return the best of ``baseline`` as it is and of its class with each of its ``grid``, by MRR@20; None without one.
+    """Return the best of ``baseline`` as it is and with each of its ``grid``, by MRR@20; None where it has no grid.
 
     Each is fitted on the training part of ``data`` and ranks up to `ROWS` rows of its validation part, the same ones;
     the first of equals is kept.
@@ -39,9 +39,9 @@ def tuned(baseline: Baseline, data: Path) -> Tuned | None:
     ------
     DataError : the data have no validation part.
     """
-    settings = [baseline.settings, *(one for one in baseline.grid if one != baseline.settings)]
-    if len(settings) == 1:
+    if not baseline.grid:
         return None
+    settings = [{**baseline.settings, **one} for one in ({}, *baseline.grid)]
     if not (data / "valid.h5").is_file():
         raise DataError(
             f"{data} has no validation part (valid.h5) to choose the settings of {baseline.name} on: "
