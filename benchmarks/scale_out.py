@@ -25,10 +25,10 @@ import polars as pl
 import ray
 
 from generator.data.build import Options, build
-from generator.data.simulator import Shop, simulate
 from generator.scale.gloo import Gloo, rendezvous
 from generator.scale.replica import follow
 from generator.scale.sessions import listed, read_on_ray
+from generator.shop.simulator import Shop, simulate
 from generator.spec.schema import Solver, Spec
 from generator.train.engine.dense_group import DenseGroup, Multipliers
 from generator.train.engine.solver import Rule

@@ -8,6 +8,9 @@ DrnError                what drn says to its user in words; exit status 2
 └── TrainingError       a training run that cannot go on (NaN loss, no snapshot to resume)
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 __all__ = [
     "DataError",
     "DrnError",
@@ -26,7 +29,17 @@ class DrnError(Exception):
 
 
 class SpecError(DrnError):
-    """A spec that does not hold."""
+    """A spec or a plan that does not hold.
+
+    Attributes
+    ----------
+    findings
+        What is wrong and where, a `generator.spec.findings.Finding` each; empty where no one place is to blame.
+    """
+
+    def __init__(self, message: str, findings: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
 
 
 class TemplateError(DrnError):

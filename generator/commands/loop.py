@@ -12,7 +12,7 @@ from generator.console import err, out, progress
 from generator.options import format_option
 
 if TYPE_CHECKING:
-    from generator.serve.loop import Round
+    from generator.loop.round import Round
 
 __all__ = ["command"]
 
@@ -58,7 +58,7 @@ def command(
       drn serve runs/live --store sqlite:///drn.sqlite
     """
     from generator.errors import DrnError
-    from generator.serve.loop import run_round
+    from generator.loop.round import run_round
     from generator.spec import load_spec
 
     spec = load_spec(spec_path, overrides)

@@ -69,10 +69,11 @@ def command(
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
     from generator.errors import DataError, pip_install
-    from generator.serve.repository import Choice
+    from generator.serve.models.repository import Choice
 
     try:
-        from generator.serve.service import Settings, serve
+        from generator.serve.http.server import serve
+        from generator.serve.http.settings import Settings
     except ImportError as error:
         raise DataError(f"drn serve needs more packages: {pip_install('serve')} ({error})") from error
 

@@ -134,7 +134,7 @@ def command(
     if engine != "local" and (store or form != "events"):
         raise click.UsageError(f"--engine {engine} reads Parquet files of the format events: leave it out")
     from generator.data.build import Options, build
-    from generator.data.splits import Division
+    from generator.data.sessions.splits import Division
     from generator.spec import load_spec
 
     division = Division(
@@ -155,7 +155,7 @@ def command(
     with ExitStack() as stack:
         files: Sequence[Path] = [Path(each) for each in found]
         if store:
-            from generator.serve.export import exported
+            from generator.loop.export import exported
 
             files = stack.enter_context(exported(store))
         reader = None

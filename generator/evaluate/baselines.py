@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.ragged import offsets
+from generator.data.sessions.ragged import offsets
 from generator.errors import DataError
 from generator.evaluate.als import Als
 from generator.evaluate.baseline import Baseline, Candidates, Popularity

@@ -1,6 +1,5 @@
 """One pass over a split: every model and every baseline ranks all items for every row."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from generator.evaluate.coverage import Coverage
 from generator.evaluate.metrics import Interval, Tally
 from generator.evaluate.ranking import Ranking, Ties, ranked
 from generator.evaluate.rows import Batch, Part
+from generator.jobs.cpus import available
 from generator.model.model import Model
 
 __all__ = ["Difference", "Method", "Report", "evaluate", "row_ranks"]
@@ -177,7 +177,7 @@ def row_ranks(
 
 def _ahead(work: Callable[[Batch], Found], batches: Iterable[Batch], threads: int) -> Iterator[tuple[Batch, Found]]:
     """Yield each batch with what ``work`` makes of it, in order; the next ``threads`` are worked on meanwhile."""
-    threads = threads or os.cpu_count() or 1
+    threads = threads or available()
     with ThreadPoolExecutor(threads) as pool:
         begun: deque[tuple[Batch, Future[Found]]] = deque()
         for batch in batches:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.ragged import Sessions, offsets, ragged_index
+from generator.data.sessions.ragged import Sessions, offsets, ragged_index
 from generator.errors import DataError, pip_install
 from generator.evaluate.baseline import VIEW, Candidates, Popularity, slices
 from generator.evaluate.ranking import place_within

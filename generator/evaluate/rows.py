@@ -1,19 +1,19 @@
 """Rows of a split in batches, each with everything its session had shown by then, not the window alone."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.blobs import Split
-from generator.data.vocabulary import Vocabulary
-from generator.data.windows import Rows, Sessions, blobs, ragged_index
+from generator.data.sessions.ragged import Sessions, ragged_index
+from generator.data.sessions.vocabulary import Vocabulary
+from generator.data.store.split import Split
+from generator.data.windows import Rows, blobs
 from generator.errors import DataError
 from generator.spec.schema import Fnn, Head, Rnn, Spec
 
@@ -136,16 +136,10 @@ class Part:
         self.pages = Vocabulary.read(folder / "pages.txt")
         self.items = Vocabulary.read(folder / "items.txt")
         self._item_of_page = np.concatenate([[0], self.items.ids(self.pages.labels)]).astype(np.int64)
-        self._rows = Split(self.path)
-        self._file = h5py.File(self.path, "r")
-        for name in ("offset", "page", "dwell", "bought_offset", "bought", "start", "user"):
-            if f"sessions/{name}" not in self._file:
-                self.close()
-                raise DataError(f"{self.path} has no dataset sessions/{name}: is it a file of drn sessions?")
+        self._file = Split(self.path)
 
     def close(self) -> None:
         """Close the file."""
-        self._rows.close()
         self._file.close()
 
     def __enter__(self) -> "Part":
@@ -158,13 +152,7 @@ class Part:
 
     def __len__(self) -> int:
         """Return the number of rows, R."""
-        return self._rows.rows
-
-    def _read(self, name: str, part: slice) -> NDArray[Any]:
-        try:
-            return np.asarray(self._file[name][part])
-        except (OSError, RuntimeError) as error:  # h5py reports a damaged chunk as either
-            raise DataError(f"cannot read {name} of {self.path}: {error}") from error
+        return self._file.rows
 
     def _within(self, name: str, ids: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> None:
         if ids.max(initial=0) > len(vocabulary):
@@ -175,10 +163,9 @@ class Part:
 
     def labels(self) -> Iterator[Ints]:
         """Yield the labels, int64 1..N, in chunks: one a purchase session, or every page viewed next."""
-        source = "sessions/label" if "sessions/label" in self._file else "label"
-        for start in range(0, self._file[source].shape[0], CHUNK):
-            label = self._read(source, slice(start, start + CHUNK)).reshape(-1).astype(np.int64)
-            self._within(source, label, self.items)
+        for chunk in self._file.labels(CHUNK):
+            label = chunk.reshape(-1).astype(np.int64)
+            self._within("label", label, self.items)
             yield label[label > 0]
 
     def sessions(self, start: int = 0, stop: int | None = None) -> Sessions:
@@ -188,33 +175,11 @@ class Part:
         ------
         DataError : the offsets do not fit the views.
         """
-        stop = len(self._file["sessions/offset"]) - 1 if stop is None else stop
-        offset = self._offsets("offset", "page", start, stop)
-        bought_offset = self._offsets("bought_offset", "bought", start, stop)
-        views, purchases = slice(offset[0], offset[-1]), slice(bought_offset[0], bought_offset[-1])
-        page, chosen = self._read("sessions/page", views), slice(start, stop)
-        self._within("sessions/page", page, self.pages)
-        states = np.concatenate([[0], np.cumsum(page > 0)])
-        return Sessions(
-            offset=states[offset - offset[0]],
-            page=page[page > 0],
-            dwell=self._read("sessions/dwell", views)[page > 0],
-            bought_offset=bought_offset - bought_offset[0],
-            bought=self._read("sessions/bought", purchases),
-            start=self._read("sessions/start", chosen),
-            user=self._read("sessions/user", chosen),
-            label=self._read("sessions/label", chosen) if "sessions/label" in self._file else None,
-        )
-
-    def _offsets(self, name: str, values: str, start: int, stop: int) -> Ints:
-        offset: Ints = self._read(f"sessions/{name}", slice(start, stop + 1)).astype(np.int64)
-        held = len(self._file[f"sessions/{values}"])
-        if len(offset) != stop - start + 1 or offset[0] < 0 or (np.diff(offset) < 0).any() or offset[-1] > held:
-            raise DataError(
-                f"{self.path}: sessions/{name} does not divide the {held} values of sessions/{values} "
-                f"into the sessions {start}..{stop - 1}; write the file again by drn sessions"
-            )
-        return offset
+        whole = self._file.sessions(start, stop)
+        known = whole.page > 0
+        self._within("sessions/page", whole.page, self.pages)
+        states = np.concatenate([[0], np.cumsum(known)])
+        return replace(whole, offset=states[whole.offset], page=whole.page[known], dwell=whole.dwell[known])
 
     def items_of(self, page: NDArray[np.integer[Any]]) -> Ints:
         """Return the item of the same original id for each page id, int64, 0 where no such item is sold."""
@@ -225,13 +190,12 @@ class Part:
         """Yield all rows in order, ``size`` at a time, in memory that does not grow with the file."""
         step = size * max(1, READ // size)  # several batches in one reading, which takes as long as a batch's ranks
         for start in range(0, len(self), step):
-            chosen = slice(start, start + step)
-            found = self._rows.read(start, start + step)
+            found = self._file.read(start, start + step)
             label = found.pop("label").astype(np.int64)
             label = label if label.ndim == 1 else label[:, -1]
-            label = np.where(self._read("rows/unknown", chosen) != 0, 0, label)
-            session = self._read("rows/session", chosen).astype(np.int64)
-            position = self._read("rows/position", chosen).astype(np.int64)
+            label = np.where(self._file.index("unknown", start, start + step) != 0, 0, label)
+            session = self._file.index("session", start, start + step).astype(np.int64)
+            position = self._file.index("position", start, start + step).astype(np.int64)
             for first in range(0, len(label), size):
                 rows = slice(first, first + size)
                 inputs = {name: values[rows] for name, values in found.items()}

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.ragged import Sessions, offsets, ragged_index
+from generator.data.sessions.ragged import Sessions, offsets, ragged_index
 from generator.evaluate.baseline import VIEW, Candidates, Popularity, slices
 from generator.evaluate.ranking import place_within
 from generator.evaluate.rows import Batch, Part

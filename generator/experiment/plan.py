@@ -3,37 +3,39 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from generator.errors import DataError, SpecError
-from generator.experiment.variants import find, read_variants
-from generator.spec.findings import Finding, Path, dotted, failure, refusal
-from generator.spec.source import Document, read
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from generator.experiment.variants import read_variants
+from generator.spec.blobs import MAX_HISTORY, MAX_WINDOW
+from generator.spec.findings import Finding, Path, Words, failure
+from generator.spec.reading import mapping_of, read_file, validated
+from generator.spec.schema import NAME
+from generator.spec.source import Document
 
 __all__ = [
     "Accuracy",
-    "Als",
     "BatchSize",
     "Convergence",
+    "ExperimentPlan",
     "Experiments",
+    "Factorisation",
     "History",
     "Nets",
-    "Plan",
+    "SessionSource",
     "Simulated",
-    "Source",
     "TopK",
     "load_plan",
 ]
 
 Form = Literal["taobao", "yoochoose", "session-rec", "retailrocket", "diginetica", "rees46", "recbole", "events"]
 Metric = Literal["HR@1", "HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20"]
+Name = Annotated[str, Field(pattern=NAME)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Window = Annotated[int, Field(ge=1, le=256)]
+Window = Annotated[int, Field(ge=1, le=MAX_WINDOW)]
 Batch = Annotated[int, Field(ge=1, le=65536)]
 Epochs = Annotated[float, Field(gt=0, le=1e6)]
 _WAYS = ("test", "test_days", "test_share", "test_users", "folds")
@@ -55,14 +57,16 @@ class Simulated(_Section):
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Of everything.")
 
 
-class Source(_Section):
+class SessionSource(_Section):
     """Where the sessions come from: one of folder, simulate and log; the rest as `drn sessions` takes it."""
 
     folder: str | None = Field(None, description="A folder of drn sessions.")
     simulate: Simulated | None = Field(None, description="A shop to simulate.")
     log: list[str] = Field([], max_length=1000, description="Files of an event log.")
     format: Form = Field("events", description="Format of the log.")
-    columns: dict[str, str] = Field({}, description="For format events: role to column.")
+    columns: dict[str, str] = Field(
+        {}, description="For format events: role to column.", examples=["{time: ts, page: url}"]
+    )
     gap: float | None = Field(None, gt=0, le=1e9, description="Minutes of silence that end a session.")
     test: list[str] = Field([], max_length=1000, description="Files whose sessions are the test part.")
     test_days: float | None = Field(None, gt=0, le=1e6, description="Test on the sessions of the last days.")
@@ -83,23 +87,23 @@ class Accuracy(_Section):
     subject: str | None = Field(None, description="The variant that is compared with all others; else the last.")
 
 
-class Als(_Section):
+class Factorisation(_Section):
     """The nets beside matrix factorisation."""
 
     baseline: str = Field("als", description="The baseline of the comparison.")
-    variants: list[str] = Field([], max_length=100, description="Variants to compare; else all.")
+    variants: list[Name] = Field([], max_length=100, description="Variants to compare; else all.")
 
 
 class Nets(_Section):
     """Nets in the order of the claim, the weakest first."""
 
-    variants: list[str] = Field(["fnn", "rnn", "combined"], min_length=2, max_length=100, description="Variants.")
+    variants: list[Name] = Field(["fnn", "rnn", "combined"], min_length=2, max_length=100, description="Variants.")
 
 
 class TopK(_Section):
     """Hit rate for every K from 1 to 20."""
 
-    variants: list[str] = Field([], max_length=100, description="Variants to draw; else all.")
+    variants: list[Name] = Field([], max_length=100, description="Variants to draw; else all.")
 
 
 class History(_Section):
@@ -107,7 +111,7 @@ class History(_Section):
 
     variant: str | None = Field(None, description="The variant whose window is changed; else the last.")
     windows: list[Window] = Field([1, 2, 4, 8], min_length=2, max_length=100, description="Windows, rising.")
-    states: int = Field(16, ge=1, le=4096, description="States of the history where it is on.")
+    states: int = Field(16, ge=1, le=MAX_HISTORY, description="States of the history where it is on.")
 
 
 class BatchSize(_Section):
@@ -121,7 +125,7 @@ class BatchSize(_Section):
 class Convergence(_Section):
     """Loss and accuracy in the course of the training."""
 
-    variants: list[str] = Field([], max_length=100, description="Variants to follow; else all.")
+    variants: list[Name] = Field([], max_length=100, description="Variants to follow; else all.")
     epochs: list[Epochs] = Field(
         [0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0],
         max_length=1000,
@@ -135,7 +139,7 @@ class Experiments(_Section):
     """What to try; an experiment that is left out is not run."""
 
     accuracy: Accuracy | None = Field(None, description="All methods in one table.")
-    als: Als | None = Field(None, description="The nets beside matrix factorisation.")
+    als: Factorisation | None = Field(None, description="The nets beside matrix factorisation.")
     nets: Nets | None = Field(None, description="Feed-forward, recurrent and combined net.")
     top_k: TopK | None = Field(None, description="Hit rate over K.")
     history: History | None = Field(None, description="History state on and off by window.")
@@ -143,7 +147,7 @@ class Experiments(_Section):
     convergence: Convergence | None = Field(None, description="Loss and accuracy over the training.")
 
 
-class Plan(_Section):
+class ExperimentPlan(_Section):
     """One plan of experiments.
 
     Attributes
@@ -155,13 +159,13 @@ class Plan(_Section):
     """
 
     title: str = Field("", max_length=200, description="Heading of the report.")
-    data: Source = Field(description="Where the sessions come from.")
+    data: SessionSource = Field(description="Where the sessions come from.")
     seeds: list[Seed] = Field([1, 2, 3], min_length=1, max_length=1000, description="Each net is trained once by each.")
     metric: Metric = Field("MRR@20", description="What the claims are judged by.")
     baselines: list[str] = Field([], max_length=100, description="Baselines beside the nets.")
     experiments: Experiments = Field(description="What to try.")
-    specs: dict[str, Any] = Field({}, exclude=True)
-    folder: Any = Field(FilePath(), exclude=True)
+    specs: SkipJsonSchema[dict[str, Any]] = Field({}, exclude=True)
+    folder: SkipJsonSchema[Any] = Field(FilePath(), exclude=True)
 
     @property
     def names(self) -> list[str]:
@@ -176,7 +180,7 @@ class Plan(_Section):
         """Return the variant ``chosen``; the last where none is."""
         return chosen or list(self.specs)[-1]
 
-    def only(self, names: Sequence[str]) -> "Plan":
+    def only(self, names: Sequence[str]) -> "ExperimentPlan":
         """Return the plan with the experiments ``names`` alone; with none named, the whole.
 
         Raises
@@ -191,7 +195,7 @@ class Plan(_Section):
         return self.model_copy(update={"experiments": self.experiments.model_copy(update=left)})
 
 
-def load_plan(path: str | os.PathLike[str]) -> Plan:
+def load_plan(path: str | os.PathLike[str]) -> ExperimentPlan:
     """Read the plan file at ``path`` (YAML in UTF-8).
 
     Raises
@@ -199,25 +203,17 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     SpecError
         The file, its base or one of its variants does not hold; one line a finding, with line and column.
     """
-    filename = os.fspath(path)
-    try:
-        text = FilePath(filename).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise refusal(filename, f"cannot be read: {reason}") from None
-    document = read(text, filename)
-    if not isinstance(document.value, dict):
-        finding = Finding(document.place(()), "", "a plan is a mapping of keys to values")
-        raise failure(document.findings or [finding])
-    plain: dict[str, Any] = dict(document.value)
-    folder = FilePath(filename).parent
+    document = read_file(path, "plan")
+    plain = dict(mapping_of(document, "plan"))
+    folder = FilePath(path).parent
     specs = read_variants(document, folder, plain)
     for hidden in {"specs", "folder"} & plain.keys():
-        document.findings.append(Finding(document.keys[hidden,], hidden, "unknown key"))
+        del plain[hidden]
+        document.findings.append(Finding(document.keys[hidden,], (hidden,), Words("unknown key")))
     if isinstance(tried := plain.get("experiments"), dict):
         # `als:` alone is the experiment with its defaults.
         plain["experiments"] = {name: {} if value is None else value for name, value in tried.items()}
-    plan = _validated(document, plain)
+    plan = validated(document, ExperimentPlan, plain)
     if plan is not None:
         plan = plan.model_copy(update={"specs": specs, "folder": folder})
         _rules(document, plan)
@@ -226,59 +222,25 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     return plan
 
 
-def _validated(document: Document, plain: dict[str, Any]) -> Plan | None:
-    """Return the plan of ``plain``; None, with findings, where it does not hold."""
-    from pydantic import ValidationError
-
-    plain = {key: value for key, value in plain.items() if key not in ("specs", "folder")}
-    try:
-        return Plan.model_validate(plain)
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-    schema = Plan.model_json_schema()
-    for hidden in ("specs", "folder"):
-        del schema["properties"][hidden]
-    for each in errors:
-        path = each["loc"]
-        if document.refused.intersection(path[:length] for length in range(1, len(path) + 1)):
-            continue
-        place = document.keys[path] if each["type"] == "extra_forbidden" else document.place(path)
-        document.findings.append(Finding(place, dotted(path), _words(each, schema)))
-    return None
-
-
-def _words(error: "ErrorDetails", schema: dict[str, Any]) -> str:
-    """Say what is wrong with a field of the plan."""
-    from generator.spec.words import field_error
-
-    if error["type"] == "string_type":
-        return "text is wanted"
-    if error["type"] == "dict_type":
-        return "a section is wanted, as in {time: ts, page: url}"
-    if error["type"] == "string_too_long":
-        return f"at most {error['ctx']['max_length']} characters are wanted"
-    return field_error(error, schema)
-
-
-def _rules(document: Document, plan: Plan) -> None:
+def _rules(document: Document, plan: ExperimentPlan) -> None:
     """Check what no single field can."""
     _check_data(document, plan.data)
     for name in sorted(set(plan.specs) & set(plan.baselines)):
-        find(document, ("variants", name), "a baseline has that name: choose another")
+        document.find(("variants", name), "a baseline has that name: choose another")
     for index, name in enumerate(plan.baselines):
         _check_baseline(document, ("baselines", index), name)
     if len(set(plan.baselines)) < len(plan.baselines):
-        find(document, ("baselines",), "each baseline can be given once")
+        document.find(("baselines",), "each baseline can be given once")
     if len(set(plan.seeds)) < len(plan.seeds):
-        find(document, ("seeds",), "each seed can be given once")
+        document.find(("seeds",), "each seed can be given once")
     if not plan.names:
-        find(document, ("experiments",), f"none is given: one of {', '.join(Experiments.model_fields)} at least")
+        document.find(("experiments",), f"none is given: one of {', '.join(Experiments.model_fields)} at least")
     tried = plan.experiments
     if tried.als:
         _check_baseline(document, ("experiments", "als", "baseline"), tried.als.baseline)
     for path, values in _risings(tried):
         if sorted(set(values)) != list(values):
-            find(document, path, f"{list(values)}: rising numbers are wanted")
+            document.find(path, f"{list(values)}: rising numbers are wanted")
     if plan.specs:
         _check_variants(document, plan)
 
@@ -292,22 +254,22 @@ def _risings(tried: Experiments) -> Iterator[tuple[Path, Sequence[float]]]:
         yield ("experiments", "convergence", "epochs"), tried.convergence.epochs
 
 
-def _check_data(document: Document, data: Source) -> None:
+def _check_data(document: Document, data: SessionSource) -> None:
     given = [name for name in ("folder", "simulate", "log") if getattr(data, name)]
     if len(given) != 1:
         seen = " and ".join(given) or "none of them"
-        find(document, ("data",), f"{seen} given: one of folder, simulate and log is wanted")
+        document.find(("data",), f"{seen} given: one of folder, simulate and log is wanted")
         return
     if given == ["folder"] and (others := sorted(data.model_fields_set - {"folder"})):
-        find(document, ("data", others[0]), "it does not go with folder, which drn sessions has divided already")
+        document.find(("data", others[0]), "it does not go with folder, which drn sessions has divided already")
     if given == ["simulate"]:
         for name in sorted(data.model_fields_set & {"format", "columns", "gap", "test", "max_bad"}):
-            find(document, ("data", name), "it does not go with simulate")
+            document.find(("data", name), "it does not go with simulate")
     if data.vocabulary == "all" and data.min_support > 1:
-        find(document, ("data", "min_support"), "it does not go with vocabulary all, which gives every page an id")
+        document.find(("data", "min_support"), "it does not go with vocabulary all, which gives every page an id")
     ways = [name for name in _WAYS if getattr(data, name)]
     if len(ways) > 1:
-        find(document, ("data", ways[1]), f"{' and '.join(ways)} exclude each other: choose the test part in one way")
+        document.find(("data", ways[1]), f"{' and '.join(ways)} exclude each other: choose the test part in one way")
 
 
 def _check_baseline(document: Document, path: Path, name: str) -> None:
@@ -317,26 +279,26 @@ def _check_baseline(document: Document, path: Path, name: str) -> None:
         if len(choose([name])) != 1:
             raise DataError(f"{name!r} names several: name one")
     except DataError as error:
-        find(document, path, str(error))
+        document.find(path, str(error))
 
 
-def _check_variants(document: Document, plan: Plan) -> None:
+def _check_variants(document: Document, plan: ExperimentPlan) -> None:
     tried = plan.experiments
     for path, names in _named(tried):
         for index, name in enumerate(names):
             if name not in plan.specs:
                 where = (*path, index) if (*path, index) in document.places else path
-                find(document, where, f"there is no variant {name}: choose of {', '.join(plan.specs)}")
+                document.find(where, f"there is no variant {name}: choose of {', '.join(plan.specs)}")
         if len(set(names)) < len(names):
-            find(document, path, "each variant can be given once")
+            document.find(path, "each variant can be given once")
     changed = plan.specs.get(plan.variant(tried.history.variant)) if tried.history else None
     if changed is not None and not changed.has_rnn:
         message = "net fnn reads no session, so it has neither window nor history"
-        find(document, ("experiments", "history", "variant"), message)
+        document.find(("experiments", "history", "variant"), message)
     first = next(iter(plan.specs.values()))
     for name, spec in plan.specs.items():
         if spec.data != first.data:
-            find(document, ("variants", name), "its section data differs from the first variant's: all read one data")
+            document.find(("variants", name), "its section data differs from the first variant's: all read one data")
 
 
 def _named(tried: Experiments) -> Iterator[tuple[Path, list[str]]]:

@@ -81,6 +81,16 @@ class _Differentiation:
 
     def dense(self, name: str) -> str | None:
         """Return the whole gradient of ``name``, or None where the loss does not depend on it."""
+        base = self.without_rows(name)
+        if not self._gradients[name].rows:
+            return base
+        rows, values = self.sparse(name)
+        base = base or self.build.one("Sub", [name, name], f"{name}_grad_zero")
+        place = self.build.one("Unsqueeze", [rows, self.build.constant([-1], "flat_shape")], f"{name}_grad_place")
+        return self.build.one("ScatterND", [base, place, values], f"{name}_grad_dense", reduction="add")
+
+    def without_rows(self, name: str) -> str | None:
+        """Return the part of the gradient of ``name`` that is not given as rows; None where there is none."""
         given = self._gradients[name]
         parts = list(given.dense)
         if given.products:
@@ -88,19 +98,13 @@ class _Differentiation:
             left = self.build.joined([left for left, _ in given.products], f"{name}_grad_left")
             right = self.build.joined([right for _, right in given.products], f"{name}_grad_right")
             parts.append(self.build.one("Gemm", [left, right], f"{name}_grad_product", transA=1))
-        if given.rows:
-            rows, values = self.sparse(name)
-            base = parts.pop() if parts else self.build.one("Sub", [name, name], f"{name}_grad_zero")
-            place = self.build.one("Unsqueeze", [rows, self.build.constant([-1], "flat_shape")], f"{name}_grad_place")
-            parts = [*parts, self.build.one("ScatterND", [base, place, values], f"{name}_grad_dense", reduction="add")]
         if not parts:
             return None
         return parts[0] if len(parts) == 1 else self.build.one("Sum", parts, f"{name}_grad_total")
 
-    def is_sparse(self, name: str) -> bool:
-        """Whether ``name`` was read by Gather alone."""
-        given = self._gradients[name]
-        return bool(given.rows) and not given.dense and not given.products
+    def has_rows(self, name: str) -> bool:
+        """Whether ``name`` was read by Gather."""
+        return bool(self._gradients[name].rows)
 
     def sparse(self, name: str) -> tuple[str, str]:
         """Return the row ids and the row values of the gradient of a table."""
@@ -145,9 +149,11 @@ def differentiate(model: ModelProto, loss: str, parameters: Sequence[str]) -> Mo
     Returns
     -------
     ModelProto
-        The same inputs; outputs ``loss``, then for each parameter ``<p>_grad`` with its shape, or, for a table that
-        is read by Gather alone, ``<p>_grad_rows`` int64 (R) and ``<p>_grad_values`` (R, ...): the gradient is the
-        sum of the values by row, and a row may stand in the list more than once.
+        The same inputs; outputs ``loss``, then for each parameter ``<p>_grad`` with its shape; or, for a table that
+        Gather reads, ``<p>_grad_rows`` int64 (R) and ``<p>_grad_values`` (R, ...): the gradient is the sum of the
+        values by row, and a row may stand in the list more than once. A table that other operators read too has all
+        three, and its gradient is their sum: a graph that adds rows itself would copy the table to do so, and
+        onnxruntime's ScatterND loses sums where two threads add to one row.
 
     Raises
     ------
@@ -161,17 +167,17 @@ def differentiate(model: ModelProto, loss: str, parameters: Sequence[str]) -> Mo
     wishes = {}
     for name in parameters:
         kind = tape.info(name).type.tensor_type.elem_type
-        if tape.is_sparse(name):
+        gradient = tape.without_rows(name)
+        if gradient is not None:
+            wishes[f"{name}_grad"] = gradient
+            outputs.append(helper.make_tensor_value_info(f"{name}_grad", kind, tape.shape(name)))
+        if tape.has_rows(name):
             rows, values = f"{name}_grad_rows", f"{name}_grad_values"
             wishes[rows], wishes[values] = tape.sparse(name)
             outputs.append(helper.make_tensor_value_info(rows, TensorProto.INT64, [f"{name}_R"]))
             outputs.append(helper.make_tensor_value_info(values, kind, [f"{name}_R", *tape.shape(name)[1:]]))
-            continue
-        gradient = tape.dense(name)
-        if gradient is None:
+        elif gradient is None:
             raise ModelError(f"{loss} does not depend on parameter {name}")
-        wishes[f"{name}_grad"] = gradient
-        outputs.append(helper.make_tensor_value_info(f"{name}_grad", kind, tape.shape(name)))
     tape.build.publish(wishes)
     made = helper.make_graph(tape.build.nodes, f"{graph.name}_gradient", graph.input, outputs, tape.build.initializers)
     result = helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version)

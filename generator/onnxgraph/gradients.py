@@ -220,18 +220,19 @@ def _softmax(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> No
 def _cross_entropy(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
     """Z's gradient is (softmax(z) - onehot(label)) * the row's own gradient, 0 where the label is ignored."""
     row, build = row_loss(node, tape), tape.build
-    minus = build.one("Neg", [row.counted], f"{row.counted}_minus")
-    error = build.one("ScatterElements", [row.probability, row.place, minus], "error", axis=1, reduction="add")
+    less = build.one("Sub", [row.entry, row.counted], "label_error")
+    error = build.one("ScatterElements", [row.probability, row.place, less], "error", axis=1)
     gradient = build.one("Unsqueeze", [_only(gradients), build.constant([-1], "flat_shape")], "row_gradient")
     weight = build.one("Mul", [gradient, row.counted], "row_weight")
     tape.give(node.input[0], build.one("Mul", [error, weight], f"{node.input[0]}_grad"))
 
 
 class RowLoss(NamedTuple):
-    """The tensors of a cross-entropy by row: probability (R, C), and (R, 1) of label, counted and loss."""
+    """The tensors of a cross-entropy by row: probability (R, C); label, its probability, counted and loss (R, 1)."""
 
     probability: str
     place: str
+    entry: str
     counted: str
     loss: str
 
@@ -249,8 +250,9 @@ def row_loss(node: NodeProto, tape: Tape) -> RowLoss:
     place = build.one("Unsqueeze", [label, build.constant([-1], "flat_shape")], f"{label}_place")
     ignored = build.constant([_attribute(node, "ignore_index", -1)], "ignored_label")
     valid = build.one("Not", [build.one("Equal", [place, ignored], f"{label}_ignored")], f"{label}_valid")
-    counted = build.one("CastLike", [valid, probability], f"{label}_counted")
+    kind = helper.np_dtype_to_tensor_dtype(tape.dtype(logit))
+    counted = build.one("Cast", [valid], f"{label}_counted", to=kind)
     entry = build.one("GatherElements", [probability, place], "label_probability", axis=1)
     kept = build.one("Max", [entry, build.constant(np.finfo(np.float32).tiny, "tiny", tape.dtype(logit))], "kept")
     minus = build.one("Neg", [build.one("Log", [kept], "log_probability")], "negative_log")
-    return RowLoss(probability, place, counted, build.one("Mul", [minus, counted], "counted_loss"))
+    return RowLoss(probability, place, entry, counted, build.one("Mul", [minus, counted], "counted_loss"))

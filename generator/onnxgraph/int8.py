@@ -40,12 +40,12 @@ def with_int8_output(model: onnx.ModelProto) -> onnx.ModelProto:
             )
             done.add(weight.name)
         product = f"{node.output[0]}_product" if len(node.input) > 2 else node.output[0]
-        multiply = helper.make_node("MatMulNBits", [node.input[0], *names], [product], domain=DOMAIN)
+        multiply = helper.make_node("MatMulNBits", [node.input[0], *names], [product], product, domain=DOMAIN)
         sizes = {"K": columns, "N": rows, "bits": 8, "block_size": BLOCK, "accuracy_level": INT8_PRODUCT}
         multiply.attribute.extend(helper.make_attribute(name, value) for name, value in sizes.items())
         nodes.append(multiply)
         if len(node.input) > 2:
-            nodes.append(helper.make_node("Add", [product, node.input[2]], [node.output[0]]))
+            nodes.append(helper.make_node("Add", [product, node.input[2]], [node.output[0]], node.name))
     used = {name for node in nodes for name in node.input}
     kept = [one for one in graph.initializer if one.name in used]
     del graph.node[:], graph.initializer[:]

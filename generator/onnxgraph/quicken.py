@@ -15,8 +15,6 @@ __all__ = ["quicken"]
 
 # Elements from which on a matrix is turned.
 LARGE = 1 << 18
-# Added before a ReLU where a state is absent: no input comes near it, so the ReLU gives exactly 0.
-ABSENT = -1e30
 # Slope of a step from 0 to 1: of the numbers above 0 only denormal ones are not 1 after it.
 STEEP = 3e38
 
@@ -36,21 +34,17 @@ def quicken(model: ModelProto, rows: int, large: int = LARGE) -> ModelProto:
     Returns
     -------
     ModelProto
-        The same inputs and outputs, but for two. A large matrix that products alone read is its own transpose, as its
-        input's shape tells; so is its gradient. And a table's whole gradient ``<p>_grad`` lacks the rows that its
-        Gathers give, which are ``<p>_grad_rows`` and ``<p>_grad_values``.
+        The same inputs and outputs; but a large matrix that products alone read is its own transpose, as its input's
+        shape tells, and so is its gradient.
     """
     graph = Nodes(model)
     graph.fix("B", rows)
     for rewrite in (
         _skip_unlabelled,
-        _hold_absent,
         _step,
         _add_in_product,
-        _keep_softmax,
         _scale_small_side,
         _sum_in_product,
-        _rows_apart,
     ):
         rewrite(graph)
     _turn(graph, large)
@@ -95,56 +89,9 @@ def _give_back(graph: Nodes, product: NodeProto, kept: str, shape: tuple[int, in
     graph.add("ScatterND", [graph.constant(np.zeros(shape), np.float32), place, product.output[0]], whole)
 
 
-def _hold_absent(graph: Nodes) -> None:
-    """Mask all columns at once, before their ReLU: relu(x + hold) is relu(x) · mask.
-
-    onnxruntime fuses that ReLU with its Gemm. Backward, the sign of the column then holds the mask too.
-    """
-    for split in graph.of("Split"):
-        found = [_column(graph, piece) for piece in split.output]
-        columns = [column for column in found if column]
-        mask = graph.maker(columns[0][1], "Split") if columns else None
-        if mask is None or len(columns) != len(found) or [name for _, name, _ in columns] != list(mask.output):
-            continue
-        missing = graph.add("Sub", [mask.input[0], graph.constant(1.0, np.float32)])
-        hold = graph.add("Mul", [missing, graph.constant(-ABSENT, np.float32)])
-        split.input[0] = graph.add("Add", [split.input[0], hold])
-        for relu, name, masked in columns:
-            _unmask(graph, relu, name, masked)
-
-
-def _column(graph: Nodes, piece: str) -> tuple[NodeProto, str, NodeProto] | None:
-    """Return ReLU, mask and Mul of a column: ``piece``, or a Gemm that adds it, then ReLU, then Mul by a mask."""
-    users = graph.users(piece)
-    if len(users) == 1 and users[0].op_type == "Gemm" and list(users[0].input)[2:] == [piece]:
-        users = graph.users(users[0].output[0])
-    if len(users) != 1 or users[0].op_type != "Relu":
-        return None
-    relu = users[0]
-    masked = [node for node in graph.users(relu.output[0]) if node.op_type == "Mul"]
-    others = [node for node in graph.users(relu.output[0]) if node.op_type not in ("Mul", "Sign")]
-    if len(masked) != 1 or others:
-        return None
-    return relu, _other(masked[0], relu.output[0]), masked[0]
-
-
 def _other(node: NodeProto, name: str) -> str:
     """Return the input of a node with two that is not ``name``."""
     return node.input[1] if node.input[0] == name else node.input[0]
-
-
-def _unmask(graph: Nodes, relu: NodeProto, mask: str, masked: NodeProto) -> None:
-    """Let the ReLU give the column, whose mask it now holds, forward and backward."""
-    for sign in graph.users(relu.output[0]):
-        if sign.op_type != "Sign":
-            continue
-        for product in graph.users(sign.output[0]):
-            given = graph.maker(_other(product, sign.output[0]), "Mul")
-            if given and mask in given.input and graph.users(given.output[0]) == [product]:
-                product.input[:] = [_other(given, mask), sign.output[0]]
-        sign.input[0] = masked.output[0]
-    graph.drop(masked)
-    relu.output[0] = masked.output[0]
 
 
 def _step(graph: Nodes) -> None:
@@ -188,19 +135,6 @@ def _add_in_product(graph: Nodes) -> None:
                 break
 
 
-def _keep_softmax(graph: Nodes) -> None:
-    """Have the label's probability read before 1 is taken off it: then onnxruntime does that in place."""
-    for cast in graph.of("CastLike"):
-        graph.drop(cast)
-        graph.add("Cast", [cast.input[0]], cast.output[0], to=1)
-    for error in graph.of("ScatterElements"):
-        probability, place, minus = error.input
-        for read in graph.users(probability):
-            if read.op_type == "GatherElements" and read.input[1] == place and graph.maker(minus, "Neg"):
-                # What is taken off is 0 or -1, below any probability: the minimum is there for its order alone.
-                error.input[2] = graph.add("Min", [minus, read.output[0]])
-
-
 def _scale_small_side(graph: Nodes) -> None:
     """Scale what a product with the error of the softmax has beside it, or gives, rather than the error itself."""
     for scaled in graph.of("Mul"):
@@ -234,29 +168,6 @@ def _scales(graph: Nodes, scaled: str, user: NodeProto) -> bool:
         and len(user.input) == 2
         and graph.attributes(user) in ({}, {"transA": 1})
     )
-
-
-def _rows_apart(graph: Nodes) -> None:
-    """Give out the rows that would be added to a table's gradient.
-
-    Adding them copies the whole of it, and onnxruntime's ScatterND loses sums where two threads add to one row.
-    """
-    for scatter in graph.of("ScatterND"):
-        whole, place, values = scatter.input
-        product, rows = graph.maker(whole, "Gemm"), graph.maker(place, "Unsqueeze")
-        name = scatter.output[0]
-        if (
-            not name.endswith("_grad")
-            or not graph.is_output(name)
-            or not product
-            or not rows
-            or graph.users(whole) != [scatter]
-        ):
-            continue
-        graph.drop(scatter)
-        product.output[0] = name
-        graph.give(f"{name}_rows", rows.input[0], TensorProto.INT64, 1)
-        graph.give(f"{name}_values", values, TensorProto.FLOAT, 2)
 
 
 def _turn(graph: Nodes, large: int) -> None:

@@ -1,1 +1,1 @@
-"""Recommendations in real time: session stores, recommender, HTTP app, web page, and the loop back to training."""
+"""Recommendations in real time: session stores, models at work, the HTTP service."""

@@ -57,6 +57,16 @@ class Metrics:
             self._counted[key] = self.requests.labels(method, route, str(status))
         self._counted[key].inc()
 
+    def outcomes(self, version: int) -> dict[str, dict[str, int]]:
+        """Return by kind how many events followed a recommendation of ``version``, and how many of them it held."""
+
+        def counted(kind: str, hit: str) -> int:
+            labels = {"version": str(version), "kind": kind, "hit": hit}
+            return int(self.registry.get_sample_value("drn_outcomes_total", labels) or 0)
+
+        figures = {kind: (counted(kind, "true"), counted(kind, "false")) for kind in ("view", "buy")}
+        return {kind: {"held": held, "of": held + missed} for kind, (held, missed) in figures.items()}
+
     def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from generator.spec.schema import Spec
 
-__all__ = ["dump_spec", "json_schema", "spec_hash"]
+__all__ = ["dump_spec", "json_schema", "schema_of", "spec_hash"]
 
 
 def dump_spec(spec: "Spec") -> str:
@@ -38,10 +40,17 @@ def json_schema() -> dict[str, Any]:
 
     It holds all bounds of single fields; the rules between fields are checked by `load_spec` alone.
     """
-    from pydantic import BaseModel
     from pydantic.json_schema import GenerateJsonSchema
 
     from generator.spec.schema import Spec
+
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema_of(Spec), "title": "drn spec"}
+
+
+def schema_of(model: "type[BaseModel]") -> dict[str, Any]:
+    """Return the JSON Schema of ``model``, whose fields need no titles: their keys say the same."""
+    from pydantic import BaseModel
+    from pydantic.json_schema import GenerateJsonSchema
 
     class Plain(GenerateJsonSchema):
         """Leaves out the titles, which repeat the keys; takes defaults whose class is not compiled yet."""
@@ -52,5 +61,4 @@ def json_schema() -> dict[str, Any]:
         def encode_default(self, dft: Any) -> Any:
             return super().encode_default(dft.model_dump() if isinstance(dft, BaseModel) else dft)
 
-    schema = Spec.model_json_schema(schema_generator=Plain)
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "drn spec"}
+    return model.model_json_schema(schema_generator=Plain)

@@ -9,6 +9,7 @@ from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_WINDOW
 from generator.spec.rules import broken_rules
 
 __all__ = [
+    "NAME",
     "Data",
     "Filler",
     "Fnn",
@@ -21,9 +22,11 @@ __all__ = [
     "Solver",
     "Spec",
     "Undecayed",
+    "completed",
     "field_of",
 ]
 
+NAME = r"^[a-z][a-z0-9_-]{0,63}$"  # of a model, and of the files and folders called by it
 _INT32 = 2**31 - 1  # Caffe's counters are int32.
 _FLOAT32 = 3.4e38  # Caffe's and ONNX's numbers are float32.
 
@@ -149,13 +152,16 @@ class Solver(_Section):
     batch_size: int = Field(64, ge=1, le=65536, description="Sessions in a batch, B.")
     base_lr: Positive = Field(0.1, description="Learning rate at the start.")
     lr_policy: Literal["fixed", "step", "exp", "inv", "poly", "sigmoid", "multistep"] = Field(
-        "fixed", description="How the learning rate falls."
+        "fixed",
+        description="How the learning rate changes: sigmoid rises to base_lr, the others fall where gamma is under 1.",
     )
-    gamma: NotNegative = Field(0.1, description="step, exp, inv, multistep: the factor; sigmoid: the slope.")
+    gamma: NotNegative = Field(
+        0.1, description="step, exp, multistep: the factor, above 1 the rate rises; inv, sigmoid: the slope."
+    )
     power: Number = Field(1.0, description="inv, poly: the exponent.")
-    stepsize: Count = Field(1000, description="step, sigmoid: iterations.")
+    stepsize: Count = Field(1000, description="step: iterations a step; sigmoid: the iteration of half of base_lr.")
     stepvalue: list[Count] = Field(
-        [], max_length=1000, description="multistep: the iterations at which the rate falls, increasing."
+        [], max_length=1000, description="multistep: the iterations at which the rate changes, increasing."
     )
     warmup: int = Field(
         0, ge=0, le=_INT32, description="Iterations in which the rate rises to lr_policy's; drn's own, Caffe has none."
@@ -191,9 +197,7 @@ class Data(_Section):
 class Spec(_Section):
     """One architecture spec: the whole of what `gen-model` needs."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_-]{0,63}$", description="Name of the model and of its folder: a-z, 0-9, - and _."
-    )
+    name: str = Field(pattern=NAME, description="Name of the model and of its folder: a-z, 0-9, - and _.")
     net: Literal["fnn", "rnn", "combined"] = Field(description="Which net: long-term, short-term, or both added.")
     pages: Vocabulary = Field(description="Pages, M: ids 1..M, 0 means none.")
     items: Vocabulary = Field(description="Items, N: ids 1..N, 0 means none.")
@@ -201,10 +205,15 @@ class Spec(_Section):
     fnn: Fnn | None = Field(None, description="The feed-forward net; needed by fnn and combined.")
     head: Head = Field(Head.model_construct(), description="What the output reads of the recurrent net.")
     loss: Literal["last", "every"] = Field("last", description="Softmax loss at the last state or at every state.")
-    top_k: int = Field(20, ge=1, le=1000, description="Items the served model answers with.")
+    top_k: int = Field(20, ge=1, le=1000, description="Items the served model answers with; all, if there are fewer.")
     init: Init = Field(Init.model_construct(), description="How the parameters start.")
     solver: Solver = Field(Solver.model_construct(), description="How the net is trained.")
     data: Data = Field(Data.model_construct(), description="What the data hold.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, values: Any) -> Any:
+        return completed(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _rules(self) -> "Spec":
@@ -247,6 +256,14 @@ class Spec(_Section):
     def every(self) -> bool:
         """Whether the loss is at every state."""
         return self.loss == "every"
+
+
+def completed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the plain ``values`` of a spec with the default that depends on another: no more ``top_k`` than items."""
+    items, usual = values.get("items"), Spec.model_fields["top_k"].default
+    if "top_k" in values or type(items) is not int or not 0 < items < usual:
+        return values
+    return {**values, "top_k": items}
 
 
 def field_of(spec: Spec | dict[str, Any], path: str) -> object:

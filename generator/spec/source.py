@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from generator.spec.findings import Finding, Path, Place, dotted, failure, refusal
+from generator.spec.findings import Finding, Path, Place, Words, failure, refusal
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "place_in", "plain_scalar", "read"]
 
@@ -64,6 +64,10 @@ class Document:
             path = path[:-1]
         return self.places[path]
 
+    def find(self, path: Path, seen: str, allowed: str = "") -> None:
+        """Note what is wrong with the value at ``path``."""
+        self.findings.append(Finding(self.place(path), path, Words(seen, allowed)))
+
     def move(self, path: Path, value: Any, place: Place) -> None:
         """Note that ``path`` now holds ``value``, all of which comes from ``place``."""
         for places in (self.places, self.keys):
@@ -113,7 +117,7 @@ def read(text: str, filename: str) -> Document:
         raise refusal(filename, f"{size:,} bytes; a spec has at most {MAX_BYTES:,}")
     text = text.removeprefix("\ufeff")
     if "\t" in text and (match := re.search(_TAB_INDENT, text)):
-        raise failure([Finding(place_in(text, match.start(1), filename), "", "a tab: indent with spaces")])
+        raise failure([Finding(place_in(text, match.start(1), filename), (), Words("a tab", "indent with spaces"))])
     return _Reader(text, filename).document()
 
 
@@ -125,7 +129,7 @@ def place_in(text: str, offset: int, filename: str) -> Place:
 
 def _place(filename: str, line: int, column: int) -> Place:
     """Return the place of a line and column that count from 0."""
-    return Place((0, line, column), f"{filename}:{line + 1}:{column + 1}")
+    return Place(filename, line + 1, column + 1)
 
 
 class _Reader:
@@ -155,7 +159,7 @@ class _Reader:
             match = re.search(_UNPRINTABLE, self._text)
             at, seen = (match.start(), ord(match[0])) if match else (0, 0)
             place = place_in(self._text, at, self._filename)
-            raise failure([Finding(place, "", f"character U+{seen:04X} is not allowed in YAML")]) from None
+            raise failure([Finding(place, (), Words(f"character U+{seen:04X} is not allowed in YAML"))]) from None
         except yaml.MarkedYAMLError as error:
             raise failure([self._syntax(error)]) from None
         return document
@@ -175,13 +179,13 @@ class _Reader:
             started: Any = error.context_mark
             since = f" that starts at line {started.line + 1}" if started and started.line < mark.line else ""
             message = f"not YAML: {problem}" + (f", {error.context}{since}" if error.context else "")
-        return Finding(self._at(mark), "", message)
+        return Finding(self._at(mark), (), Words(message))
 
     def _at(self, mark: Any) -> Place:
         return _place(self._filename, mark.line, mark.column)
 
     def _refuse(self, event: Any, path: Path, message: str) -> None:
-        self._document.findings.append(Finding(self._at(event.start_mark), dotted(path), message))
+        self._document.findings.append(Finding(self._at(event.start_mark), path, Words(message)))
 
     def _node(self, event: Any, path: Path) -> Any:
         """Return the value that starts with ``event``; _REFUSED where it is not known."""
@@ -201,7 +205,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             return plain_scalar(event.value) if event.implicit[0] else event.value
         if len(path) >= MAX_DEPTH:
-            raise failure([Finding(self._at(event.start_mark), "", f"nested deeper than {MAX_DEPTH} levels")])
+            raise failure([Finding(self._at(event.start_mark), (), Words(f"nested deeper than {MAX_DEPTH} levels"))])
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(path)
         return self._mapping(path)
@@ -249,7 +253,7 @@ class _Reader:
         if path[-1] == "<<":
             self._refuse(event, path, "merge key is refused: write the values out")
         elif first:
-            self._refuse(event, path, f"given twice, first at line {first.order[1] + 1}")
+            self._refuse(event, path, f"given twice, first at line {first.line}")
         return first is not None or path[-1] == "<<"
 
     def _skip(self, event: Any, path: Path) -> None:

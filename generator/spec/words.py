@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from generator.spec.findings import Path, clipped, dotted
+from generator.spec.findings import Path, Words, clipped, dotted
 from generator.spec.source import plain_scalar
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ _BEYOND = {
     "less_than_equal": ("large: at most", "le"),
     "less_than": ("large: less than", "lt"),
 }
+# What is said of fields that take any text or any keys.
+_PLEAS = {
+    "string_type": "text is wanted",
+    "dict_type": "a section is wanted",
+    "string_too_long": "at most {max_length} characters are wanted",
+}
 _WORDS = {
     "minimum": "of at least",
     "exclusiveMinimum": "above",
@@ -28,6 +34,21 @@ _WORDS = {
 }
 _KINDS: dict[type, str] = {bool: "a truth value", str: "text", int: "a whole number", float: "a decimal number"}
 _GIVEN: dict[type, str] = {type(None): "nothing", list: "a list", dict: "a section"}
+_TRUTHS = {
+    **dict.fromkeys(("yes", "on", "y", "1", "true"), "true"),
+    **dict.fromkeys(("no", "off", "n", "0", "false"), "false"),
+}
+# What other libraries call a field.
+_SYNONYMS = {
+    "epochs": "max_iter",
+    "iterations": "max_iter",
+    "lr": "base_lr",
+    "learning_rate": "base_lr",
+    "optimizer": "type",
+    "optimiser": "type",
+    "seed": "random_seed",
+}
+_WANTED = "{}: {} is wanted"
 _NUMERIC = re.compile("[-+0-9._, eE]+")
 _ENDLESS = 2**31 - 1  # a bound beyond which none is worth a word: int32, float32
 
@@ -66,7 +87,9 @@ def allowed(schema: dict[str, Any], node: dict[str, Any]) -> str:
         low, high = node.get("minItems", 0), node["maxItems"]
         return f"a list of {low} to {high}, each {allowed(schema, node['items'])}"
     if node["type"] == "string":
-        return _NAME
+        return _NAME if "pattern" in node else "text"
+    if node["type"] == "boolean":
+        return "true or false"
     return f"{'a whole number' if node['type'] == 'integer' else 'a number'} {_bounds(node)}".rstrip()
 
 
@@ -86,7 +109,7 @@ def _node_at(schema: dict[str, Any], path: Path) -> dict[str, Any]:
     return node
 
 
-def field_error(error: "ErrorDetails", schema: dict[str, Any]) -> str:
+def field_error(error: "ErrorDetails", schema: dict[str, Any]) -> Words:
     """Say what was seen and what is allowed.
 
     Parameters
@@ -101,43 +124,49 @@ def field_error(error: "ErrorDetails", schema: dict[str, Any]) -> str:
         return _unknown_key(schema, path)
     if kind in _BEYOND:
         words, bound = _BEYOND[kind]
-        return f"{_shown(value)} is too {words} {_number(error['ctx'][bound])}"
+        size, _, most = words.partition(": ")
+        return Words(f"{_shown(value)} is too {size}", f"{most} {_number(error['ctx'][bound])}")
     node = _node_at(schema, path)
+    if kind in _PLEAS and "pattern" not in node:
+        example = "".join(f", as in {example}" for example in node.get("examples", ()))
+        return Words(_PLEAS[kind].format(**error.get("ctx", {})) + example)
     wanted = allowed(schema, node)
     if kind == "missing":
-        return f"missing: {wanted}"
+        return Words("missing", wanted)
     if kind in ("too_short", "too_long"):
-        return f"a list of {len(value)} is too {kind[4:]}: {wanted} is wanted"
+        return Words(f"a list of {len(value)} is too {kind[4:]}", wanted, link=_WANTED)
     return _mismatch(value, kind, node, wanted)
 
 
-def _mismatch(value: object, kind: str, node: dict[str, Any], wanted: str) -> str:
+def _mismatch(value: object, kind: str, node: dict[str, Any], wanted: str) -> Words:
     """Say that a value is of the wrong type or form."""
     if kind == "string_pattern_mismatch":
-        return f"{_shown(value)} is not {wanted}"
+        return Words(_shown(value), wanted, link="{} is not {}")
     if kind == "literal_error" and isinstance(value, str):
-        return f"{_shown(value)} is unknown: {wanted}{_nearest(value, node['enum'])}"
+        return Words(f"{_shown(value)} is unknown", wanted, _nearest(value, node["enum"]))
     if kind == "finite_number":
-        return f"{_shown(value)} is not finite: {wanted} is wanted"
-    return f"{_kind(value)}: {wanted} is wanted{_hint(value, node)}"
+        return Words(f"{_shown(value)} is not finite", wanted, link=_WANTED)
+    return Words(_kind(value), wanted, _hint(value, node), _WANTED)
 
 
-def _unknown_key(schema: dict[str, Any], path: Path) -> str:
+def _unknown_key(schema: dict[str, Any], path: Path) -> Words:
     """Suggest the nearest key of the section, else the section that has such a key, else name all keys."""
     key, known = str(path[-1]), list(_node_at(schema, path[:-1])["properties"])
+    if (meant := _SYNONYMS.get(key.lower())) in known:
+        return Words("unknown key", hint=f"did you mean {meant}?")
     if nearest := _nearest(key, known):
-        return f"unknown key{nearest}"
+        return Words("unknown key", hint=nearest)
     homes = [dotted((*home, key)) for home, node in sections(schema, schema) if key in node["properties"]]
     if homes:
-        return f"unknown key; did you mean {' or '.join(homes)}?"
-    return f"unknown key: one of {', '.join(known)}"
+        return Words("unknown key", hint=f"did you mean {' or '.join(homes)}?")
+    return Words("unknown key", f"one of {', '.join(known)}")
 
 
 def _nearest(word: str, known: list[str]) -> str:
     """Return a question that suggests the nearest of ``known``, or nothing."""
     by_case = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word[:64].lower(), by_case, n=1)
-    return f"; did you mean {by_case[found[0]]}?" if found else ""
+    return f"did you mean {by_case[found[0]]}?" if found else ""
 
 
 def _number(value: float) -> str:
@@ -159,14 +188,15 @@ def _kind(value: object) -> str:
 def _hint(value: object, node: dict[str, Any]) -> str:
     """Say what was probably meant: no section, a list, a number."""
     if node["type"] == "object":
-        return "; or leave the key out" if value is None else ""
+        return "or leave the key out" if value is None else ""
     text = str(value).strip()
+    if node["type"] == "boolean":
+        return f"write {_TRUTHS[text.lower()]}" if text.lower() in _TRUTHS else ""
     if len(text) > 40 or not _NUMERIC.fullmatch(text):
         return ""
     if node["type"] == "array":
-        return f"; write [{text}]"
-    meant = _number_meant(value, text) if node["type"] in ("integer", "number") else ""
-    return f"; {meant}" if meant else ""
+        return f"write [{text}]"
+    return _number_meant(value, text) if node["type"] in ("integer", "number") else ""
 
 
 def _number_meant(value: object, text: str) -> str:

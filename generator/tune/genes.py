@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-__all__ = ["Choice", "Gene", "Listing", "Number"]
+__all__ = ["ChoiceGene", "Gene", "ListGene", "NumberGene"]
 
 DIGITS = 4  # significant digits of a drawn float: more say nothing, and split the cache
 
 
 @dataclass(frozen=True)
-class Number:
+class NumberGene:
     """A number from ``low`` to ``high``, both included.
 
     Attributes
@@ -26,6 +26,7 @@ class Number:
         Of whole numbers: only ``low``, ``low + step``, ... are drawn.
     """
 
+    kind: ClassVar = "Number"  # in journals
     low: float
     high: float
     whole: bool
@@ -54,40 +55,42 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoiceGene:
     """One of ``values``: any YAML values, lists and sections included."""
 
+    kind: ClassVar = "Choice"  # in journals
     values: tuple[Any, ...]
 
     def parameters(self, name: str) -> "dict[str, BaseDistribution]":
-        """As `Number.parameters`; the index is drawn, for optuna's categories are scalars."""
+        """As `NumberGene.parameters`; the index is drawn, for optuna's categories are scalars."""
         from optuna.distributions import CategoricalDistribution
 
         return {name: CategoricalDistribution(range(len(self.values)))}
 
     def express(self, name: str, drawn: Mapping[str, Any]) -> Any:
-        """As `Number.express`."""
+        """As `NumberGene.express`."""
         return self.values[drawn[name]]
 
     def extremes(self) -> list[Any]:
-        """As `Number.extremes`."""
+        """As `NumberGene.extremes`."""
         return list(self.values)
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListGene:
     """A list of ``shortest`` to ``longest`` values of one gene.
 
     It is drawn at full length, with its length as a gene of its own, and read up to that length: crossover and
     mutation then work on lists of any length alike.
     """
 
-    element: Number | Choice
+    kind: ClassVar = "Listing"  # in journals
+    element: NumberGene | ChoiceGene
     shortest: int
     longest: int
 
     def parameters(self, name: str) -> "dict[str, BaseDistribution]":
-        """As `Number.parameters`: ``name.length`` and ``name[0]``, ``name[1]``, ..."""
+        """As `NumberGene.parameters`: ``name.length`` and ``name[0]``, ``name[1]``, ..."""
         from optuna.distributions import IntDistribution
 
         found: dict[str, BaseDistribution] = {f"{name}.length": IntDistribution(self.shortest, self.longest)}
@@ -96,11 +99,11 @@ class Listing:
         return found
 
     def express(self, name: str, drawn: Mapping[str, Any]) -> list[Any]:
-        """As `Number.express`."""
+        """As `NumberGene.express`."""
         return [self.element.express(f"{name}[{index}]", drawn) for index in range(drawn[f"{name}.length"])]
 
     def extremes(self) -> list[Any]:
-        """As `Number.extremes`: each extreme of the element in the shortest and in the longest list."""
+        """As `NumberGene.extremes`: each extreme of the element in the shortest and in the longest list."""
         return [
             [value] * length
             for length in dict.fromkeys((self.shortest, self.longest))
@@ -108,4 +111,4 @@ class Listing:
         ]
 
 
-Gene = Number | Choice | Listing
+Gene = NumberGene | ChoiceGene | ListGene

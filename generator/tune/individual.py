@@ -3,7 +3,6 @@
 import hashlib
 import math
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ import numpy as np
 import onnxruntime
 
 from generator.codegen import generate
-from generator.data.blobs import Split
-from generator.data.windows import rewindow
+from generator.data.store.split import Split
 from generator.errors import DataError, TrainingError
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.metrics import HEADLINES
@@ -24,62 +22,19 @@ from generator.spec.blobs import INPUTS
 from generator.train.run.train import TrainOptions, train
 
 __all__ = [
-    "Cut",
-    "Job",
+    "RungJob",
     "Score",
     "check_data",
-    "cut",
-    "cut_name",
     "latency",
     "rank",
     "rows_in",
     "seed_of",
     "trained_as",
-    "work",
 ]
-
-SPLITS = ("train.h5", "valid.h5")
-VOCABULARIES = ("pages.txt", "items.txt")
-PER_BATCH = 2e7  # multiplications a core would do in the time a batch costs, however small the net
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Data to be cut anew: the folder of `drn sessions`, the folder to make, and a spec with the sizes."""
-
-    source: Path
-    target: Path
-    spec: Spec
-
-
-def cut_name(spec: Spec) -> str:
-    """Return what the blobs of a spec's data depend on, as the name of a folder."""
-    return f"w{spec.window}-h{spec.history}-b{spec.bought}-{spec.loss}"
-
-
-def cut(job: Cut) -> int:
-    """Make the data folder ``job.target``, whole or not at all; return its number of training rows.
-
-    Raises
-    ------
-    DataError
-        The data do not fit the spec.
-    """
-    if not job.target.is_dir():
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=job.target.parent, prefix=".cut-") as name:
-            beside = Path(name) / "data"
-            beside.mkdir()
-            for split in SPLITS:
-                rewindow(job.source / split, beside / split, job.spec)
-            for vocabulary in VOCABULARIES:
-                shutil.copyfile(job.source / vocabulary, beside / vocabulary)
-            beside.rename(job.target)
-    return rows_in(job.target)
 
 
 def rows_in(folder: Path) -> int:
-    """Return the number of training rows of a folder `cut` made; 0 if it is not there yet."""
+    """Return the number of training rows of a folder that `rewindow_folder` made; 0 if it is not there yet."""
     if not folder.is_dir():
         return 0
     with Split(folder / "train.h5") as split_file:
@@ -87,7 +42,7 @@ def rows_in(folder: Path) -> int:
 
 
 @dataclass(frozen=True)
-class Job:
+class RungJob:
     """A training: of ``spec`` on ``data`` in the folder ``run``, up to iteration ``until``, going on from ``since``."""
 
     spec: Spec
@@ -106,7 +61,7 @@ class Score:
     seconds: float
 
 
-def rank(job: Job) -> Score:
+def rank(job: RungJob) -> Score:
     """Generate, train and evaluate an individual; the same job gives the same bits on one machine.
 
     What an earlier rung left in ``job.run`` is gone on with; if it is not there any more, training starts anew and
@@ -198,19 +153,6 @@ def trained_as(spec: Spec, seed: int, rows: int, epochs: float | None) -> Spec:
             )
         }
     )
-
-
-def work(spec: Spec) -> float:
-    """Return roughly the multiplications of a spec's training, to begin the longest jobs first."""
-    solver = spec.solver
-    widths = [
-        spec.rnn.widths if spec.rnn and spec.has_rnn else [],
-        spec.fnn.widths if spec.fnn and spec.has_fnn else [],
-    ]
-    states = spec.window + 1
-    hidden = states * sum(2 * width * width for width in widths[0]) + sum(width * width for width in widths[1])
-    outputs = spec.items * sum(each[-1] for each in widths if each) * (states if spec.loss == "every" else 1)
-    return float(solver.max_iter * solver.iter_size * (PER_BATCH + solver.batch_size * (hidden + outputs)))
 
 
 def check_data(data: Path) -> None:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from generator.spec.findings import Finding, Path, dotted
+from generator.spec.findings import Path
 from generator.spec.source import Document
-from generator.tune.genes import Choice, Gene, Listing, Number
+from generator.tune.genes import ChoiceGene, Gene, ListGene, NumberGene
 
 __all__ = ["parse_gene"]
 
@@ -34,7 +34,7 @@ def parse_gene(document: Document, path: Path, value: Any) -> Gene | None:
     try:
         return _gene(path, value)
     except _Flaw as flaw:
-        document.findings.append(Finding(document.place(flaw.path), dotted(flaw.path), str(flaw)))
+        document.find(flaw.path, str(flaw))
         return None
 
 
@@ -55,27 +55,27 @@ def _gene(path: Path, value: Any) -> Gene:
     return _number(path, value, kind)
 
 
-def _choice(path: Path, values: Any) -> Choice:
+def _choice(path: Path, values: Any) -> ChoiceGene:
     if not isinstance(values, list) or not values:
         raise _Flaw(path, "a list of values to choose from is wanted, as in [32, 64, 128]")
     for index, value in enumerate(values):
         if value in values[:index]:
             raise _Flaw((*path, index), f"{value} is given twice")
-    return Choice(tuple(values))
+    return ChoiceGene(tuple(values))
 
 
-def _listing(path: Path, value: dict[str, Any]) -> Listing:
+def _listing(path: Path, value: dict[str, Any]) -> ListGene:
     element = _gene((*path, "list"), value["list"])
-    if isinstance(element, Listing):
+    if isinstance(element, ListGene):
         raise _Flaw((*path, "list"), "a list of lists: a list of numbers or choices is wanted")
     length: Any = value.get("length")
     if not _is_pair(length, int) or not 0 <= length[0] <= length[1] <= LONGEST:
         wanted = f"[shortest, longest] is wanted, of 0 to {LONGEST}, as in length: [1, 3]"
         raise _Flaw((*path, "length"), wanted)
-    return Listing(element, *length)
+    return ListGene(element, *length)
 
 
-def _number(path: Path, value: dict[str, Any], kind: str) -> Number:
+def _number(path: Path, value: dict[str, Any], kind: str) -> NumberGene:
     bounds, log, step = value[kind], value.get("log", False), value.get("step", 1)
     whole = kind == "int"
     if not _is_pair(bounds, int if whole else float):
@@ -94,7 +94,7 @@ def _number(path: Path, value: dict[str, Any], kind: str) -> Number:
         for wrong, message in found:
             if wrong:
                 raise _Flaw((*path, key), message)
-    return Number(low, high, whole, log, step)
+    return NumberGene(low, high, whole, log, step)
 
 
 def _is_pair(value: Any, kind: type) -> bool:

@@ -1,24 +1,22 @@
 """The tuning plan: search space, training, budget and objectives, read from YAML with every mistake placed."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from generator.errors import SpecError
 from generator.spec import load_spec
-from generator.spec.findings import Finding, Path, Place, dotted, failure, refusal
-from generator.spec.source import Document, read
+from generator.spec.findings import Path, Place, failure
+from generator.spec.overlay import laid_over
+from generator.spec.reading import mapping_of, read_file, validated
+from generator.spec.source import Document
 from generator.tune.genes import Gene
 from generator.tune.parse_genes import parse_gene
 from generator.tune.space import Space, flaws
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-__all__ = ["COSTS", "Budget", "EarlyStopping", "Genetic", "Objective", "Plan", "Training", "load_plan"]
+__all__ = ["COSTS", "Budget", "EarlyStopping", "Genetic", "IndividualTraining", "Objective", "TuningPlan", "load_plan"]
 
 Objective = Literal["HR@1", "HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20", "size", "latency"]
 COSTS = ("size", "latency")  # less is better; of every other objective, more
@@ -48,7 +46,7 @@ class EarlyStopping(_Section):
     keep: float = Field(0.5, gt=0, le=1, description="Share of the individuals that goes on each time, at least.")
 
 
-class Training(_Section):
+class IndividualTraining(_Section):
     """How long an individual is trained."""
 
     epochs: float | None = Field(
@@ -80,7 +78,7 @@ class Genetic(_Section):
     mutation_rate: float | None = Field(None, ge=0, le=1, description="Share of the genes that mutate; else one gene.")
 
 
-class Plan(_Section):
+class TuningPlan(_Section):
     """One tuning plan: the whole of what `drn tune` needs beside the data."""
 
     base: str | None = Field(None, description="Spec file of the fixed part, relative to the plan.")
@@ -89,7 +87,7 @@ class Plan(_Section):
     objectives: list[Objective] = Field(
         ["MRR@20"], min_length=1, max_length=3, description="What to optimise, the first an accuracy."
     )
-    training: Training = Field(Training(), description="How long an individual is trained.")
+    training: IndividualTraining = Field(IndividualTraining(), description="How long an individual is trained.")
     budget: Budget = Field(description="When to stop.")
     sampler: Literal["genetic", "random", "tpe"] = Field("genetic", description="What draws the individuals.")
     genetic: Genetic = Field(Genetic(), description="The genetic algorithm.")
@@ -106,7 +104,7 @@ class Plan(_Section):
         stopping = self.training.early_stopping
         return (*(stopping.after if stopping else ()), 1.0)
 
-    def changed(self, **fields: Any) -> "Plan":
+    def changed(self, **fields: Any) -> "TuningPlan":
         """Return the plan with other top-level ``fields``; those that are None stay."""
         given = {name: value for name, value in fields.items() if value is not None}
         changed = self.model_copy(update=given)
@@ -114,28 +112,21 @@ class Plan(_Section):
         return changed
 
 
-def load_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read the plan file at ``path`` (YAML in UTF-8); `Plan.spec` and `Plan.search` come out complete and parsed.
+def load_plan(path: str | os.PathLike[str]) -> TuningPlan:
+    """Read the plan file at ``path`` (YAML in UTF-8); its `spec` and `search` come out complete and parsed.
 
     Raises
     ------
     SpecError
         The file, its base or a spec of its search space does not hold; one line a finding, with line and column.
     """
-    filename = os.fspath(path)
-    try:
-        text = FilePath(filename).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise refusal(filename, f"cannot be read: {reason}") from None
-    document = read(text, filename)
-    if not isinstance(document.value, dict):
-        finding = Finding(document.place(()), "", "a plan is a mapping of keys to values")
-        raise failure(document.findings or [finding])
-    plain: dict[str, Any] = dict(document.value)
-    fixed = _fixed(document, plain, FilePath(filename).parent)
-    genes = _genes(document, plain)
-    plan = _validated(document, plain)
+    document = read_file(path, "plan")
+    values = dict(mapping_of(document, "plan"))
+    fixed = _fixed(document, values, FilePath(path).parent)
+    genes = _genes(document, values)
+    plan = validated(document, TuningPlan, values)
+    if plan is not None:
+        _rules(document, plan)
     if document.findings or plan is None:
         raise failure(document.findings)
     plan = plan.model_copy(update={"spec": fixed, "search": genes})
@@ -144,57 +135,46 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     return plan
 
 
-def _fixed(document: Document, plain: dict[str, Any], folder: FilePath) -> dict[str, Any]:
-    """Take base and spec out of ``plain``; return the fixed part they make."""
-    base, inline = plain.pop("base", None), plain.pop("spec", {})
+def _fixed(document: Document, values: dict[str, Any], folder: FilePath) -> dict[str, Any]:
+    """Take base and spec out of ``values``; return the fixed part they make."""
+    base, inline = values.pop("base", None), values.pop("spec", {})
     fixed: dict[str, Any] = {}
     if base is not None and not isinstance(base, str):
-        _find(document, ("base",), "the path of a spec file is wanted")
+        document.find(("base",), "the path of a spec file is wanted")
     elif base is not None:
         try:
             fixed = load_spec(folder / base).model_dump()
         except SpecError as error:
-            for line in str(error).splitlines():
-                _find(document, ("base",), line)
+            for finding in error.findings:
+                document.find(("base",), str(finding))
     if not isinstance(inline, dict):
-        _find(document, ("spec",), "a section is wanted: fields of a spec")
+        document.find(("spec",), "a section is wanted: fields of a spec")
         return fixed
     if base is None and not inline:
-        document.findings.append(
-            Finding(document.place(()), "", "no fixed part: give base (a spec file), spec or both")
-        )
-    return _laid_over(fixed, inline)
+        document.find((), "no fixed part", "give base (a spec file), spec or both")
+    return laid_over(fixed, inline)
 
 
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return ``below`` with the fields of ``above``, section by section."""
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(below.get(key), dict)
-        merged[key] = _laid_over(below[key], value) if both else value
-    return merged
-
-
-def _genes(document: Document, plain: dict[str, Any]) -> dict[str, Gene]:
-    """Take the genes out of ``plain`` and parse them."""
-    search = plain.pop("search", None)
+def _genes(document: Document, values: dict[str, Any]) -> dict[str, Gene]:
+    """Take the genes out of ``values`` and parse them."""
+    search = values.pop("search", None)
     if search is not None and not isinstance(search, dict):
-        _find(document, ("search",), "a section is wanted: genes by field, as in rnn.window: {int: [1, 8]}")
+        document.find(("search",), "a section is wanted: genes by field, as in rnn.window: {int: [1, 8]}")
         return {}
     if not search:
         if not document.findings:
-            _find(document, ("search",), "the search space is empty: name a field and what it may be, as in "
+            document.find(("search",), "the search space is empty: name a field and what it may be, as in "
                                          "rnn.window: {int: [1, 8]}")  # fmt: skip
         return {}
     genes: dict[str, Gene] = {}
-    by_iterations = _epochs(plain) is None
+    by_iterations = _epochs(values) is None
     for name, value in search.items():
         reason = next((why for field, why in _NO_GENES.items() if name == field or name.startswith(f"{field}.")), None)
         if name == "solver.max_iter" and not by_iterations:
             reason = "training.epochs says how long an individual is trained"
         around = next((other for other in search if name.startswith(f"{other}.")), None)
         if reason or around:
-            _find(document, ("search", name), f"no gene: {reason or f'it lies inside the gene {around}'}")
+            document.find(("search", name), f"no gene: {reason or f'it lies inside the gene {around}'}")
             continue
         gene = parse_gene(document, ("search", name), value)
         if gene is not None:
@@ -202,52 +182,27 @@ def _genes(document: Document, plain: dict[str, Any]) -> dict[str, Gene]:
     return genes
 
 
-def _epochs(plain: dict[str, Any]) -> object:
-    training = plain.get("training")
+def _epochs(values: dict[str, Any]) -> object:
+    training = values.get("training")
     return training.get("epochs") if isinstance(training, dict) else None
 
 
-def _validated(document: Document, plain: dict[str, Any]) -> Plan | None:
-    """Return the plan of ``plain``; None, with findings, where it does not hold."""
-    from pydantic import ValidationError
-
-    try:
-        plan = Plan.model_validate(plain)
-    except ValidationError as error:
-        _field_findings(document, error.errors(include_url=False))
-        return None
-    _rules(document, plan)
-    return plan
-
-
-def _field_findings(document: Document, errors: "Sequence[ErrorDetails]") -> None:
-    from generator.spec.words import field_error
-
-    schema = Plan.model_json_schema()
-    for error in errors:
-        path = error["loc"]
-        if document.refused.intersection(path[:length] for length in range(1, len(path) + 1)):
-            continue
-        place = document.keys[path] if error["type"] == "extra_forbidden" else document.place(path)
-        document.findings.append(Finding(place, dotted(path), field_error(error, schema)))
-
-
-def _rules(document: Document, plan: Plan) -> None:
+def _rules(document: Document, plan: TuningPlan) -> None:
     """Check what no single field can."""
     budget = plan.budget
     if budget.trainings is None and budget.epochs is None and budget.minutes is None:
-        _find(document, ("budget",), "it has no end: give trainings, epochs or minutes")
+        document.find(("budget",), "it has no end: give trainings, epochs or minutes")
     if plan.objectives[0] in COSTS:
-        _find(document, ("objectives",), f"the first is {plan.objectives[0]}: begin with an accuracy, as in [MRR@20]")
+        document.find(("objectives",), f"the first is {plan.objectives[0]}: begin with an accuracy, as in [MRR@20]")
     if len(set(plan.objectives)) < len(plan.objectives):
-        _find(document, ("objectives",), "each objective can be given once")
+        document.find(("objectives",), "each objective can be given once")
     *after, _whole = plan.rungs
     if any(not 0 < share < 1 for share in after) or sorted(set(after)) != after:
         path = ("training", "early_stopping", "after")
-        _find(document, path, f"{after}: shares of the training above 0 and below 1 are wanted, rising")
+        document.find(path, f"{after}: shares of the training above 0 and below 1 are wanted, rising")
 
 
-def _check_space(document: Document, plan: Plan) -> None:
+def _check_space(document: Document, plan: TuningPlan) -> None:
     """Refuse a space that holds an invalid spec."""
 
     def place(path: Path) -> Place:
@@ -257,11 +212,11 @@ def _check_space(document: Document, plan: Plan) -> None:
     if found:
         raise failure(found)
     if all(each.single() for each in plan.space.parameters().values()):
-        message = "the search space holds one spec: give a gene more than one value"
-        raise failure([Finding(document.place(("search",)), "search", message)])
+        document.find(("search",), "the search space holds one spec", "give a gene more than one value")
+        raise failure(document.findings)
 
 
-def _check_population(plan: Plan) -> None:
+def _check_population(plan: TuningPlan) -> None:
     """Refuse a generation that is too small for its crossover."""
     genetic = plan.genetic
     parents = 3 if genetic.crossover in ("spx", "undx") else 2
@@ -269,7 +224,3 @@ def _check_population(plan: Plan) -> None:
         raise SpecError(
             f"genetic.population: {genetic.population} is too small: crossover {genetic.crossover} needs {parents}"
         )
-
-
-def _find(document: Document, path: Path, message: str) -> None:
-    document.findings.append(Finding(document.place(path), dotted(path), message))

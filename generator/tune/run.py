@@ -6,23 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from generator.data.rewindowed import UNFINISHED
 from generator.errors import TrainingError
 from generator.files import write_text
+from generator.jobs.workers import Engine
 from generator.spec import dump_spec
 from generator.train.run.export import check_vocabularies
-from generator.tune.engine import Engine
 from generator.tune.history import Individual, Status
 from generator.tune.individual import check_data
 from generator.tune.journal import Journal
-from generator.tune.plan import Plan
+from generator.tune.plan import TuningPlan
 from generator.tune.report import report
 from generator.tune.search import Search, identity_of
 
-__all__ = ["Result", "tune"]
+__all__ = ["TuningResult", "tune"]
 
 
 @dataclass(frozen=True)
-class Result:
+class TuningResult:
     """What a tuning run came to.
 
     Attributes
@@ -54,7 +55,7 @@ class Result:
 
 
 def tune(
-    plan: Plan,
+    plan: TuningPlan,
     data: Path,
     run: Path,
     *,
@@ -62,7 +63,7 @@ def tune(
     resume: bool = False,
     cuts: Path | None = None,
     progress: Callable[[Status], None] | None = None,
-) -> Result:
+) -> TuningResult:
     """Search the space of ``plan`` on ``data``, and write what is found to ``run``.
 
     The history does not depend on the number of workers, nor on kills in between: an individual's seed follows from
@@ -82,7 +83,7 @@ def tune(
     resume
         Whether to go on with the run in ``run``; its budget may be another.
     cuts
-        Folder for the data cut to other windows; by default ``run``/data. Runs on the same data may share it.
+        Folder for the data made for other windows; by default ``run``/data. Runs on the same data may share it.
     progress
         Called after each training.
 
@@ -101,14 +102,14 @@ def tune(
     identity = identity_of(plan, data)
     cuts = (cuts or run / "data") / str(identity["data"])
     with Journal(run / "journal.jsonl", identity, resume=resume) as journal:
-        for torn in cuts.glob(".cut-*") if cuts.parent == run / "data" else ():
-            shutil.rmtree(torn, ignore_errors=True)  # what a kill left half cut
+        for torn in cuts.glob(UNFINISHED) if cuts.parent == run / "data" else ():
+            shutil.rmtree(torn, ignore_errors=True)  # what a kill left half made
         search = Search(plan, data, run, cuts, engine, journal, progress, _keep)
         search.run()
     best = search.best()
     if best is None:
         raise TrainingError(f"{run}: no individual was trained to its end; see history.jsonl")
-    result = Result(
+    result = TuningResult(
         tuple(search.history),
         best,
         tuple(search.front()),

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from generator.tune.plan import COSTS, Genetic, Plan
+from generator.tune.plan import COSTS, Genetic, TuningPlan
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -19,7 +19,7 @@ __all__ = ["Sampler", "importances"]
 class Sampler:
     """A deterministic source of genomes: the same seed and the same figures told give the same genomes."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TuningPlan) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -40,7 +40,7 @@ def _directions(objectives: Sequence[str]) -> list[Direction]:
     return ["minimize" if objective in COSTS else "maximize" for objective in objectives]
 
 
-def _sampler(plan: Plan) -> "BaseSampler":
+def _sampler(plan: TuningPlan) -> "BaseSampler":
     from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
     from optuna.samplers.nsgaii import PolynomialMutation
 
@@ -76,7 +76,7 @@ def _crossover(genetic: Genetic) -> "BaseCrossover":
     return kinds[genetic.crossover]()
 
 
-def importances(plan: Plan, genomes: Sequence[dict[str, Any]], figures: Sequence[float]) -> dict[str, float]:
+def importances(plan: TuningPlan, genomes: Sequence[dict[str, Any]], figures: Sequence[float]) -> dict[str, float]:
     """Return how much of the first objective's spread each parameter explains, by PED-ANOVA; most first, sum 1.
 
     Watanabe et al., "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces", 2023: how

@@ -10,13 +10,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
 from generator.errors import DataError, TrainingError
+from generator.jobs.cost import training_cost
+from generator.jobs.fingerprints import add_content
+from generator.jobs.workers import Engine
 from generator.spec import spec_hash
-from generator.tune.engine import Engine
 from generator.tune.history import Individual, State, Status
-from generator.tune.individual import Cut, Job, cut, cut_name, latency, rank, rows_in, seed_of, trained_as, work
+from generator.tune.individual import RungJob, latency, rank, rows_in, seed_of, trained_as
 from generator.tune.journal import Journal
-from generator.tune.plan import COSTS, Plan
+from generator.tune.plan import COSTS, TuningPlan
 from generator.tune.sampler import Sampler
 from generator.tune.selection import capped, dominates, survivors
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Search", "identity_of"]
 
+SPLITS = ("train.h5", "valid.h5")
 FAILED = -1.0  # an accuracy below all others
 BARREN = 100  # individuals drawn in a row without a new spec, at least, before a search ends
 
@@ -45,7 +49,7 @@ class Search:
         Why the search ended.
     """
 
-    plan: Plan
+    plan: TuningPlan
     data: Path
     folder: Path
     cuts: Path
@@ -154,11 +158,11 @@ class Search:
         return asked
 
     def _train(self, new: Sequence[Individual]) -> None:
-        """Cut the data for the ``new`` individuals and train them, rung by rung."""
-        self._cut(new)
+        """Make the data for the ``new`` individuals and train them, rung by rung."""
+        self._rewindow(new)
         for each in new:
             seed = seed_of(self.plan.seed, each.hash)
-            each.spec = trained_as(each.spec, seed, self._rows[cut_name(each.spec)], self.plan.training.epochs)
+            each.spec = trained_as(each.spec, seed, self._rows[window_name(each.spec)], self.plan.training.epochs)
         if "latency" in self.plan.objectives:
             for each in new:
                 if each.hash not in self.journal.latencies:
@@ -179,18 +183,19 @@ class Search:
         for share, there, points in reversed(ranked):
             self._cap(share, there, points)
 
-    def _cut(self, new: Sequence[Individual]) -> None:
+    def _rewindow(self, new: Sequence[Individual]) -> None:
         """Have the data for every window of ``new``."""
-        specs = {cut_name(each.spec): each.spec for each in new}
+        specs = {window_name(each.spec): each.spec for each in new}
         for name in specs:
             if name not in self._rows and (rows := rows_in(self.cuts / name)):
                 self._rows[name] = rows
         missing = [name for name in specs if name not in self._rows]
-        jobs = [Cut(self.data, self.cuts / name, specs[name]) for name in missing]
-        for outcome in self.engine.map(cut, jobs):
-            if outcome.value is None:
-                raise DataError(f"the data for {missing[outcome.index]} cannot be cut: {outcome.error}")
-            self._rows[missing[outcome.index]] = outcome.value
+        jobs = [Rewindow(self.data, self.cuts / name, specs[name], SPLITS) for name in missing]
+        for outcome in self.engine.map(rewindow_folder, jobs):
+            name = missing[outcome.index]
+            if outcome.error is not None:
+                raise DataError(f"the data for {name} cannot be made: {outcome.error}")
+            self._rows[name] = rows_in(self.cuts / name)
 
     def _rank(self, alive: Sequence[Individual], rung: int) -> None:
         """Train the ``alive`` up to ``rung`` and rank them, those the journal does not know; the longest first."""
@@ -198,7 +203,7 @@ class Search:
             self._take(each, rung)
         jobs = sorted(
             (each for each in alive if (each.hash, rung) not in self.journal.results),
-            key=lambda each: (-work(each.spec), each.number),
+            key=lambda each: (-training_cost(each.spec), each.number),
         )
         outcomes = self.engine.map(rank, [self._job(each, rung) for each in jobs])
         for outcome in outcomes:
@@ -221,10 +226,10 @@ class Search:
             if self.progress:
                 self.progress(self.status())
 
-    def _job(self, each: Individual, rung: int) -> Job:
+    def _job(self, each: Individual, rung: int) -> RungJob:
         stops = [max(1, round(share * each.spec.solver.max_iter)) for share in self.plan.rungs]
         run = self.folder / "work" / each.hash[:16]
-        return Job(each.spec, self.cuts / cut_name(each.spec), run, stops[rung - 1] if rung else 0, stops[rung])
+        return RungJob(each.spec, self.cuts / window_name(each.spec), run, stops[rung - 1] if rung else 0, stops[rung])
 
     def _take(self, each: Individual, rung: int) -> None:
         """Take in what the journal knows of an individual at a rung."""
@@ -232,7 +237,7 @@ class Search:
         if record is None:
             return
         before = self.plan.rungs[rung - 1] if rung else 0.0
-        solver, rows = each.spec.solver, self._rows[cut_name(each.spec)]
+        solver, rows = each.spec.solver, self._rows[window_name(each.spec)]
         passes = solver.max_iter * solver.batch_size * solver.iter_size / rows
         self._passes.append((self.plan.rungs[rung] - before) * passes)
         self.trained += rung == 0
@@ -320,9 +325,9 @@ class Search:
         return sorted(self._front, key=lambda each: (-self._point(each)[0], each.number))
 
 
-def identity_of(plan: Plan, data: Path) -> dict[str, Any]:
+def identity_of(plan: TuningPlan, data: Path) -> dict[str, Any]:
     """Return what the results of a run depend on, by the name a user knows it by; the budget is not among it."""
-    genes = {name: [type(gene).__name__, asdict(gene)] for name, gene in plan.search.items()}
+    genes = {name: [gene.kind, asdict(gene)] for name, gene in plan.search.items()}
     stopping = plan.training.early_stopping
     return {
         "search": genes,
@@ -343,8 +348,6 @@ def fingerprint(data: Path) -> str:
         path = data / name
         if not path.is_file():
             raise DataError(f"{path}: there is none; is {data} a folder of drn sessions?")
-        with path.open("rb") as stream:
-            while chunk := stream.read(2**20):
-                digest.update(chunk)
+        add_content(digest, path)
         digest.update(name.encode())
     return digest.hexdigest()

@@ -3,17 +3,18 @@
 import copy
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from generator.errors import SpecError
 from generator.spec import Spec
-from generator.spec.findings import Finding, Path, Place
+from generator.spec.check import check_spec
+from generator.spec.findings import Finding, Path, Place, Words, dotted
 from generator.spec.rules import broken_rules
 from generator.spec.schema import field_of
-from generator.tune.genes import Gene, Listing
+from generator.tune.genes import Gene, ListGene
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -80,7 +81,7 @@ class Space:
         found: dict[str, Any] = {}
         for name, gene in self.genes.items():
             value = gene.express(name, drawn)
-            if isinstance(gene, Listing):
+            if isinstance(gene, ListGene):
                 found[f"{name}.length"] = len(value)
                 found |= {f"{name}[{i}]": value[i] if i < len(value) else None for i in range(gene.longest)}
             else:
@@ -103,11 +104,11 @@ def flaws(space: Space, place: Callable[[Path], Place], gene_place: Callable[[st
     gene_place
         Where a gene was written.
     """
-    found: dict[tuple[str, str], Finding] = {}
+    found: dict[tuple[Place, str], Finding] = {}
     for values in _assignments(space):
         for finding in _broken(space, values, place, gene_place):
             # The same rule broken by other numbers is the same flaw.
-            found.setdefault((finding.place.text, re.sub(r"[0-9.]+|\(where.*", "", finding.message)), finding)
+            found.setdefault((finding.place, re.sub(r"[0-9.]+|\(where.*", "", str(finding.words))), finding)
     return list(found.values())
 
 
@@ -157,53 +158,21 @@ def _broken(
     space: Space, values: Mapping[str, Any], place: Callable[[Path], Place], gene_place: Callable[[str], Place]
 ) -> Iterator[Finding]:
     """Yield what is wrong with one spec of the space, at the gene to blame, or else at the fixed field."""
-    from pydantic import ValidationError
-
-    from generator.spec.dump import json_schema
-    from generator.spec.findings import dotted
-    from generator.spec.words import field_error
-
-    plain = space.plain(values)
-    try:
-        Spec.model_validate(plain)
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-    else:
-        return
-    wrong = set()
-    for each in errors:
-        if path := each["loc"]:
-            name = dotted(path)
-            wrong.add(name)
-            message = field_error(each, json_schema())
-            gene = _blamed(space, [name])
-            if gene is None:
-                yield Finding(place(path), name, message)
-            else:
-                yield Finding(gene_place(gene), f"search.{gene}", _with(message, name, gene))
-
-    def field(path: str) -> object:
-        if any(
-            path == name or name.startswith((f"{path}.", f"{path}[")) or path.startswith(f"{name}.") for name in wrong
-        ):
-            raise LookupError(path)
-        return field_of(plain, path)
-
-    for paths, message in broken_rules(field):
-        gene = _blamed(space, paths)
+    _, faults = check_spec(space.plain(values))
+    for fault in faults:
+        names = [dotted(path) for path in fault.paths]
+        gene, words = _blamed(space, names), fault.words()
         if gene is None:
-            yield Finding(place(tuple(paths[0].split("."))), paths[0], message)
+            yield Finding(place(fault.paths[0]), fault.paths[0], words)
             continue
-        others = {name: values[name] for name in values if any(_holds(name, path) for path in paths)}
-        seen = ", ".join(f"{name} = {value}" for name, value in others.items())
-        yield Finding(gene_place(gene), f"search.{gene}", f"{_with(message, paths[0], gene)} (where {seen})")
+        message = str(words) if names[0] == gene else f"{names[0]}: {words}"
+        if len(names) > 1:
+            others = (f"{name} = {values[name]}" for name in values if any(_holds(name, path) for path in names))
+            message += f" (where {', '.join(others)})"
+        yield Finding(gene_place(gene), ("search", gene), Words(message))
 
 
-def _with(message: str, name: str, gene: str) -> str:
-    return message if name == gene else f"{name}: {message}"
-
-
-def _blamed(space: Space, paths: "list[str] | tuple[str, ...]") -> str | None:
+def _blamed(space: Space, paths: Sequence[str]) -> str | None:
     """Return the gene that sets the first of ``paths`` which a gene sets."""
     for path in paths:
         for gene in space.genes:

@@ -16,8 +16,8 @@ from reviewed import BEFORE, NOT_RUN, SHORTER
 
 from generator.cli import COMMANDS, drn
 from generator.experiment.claims import PAPER
+from generator.serve.http.endpoints import ENDPOINTS
 from generator.serve.metrics import Metrics
-from generator.serve.openapi import ROUTES
 from generator.spec import parse_spec
 from generator.spec.reference import reference
 
@@ -186,7 +186,7 @@ def test_links_between_the_projects_own_files_lead_somewhere():
 
 def test_routes_and_metrics_that_the_page_of_serving_names_are_there():
     told = TEXTS["docs/serving.md"]
-    routes = {(route.method, route.path) for route in ROUTES}
+    routes = {(route.method, route.path) for route in ENDPOINTS}
     assert set(re.findall(r"`(GET|POST|DELETE) (/[^`]+)`", told)) <= routes
     kept = re.findall(r"^# TYPE (\w+)", Metrics().text().decode(), re.MULTILINE)
     assert set(re.findall(r"`(drn_\w+)`", told)) == set(kept)

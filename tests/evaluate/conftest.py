@@ -7,7 +7,7 @@ import pytest
 from histories import random_sessions, write
 from shoppers import ITEMS, PAGES, TEST, TRAIN, write_model, write_part
 
-from generator.data.windows import Sessions
+from generator.data.sessions.ragged import Sessions
 
 
 @pytest.fixture

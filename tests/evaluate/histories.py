@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from generator.data.vocabulary import Vocabulary
-from generator.data.windows import Sessions, write_split
+from generator.data.sessions.ragged import Sessions
+from generator.data.sessions.vocabulary import Vocabulary
+from generator.data.stages.write import write_split
 from generator.evaluate.rows import Part
 from generator.spec.schema import Data, Rnn, Spec
 

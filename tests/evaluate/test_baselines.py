@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from shoppers import ITEMS, PAGES, TEST, Shopper, write_part
 
-from generator.data.windows import read_sessions
+from generator.data.store.split import read_sessions
 from generator.errors import DataError
 from generator.evaluate import baselines
 from generator.evaluate.baselines import BASELINES, Popularity, choose

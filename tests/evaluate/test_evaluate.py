@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import rankdata
 from shoppers import ITEMS, PAGES, TEST, TRAIN, Shopper, number, probabilities, write_model, write_part
 
-from generator.data.windows import Sessions, write_split
+from generator.data.sessions.ragged import Sessions
+from generator.data.stages.write import write_split
 from generator.errors import DataError, DrnError, ModelError
 from generator.evaluate.baselines import choose
 from generator.evaluate.evaluate import evaluate, row_ranks

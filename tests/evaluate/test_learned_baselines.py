@@ -15,8 +15,8 @@ from scipy.sparse import csr_matrix
 
 from generator.commands.evaluate import command
 from generator.data.build import Options, build
-from generator.data.splits import Division
-from generator.data.windows import Sessions
+from generator.data.sessions.ragged import Sessions
+from generator.data.sessions.splits import Division
 from generator.evaluate.als import Als, interactions
 from generator.evaluate.baseline import VIEW, Popularity, slices
 from generator.evaluate.baselines import BASELINES, choose

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from histories import lists, same_order, scored, seen, sessions_of, write
 
-from generator.data.windows import Sessions
+from generator.data.sessions.ragged import Sessions
 from generator.evaluate.baseline import VIEW, Popularity
 from generator.evaluate.neighbours import Stan, VsKnn, Vstan
 

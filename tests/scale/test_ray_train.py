@@ -179,6 +179,6 @@ def test_what_cannot_be_divided_is_refused(cluster, data, spec, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dropout_mask_is_divided_state_by_state():
-    mask = np.arange(12.0, dtype=np.float32).reshape(6, 2)  # three states of two rows
-    np.testing.assert_array_equal(rows_of(mask, 2, slice(1, 2)), mask[1::2])
+def test_a_dropout_mask_is_divided_by_sessions():
+    mask = np.arange(12.0, dtype=np.float32).reshape(6, 2)  # three states of two sessions
+    np.testing.assert_array_equal(rows_of(mask, 2, slice(1, 2)), mask[3:])

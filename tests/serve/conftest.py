@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from serving import Drn, Mongo, Process, write_version
 
-from generator.serve.stores import open_store
+from generator.serve.store.open import open_store
 
 NUMBERS = count(1)
 

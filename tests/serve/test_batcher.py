@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from generator.serve.batcher import Batcher, OverloadError
+from generator.serve.models.batcher import Batcher, OverloadError
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 from serving import SPEC
 
 from generator.data.build import Options, build
-from generator.data.splits import Division
+from generator.data.sessions.splits import Division
 from generator.errors import DataError
+from generator.loop.export import events, write_events
 from generator.model.query import Query
 from generator.model.windows import input_blobs, window
-from generator.serve.export import events, write_events
-from generator.serve.sessions import Event
+from generator.serve.store.sessions import Event
 from generator.spec.load import parse_spec
 
 
@@ -45,7 +45,7 @@ def test_what_was_served_is_what_is_trained_on(store, store_url, tmp_path):
     assert write_events(store_url, path) == len(log)
     spec = parse_spec(SPEC.format(items=20), "shop.yaml")
     build([path], tmp_path / "data", spec, Options(division=Division(share=0.25)))
-    from generator.data.vocabulary import Vocabulary
+    from generator.data.sessions.vocabulary import Vocabulary
 
     pages, items = (Vocabulary.read(tmp_path / "data" / name) for name in ("pages.txt", "items.txt"))
     with h5py.File(tmp_path / "data" / "test.h5") as file:

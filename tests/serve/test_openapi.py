@@ -12,7 +12,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from generator.serve.openapi import ROUTES, document
+from generator.serve.http.endpoints import ENDPOINTS
+from generator.serve.http.openapi import document
 
 CASES = int(os.environ.get("DRN_CASES", "12"))  # per operation; raise it for a long hunt
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -35,7 +36,7 @@ def test_no_request_makes_it_fail(case, drn):
 def test_the_document_is_what_is_served_and_names_every_route(drn):
     _, found, _ = drn("GET", "/openapi.json")
     assert found == document(secured=False)
-    assert {(route.method.lower(), route.path) for route in ROUTES} == {
+    assert {(route.method.lower(), route.path) for route in ENDPOINTS} == {
         (method, path) for path, methods in found["paths"].items() for method in methods
     }
 

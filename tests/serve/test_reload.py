@@ -12,7 +12,7 @@ from serving import Drn, write_version
 from generator.errors import ModelError
 from generator.model.model import Model
 from generator.model.query import Query
-from generator.serve.repository import Choice, Repository
+from generator.serve.models.repository import Choice, Repository
 
 
 @pytest.fixture

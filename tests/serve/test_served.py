@@ -10,7 +10,7 @@ from generator.data.windows import window_of
 from generator.errors import ModelError
 from generator.model.model import Model
 from generator.model.query import Query
-from generator.serve.served import Served
+from generator.serve.models.served import Served
 
 queries = st.builds(
     Query,

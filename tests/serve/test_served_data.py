@@ -11,7 +11,7 @@ from serving import Drn, free_port
 
 from generator.model.model import Model
 from generator.model.query import Query
-from generator.serve.stores import open_store
+from generator.serve.store.open import open_store
 
 SPEC = """\
 name: shop

@@ -11,14 +11,14 @@ from serving import Drn, write_version
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.prototxt import learnable, parse_net
 from generator.codegen.artefacts import generate
+from generator.loop.carry import carry, keep
+from generator.loop.round import publish, reciprocal_rank, run_round
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.onnxgraph.initialise import fill
 from generator.onnxgraph.parse import parameter_shapes, parse
-from generator.serve.carry import carry, keep
-from generator.serve.loop import publish, reciprocal_rank, run_round
-from generator.serve.sessions import Event
-from generator.serve.stores import open_store
+from generator.serve.store.open import open_store
+from generator.serve.store.sessions import Event
 from generator.spec.load import parse_spec
 
 TEXT = """\

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from generator.serve.logs import Log
+from generator.serve.http.app import application
+from generator.serve.http.logs import json_logger
+from generator.serve.http.settings import Settings
 from generator.serve.metrics import Metrics
-from generator.serve.repository import Repository
-from generator.serve.service import Service, Settings
-from generator.serve.sessions import SPARE, Event, Kept, Session
-from generator.serve.stores import StoreError, open_store
+from generator.serve.models.repository import Repository
+from generator.serve.store.open import open_store
+from generator.serve.store.sessions import SPARE, Event, Kept, Session
+from generator.serve.store.store import StoreError
 
 NUMBERS = itertools.count()
 
@@ -88,7 +90,7 @@ def test_a_session_keeps_what_its_net_reads():
 
 
 def test_a_service_keeps_what_its_models_read(store, repository):
-    Service(Settings(repository), store, Repository(repository), Metrics(), Log())
+    application(Settings(repository), store, Repository(repository), Metrics(), json_logger())
     assert store.kept == Kept(visits=SPARE + 3 + 4, purchases=SPARE + 3)  # the window, history and bought of the model
 
 

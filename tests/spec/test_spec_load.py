@@ -124,7 +124,7 @@ plain_specs = st.fixed_dictionaries(
         "solver": st.fixed_dictionaries(
             {},
             optional={
-                "base_lr": st.floats(1e-300, 3e38),
+                "base_lr": st.floats(1e-38, 3e38),
                 "clip_gradients": st.none() | st.floats(1e-30, 1e30),
                 "stepvalue": st.lists(st.integers(1, 2**31 - 1), unique=True, max_size=5).map(sorted),
                 "multipliers": st.fixed_dictionaries({}, optional={"table": multiplier, "weight": multiplier}),
@@ -223,3 +223,26 @@ def test_importing_the_floor_imports_no_heavy_library():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "\n"
+
+
+def test_a_top_k_nobody_gave_is_no_more_than_the_items():
+    text = "name: shop\nnet: rnn\npages: 100\nitems: 12\nrnn: {window: 4, widths: [16]}\n"
+    spec = parse_spec(text, "x.yaml")
+    assert spec.top_k == 12
+    assert parse_spec(dump_spec(spec), "x.yaml") == spec == parse_spec(f"{text}top_k: 12\n", "x.yaml")
+    assert parse_spec(text, "x.yaml", ["items=50"]).top_k == 20
+    with pytest.raises(SpecError) as caught:
+        parse_spec(f"{text}loss: some\nrnn: 1\n", "x.yaml")
+    assert "top_k" not in str(caught.value)
+
+
+def test_a_finding_says_as_data_what_was_seen_where_and_what_is_allowed():
+    with pytest.raises(SpecError) as caught:
+        parse_spec("name: shop\nnet: rnn\npages: 100\nitems: 12\nrnn: {window: 999, widths: [x]}\n", "x.yaml")
+    assert [
+        (one.place.source, one.place.line, one.place.column, one.path, one.words.seen, one.words.allowed)
+        for one in caught.value.findings
+    ] == [
+        ("x.yaml", 5, 15, ("rnn", "window"), "999 is too large", "at most 256"),
+        ("x.yaml", 5, 29, ("rnn", "widths", 0), "'x' is text", "a whole number from 1 to 65536"),
+    ]

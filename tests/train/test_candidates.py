@@ -35,8 +35,8 @@ def gradients(spec: Spec, feed: Arrays) -> tuple[Arrays, dict[str, tuple[int, ..
     outputs = dict(zip(names, session.run(names, given), strict=True))
     found = {"loss": outputs["loss"]}
     for name, shape in (shapes := parameter_shapes(model)).items():
-        found[name] = outputs.get(f"{name}_grad", np.zeros(shape, np.float32))
-        if f"{name}_grad" not in outputs:
+        found[name] = np.array(outputs.get(f"{name}_grad", np.zeros(shape, np.float32)))
+        if f"{name}_grad_rows" in outputs:
             np.add.at(found[name], outputs[f"{name}_grad_rows"], outputs[f"{name}_grad_values"])
     return found, shapes
 

@@ -480,3 +480,11 @@ def test_vocabularies_are_wanted_before_the_training(tmp_path: Path, data: Path,
     with pytest.raises(DataError, match=r"items.txt: no such file.*drn sessions"):
         train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
     assert not (tmp_path / "run").exists()
+
+
+def test_metrics_carry_the_name_of_the_split_they_were_measured_on(tmp_path: Path, data: Path, make_spec: Make) -> None:
+    (data / "test.h5").rename(data / "valid.h5")
+    train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
+    last = Metrics.read(tmp_path / "run/metrics.jsonl")[-1]
+    assert {"valid_loss", "valid_accuracy", "valid_accuracy_top3"} <= last.keys()
+    assert not any(name.startswith("test_") for name in last)

@@ -12,10 +12,10 @@ import pytest
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.prototxt import parse_net, read_net
 from generator.data.build import Options, build
-from generator.data.simulator import Shop, simulate
-from generator.data.splits import Division
+from generator.data.sessions.splits import Division
 from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.parse import parameter_shapes, parse
+from generator.shop.simulator import Shop, simulate
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
 from generator.train.run.train import TrainOptions, train

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from generator.data.windows import Sessions, write_split
+from generator.data.sessions.ragged import Sessions
+from generator.data.stages.write import write_split
+from generator.jobs.workers import Outcome
 from generator.spec.schema import Spec
-from generator.tune.engine import Outcome
-from generator.tune.plan import Plan, load_plan
+from generator.tune.plan import TuningPlan, load_plan
 
 PAGES, ITEMS = 12, 10
 PLAN = """
@@ -101,10 +102,10 @@ def inline() -> Inline:
 
 
 @pytest.fixture
-def make_plan(tmp_path) -> Callable[..., Plan]:
+def make_plan(tmp_path) -> Callable[..., TuningPlan]:
     """The factory of plans: PLAN with pieces of text replaced."""
 
-    def make(*replaced: tuple[str, str]) -> Plan:
+    def make(*replaced: tuple[str, str]) -> TuningPlan:
         text = PLAN
         for old, new in replaced:
             assert old in text

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from generator.tune.charts import Axis, bars, parallel, scatter
+from generator.report.charts import Axis, bars, parallel, scatter
 from generator.tune.run import tune
 from generator.tune.sampler import importances
 

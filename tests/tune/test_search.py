@@ -11,10 +11,11 @@ from pathlib import Path
 import h5py
 import pytest
 
+from generator.data.rewindowed import Rewindow, rewindow_folder
 from generator.errors import DataError, TrainingError
+from generator.jobs.workers import Processes
 from generator.spec import load_spec
-from generator.tune.engine import Processes
-from generator.tune.individual import Cut, Job, cut, rank
+from generator.tune.individual import RungJob, rank
 from generator.tune.run import tune
 from generator.tune.selection import dominates
 
@@ -106,8 +107,8 @@ def test_no_spec_is_trained_twice_and_no_window_cut_twice(data, make_plan, inlin
         ("float: [0.01, 1], log: true", "choice: [0.1, 0.2]"),
     )
     result = tune(plan, data, tmp_path / "run", engine=inline)
-    trained = [job.run for job in inline.jobs if isinstance(job, Job)]
-    windows = [job.target for job in inline.jobs if isinstance(job, Cut)]
+    trained = [job.run for job in inline.jobs if isinstance(job, RungJob)]
+    windows = [job.target for job in inline.jobs if isinstance(job, Rewindow)]
     assert len(trained) == len(set(trained)) == result.trained == 10
     assert len(windows) == len(set(windows)) <= 4
     by_hash = {}
@@ -146,8 +147,8 @@ def test_the_best_spec_trains_again_to_the_same_figures(data, make_plan, inline,
     text = (tmp_path / "run/best.yaml").read_text()
     assert f"individual {result.best.number} of generation {result.best.generation}" in text
     spec = load_spec(tmp_path / "run/best.yaml")
-    cut(Cut(data, tmp_path / "cut", spec))
-    again = rank(Job(spec, tmp_path / "cut", tmp_path / "again", 0, spec.solver.max_iter))
+    rewindow_folder(Rewindow(data, tmp_path / "cut", spec, ("train.h5", "valid.h5")))
+    again = rank(RungJob(spec, tmp_path / "cut", tmp_path / "again", 0, spec.solver.max_iter))
     assert {**again.metrics, "size": again.size} == result.best.values
     assert max(each.told for each in result.history) == result.best.told
 

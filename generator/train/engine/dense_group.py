@@ -42,7 +42,7 @@ class DenseGroup:
     iter_size
         Batches of an update; above 1 their gradients are summed in a second array.
     sparse
-        The parameters whose gradient comes as rows alone, and is not written.
+        The parameters whose gradient is not written: it comes as rows alone, or is 0.
     helper
         Makes half of a large update in a second thread; the bits are the same without.
 

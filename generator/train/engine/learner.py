@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 
@@ -89,12 +90,15 @@ class Learner:
         self.rate, _ = self._next_rate()
 
         rows = _batch_size(net) // (exchange.size if exchange else 1)
+        parameters = learnable(net)
         model = quicken(onnx.load_from_string(gradient), rows)
         # The graph may want a matrix as its transpose; `flush` then copies it to where the weights are read.
         shapes = parameter_shapes(model)
         self._transposed = {name for name, weight in weights.items() if shapes[name] != weight.shape}
         self._written = {value.name for value in model.graph.output}
-        by_rows, groups = self._divide(learnable(net))
+        self._frozen = {parameter.name for parameter in parameters if parameter.lr_mult == 0}
+        _drop_gradients(model, self._frozen)
+        by_rows, groups = self._divide(parameters)
         self.tables = {name: self._lazy_rows(name, multipliers) for name, multipliers in by_rows.items()}
         helper = None if threads == 1 else ThreadPoolExecutor(1, thread_name_prefix="update")
         self._groups = [self._dense_group(names, multipliers, helper) for multipliers, names in groups.items()]
@@ -150,7 +154,7 @@ class Learner:
             self._rule,
             multipliers,
             iter_size=self._solver.iter_size,
-            sparse={name for name in names if f"{name}_grad" not in self._written},
+            sparse={name for name in names if name in self._frozen or f"{name}_grad" not in self._written},
             helper=helper,
         )
         for name in group.weights.keys() - self._transposed:
@@ -185,7 +189,7 @@ class Learner:
         if self._exchange:
             loss = self._add_up(loss, self._exchange)
         self.rate, current_step = self._next_rate()
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) or not math.isfinite(self.rate):
             raise self._diverged(f"the loss is {loss}")
         parameters = self._parameters()
         if self._exchange:
@@ -254,8 +258,8 @@ class Learner:
             for name in self.weights
             if (ids := outputs.get(f"{name}_grad_rows")) is not None
         }
-        for name, table in self.tables.items():
-            table.add(rows[name], batch.ids[name], share)
+        for name in self.tables.keys() - self._frozen:
+            self.tables[name].add(rows[name], batch.ids[name], share)
         for group in self._groups:
             group.add({name: rows[name] for name in rows.keys() & group.weights.keys()}, share)
         return float(outputs["loss"]) * share
@@ -267,6 +271,18 @@ class Learner:
             f"iteration {self.iteration}: {what} at learning rate {self.rate:g}. Most likely the rate is too high: "
             f"lower solver.base_lr or {remedy}. No weights were written since the last snapshot"
         )
+
+
+def _drop_gradients(model: onnx.ModelProto, frozen: AbstractSet[str]) -> None:
+    """Take the gradients of parameters whose lr_mult is 0 out of the outputs of a graph.
+
+    Caffe's ``Net::Init`` leaves their gradient at 0: they are out of the clip norm and, but for weight decay, out of
+    AdaGrad's and Adam's history. What momentum they have goes on moving them.
+    """
+    unwanted = {f"{name}_grad{kind}" for name in frozen for kind in ("", "_rows", "_values")}
+    outputs = [value for value in model.graph.output if value.name not in unwanted]
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
 
 
 def _by_rows(array: Array) -> Array:

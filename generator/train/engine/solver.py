@@ -52,7 +52,7 @@ class SolverSettings(Protocol):
     def delta(self) -> float: ...  # noqa: D102
 
 
-def _single(value: float) -> float:
+def _single(value: float | np.float64) -> float:
     """Round to float32, the type of Caffe's solver fields."""
     return float(np.float32(value))
 
@@ -77,9 +77,18 @@ def learning_rate(solver: SolverSettings, iteration: int, current_step: int = 0)
 
     Notes
     -----
-    ``SGDSolver::GetLearningRate`` of Caffe 1.0, in double precision rounded to float32.
+    ``SGDSolver::GetLearningRate`` of Caffe 1.0, in double precision rounded to float32. As in C, what overflows is
+    infinite, and a negative number to a power that is not whole is NaN: the loss then is not finite.
     """
-    base, gamma, power = _single(solver.base_lr), _single(solver.gamma), _single(solver.power)
+    base, gamma, power = (np.float64(_single(value)) for value in (solver.base_lr, solver.gamma, solver.power))
+    with np.errstate(all="ignore"):
+        return _rate(solver, base, gamma, power, iteration, current_step)
+
+
+def _rate(
+    solver: SolverSettings, base: np.float64, gamma: np.float64, power: np.float64, iteration: int, current_step: int
+) -> tuple[float, int]:
+    """Return the rate and ``current_step``; numpy's numbers overflow where Python's raise."""
     match solver.lr_policy:
         case "fixed":
             rate = base
@@ -97,7 +106,7 @@ def learning_rate(solver: SolverSettings, iteration: int, current_step: int = 0)
         case "poly":
             rate = base * (1.0 - iteration / solver.max_iter) ** power
         case "sigmoid":
-            rate = base / (1.0 + math.exp(-gamma * (iteration - solver.stepsize)))
+            rate = base / (1.0 + np.exp(-gamma * (iteration - solver.stepsize)))
         case other:
             raise TrainingError(
                 f"lr_policy is {other!r}; Caffe 1.0 knows fixed, step, exp, inv, multistep, poly and sigmoid"

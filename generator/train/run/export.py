@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from generator.data.vocabulary import Vocabulary
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError
 from generator.files import write_bytes, write_text
 from generator.onnxgraph.initialise import embed_weights, save

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.codegen.net import net_of
-from generator.data.blobs import Split
+from generator.data.store.split import Split
 from generator.errors import DataError
 from generator.spec.blobs import BLOBS, Blob
 from generator.spec.schema import Spec
@@ -45,7 +45,7 @@ def training_batches(
 
 
 def dropout_of(spec: Spec) -> Dropout:
-    """Return the masks of the net: of the visits (n·B, a1), and of the states the output reads, time-major."""
+    """Return the masks of the net: of the visits (B·n, a1), and of the states the output reads."""
     ratio = spec.head.dropout
     if not (ratio and spec.rnn and spec.has_rnn):
         return Dropout()

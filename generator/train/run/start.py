@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from generator.caffe.caffemodel import read_caffemodel
-from generator.data.vocabulary import Vocabulary
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import ModelError, TrainingError
 from generator.train.engine.solver import Array
 from generator.train.run.export import VOCABULARIES

@@ -178,10 +178,15 @@ def train(
         note(f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5")
 
     tester = None
-    if test_rows is not None:
-        once = Batches(test_rows, spec.solver.batch_size).once(spec.solver.test_iter)
+    if tested and test_rows is not None:
         tester = Tester(
-            made.files["loss.onnx"], made.files["model.onnx"], learner.weights, once, top_k=spec.top_k, threads=threads
+            made.files["loss.onnx"],
+            made.files["model.onnx"],
+            learner.weights,
+            Batches(test_rows, spec.solver.batch_size).once(spec.solver.test_iter),
+            split=tested.stem,
+            top_k=spec.top_k,
+            threads=threads,
         )
     loop = Loop(
         spec.solver,

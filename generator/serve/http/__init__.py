@@ -1,0 +1,1 @@
+"""The HTTP service: routes, bodies, the Open Inference Protocol, the web page, the server."""

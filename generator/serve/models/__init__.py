@@ -1,0 +1,1 @@
+"""Model versions at work: found, tried, swapped in, and asked in batches."""

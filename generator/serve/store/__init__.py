@@ -1,0 +1,1 @@
+"""Where sessions, users and the log of events are kept."""
