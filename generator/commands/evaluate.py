@@ -28,7 +28,7 @@ TIES = ("standard", "median", "conservative")  # those of `ranking.Ties`, which 
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder written by drn sessions.")
 @click.option("--split", type=click.Choice(["test", "valid"]), default="test", show_default=True, help="Rows to rank.")
 @click.option("--baselines", default="default", show_default=True, help="default, all, none, or names: a,b.")
-@click.option("--tune-baselines", is_flag=True, help="Choose their settings on the validation part, by MRR@20.")
+@click.option("--tune-baselines", is_flag=True, help="Choose their settings on the validation split, by MRR@20.")
 @click.option("--ties", type=click.Choice(TIES), default="median", show_default=True, help="Rank of tied scores.")
 @click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Rows scored at a time.")
 @click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="That rank; 0: all cores.")

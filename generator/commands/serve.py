@@ -69,7 +69,7 @@ def command(
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
     from generator.errors import DataError, pip_install
-    from generator.serve.models.repository import Choice
+    from generator.serve.models.repository import VersionChoice
 
     try:
         from generator.serve.http.server import serve
@@ -84,7 +84,7 @@ def command(
         Settings(
             models,
             model,
-            Choice(pin, rival, share if rival else 0.0),
+            VersionChoice(pin, rival, share if rival else 0.0),
             store=store,
             idle=idle_days * 86400,
             host=host,

@@ -47,11 +47,11 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     type=click.FloatRange(0, min_open=True),
     help="Minutes of silence that end a session, where the log has no session ids. [default: 30]",
 )
-@click.option("--test", "tests", multiple=True, help="Files whose sessions are the test part.")
+@click.option("--test", "tests", multiple=True, help="Files whose sessions are the test split.")
 @click.option("--test-days", type=click.FloatRange(0, min_open=True), help="Test on the sessions of the last days.")
 @click.option("--test-share", type=SHARE, help="Test on the newest share of the sessions. [default: 0.2]")
 @click.option("--test-users", type=SHARE, help="Test on the sessions of a share of the users.")
-@click.option("--folds", type=click.IntRange(2), help="Divide the users into this many parts...")
+@click.option("--folds", type=click.IntRange(2), help="Divide the users into this many folds...")
 @click.option("--fold", type=click.IntRange(0), help="...and test on this one, from 0.")
 @click.option(
     "--valid-share",
@@ -72,14 +72,14 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Views a page needs in the training part to have an id.",
+    help="Views a page needs in the training split to have an id.",
 )
 @click.option(
     "--vocabulary",
     default="train",
     show_default=True,
     metavar="train|all|DIR",
-    help="Give ids to the training part's pages and items, to the whole log's, or as another folder's vocabularies do.",
+    help="Give ids to the pages and items of the training split, of the whole log, or as another folder does.",
 )
 @click.option(
     "--max-bad",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError, pip_install
 from generator.evaluate.baseline import Baseline, Popularity, Scores
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.rows import Batch, SplitRows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 class Als(Baseline):
     """Alternating least squares of implicit feedback: what users with such purchases bought; the rest by popularity.
 
-    For the target `purchase` the matrix is users x items of the training part: what its sessions bought, and what
+    For the target `purchase` the matrix is users x items of the training split: what its sessions bought, and what
     their users had bought before. The vector of a row's user is solved from what the user bought in earlier sessions
     and nothing else, so the session itself plays no part. A user without a number is a user of one session.
 
@@ -71,8 +71,8 @@ class Als(Baseline):
         self.factors, self.regularization, self.alpha = factors, regularization, alpha
         self.iterations, self.seed, self.threads = iterations, seed, threads
 
-    def fit(self, train: Part) -> None:
-        """Factorise the matrix of the training part."""
+    def fit(self, train: SplitRows) -> None:
+        """Factorise the matrix of the training split."""
         from implicit.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
 
@@ -90,7 +90,7 @@ class Als(Baseline):
                 num_threads=self.threads,
             )
             self._model.fit(matrix, show_progress=False)
-        self._model.user_factors = None  # as long as the training part, and never read again
+        self._model.user_factors = None  # as long as the training split, and never read again
         self._factors = self._model.item_factors
 
     def scores(self, batch: Batch) -> Scores:
@@ -116,7 +116,7 @@ class Als(Baseline):
         return found
 
 
-def interactions(train: Part) -> "tuple[csr_matrix, bool]":
+def interactions(train: SplitRows) -> "tuple[csr_matrix, bool]":
     """Return the matrix to factorise, float32, 1 at each purchase, or at each view, and whether it is of purchases.
 
     It is (users, N+1) for the target `purchase` and (sessions, N+1) for `next`; column 0 is empty.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.evaluate.ranking import CUTOFF, Ranking, Ties, place_within, ranked, tied_ranks
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.rows import Batch, SplitRows
 
 __all__ = ["VIEW", "Baseline", "Candidates", "Popularity", "Scores", "label_counts", "slices"]
 
@@ -23,7 +23,7 @@ Scores = NDArray[np.float32]
 
 
 class Baseline(ABC):
-    """A method that needs no net: ``fit`` on the training part, then ``scores`` or ``rank`` of any batch.
+    """A method that needs no net: ``fit`` on the training split, then ``scores`` or ``rank`` of any batch.
 
     A new one is a class with these verbs and a ``name``, entered in `baselines.BASELINES`. Once fitted, it answers
     in several threads at once.
@@ -39,8 +39,8 @@ class Baseline(ABC):
         return {name: getattr(self, name) for name in signature(type(self)).parameters}
 
     @abstractmethod
-    def fit(self, train: Part) -> None:
-        """Learn from the training part: its labels (``train.labels()``) and its sessions (``train.sessions()``)."""
+    def fit(self, train: SplitRows) -> None:
+        """Learn from the training split: its labels (``train.labels()``) and its sessions (``train.sessions()``)."""
 
     @abstractmethod
     def scores(self, batch: Batch) -> Scores:
@@ -73,7 +73,7 @@ class Candidates:
 
 
 class Popularity(Baseline):
-    """Items by how often they are the label in the training part; items never seen there tie at the end.
+    """Items by how often they are the label in the training split; items never seen there tie at the end.
 
     The other methods inherit it: each names some `candidates`, and leaves the rest in this order. Only the candidates
     are looked at to rank a row, so its cost does not grow with the catalogue.
@@ -81,7 +81,7 @@ class Popularity(Baseline):
 
     name = "popularity"
 
-    def fit(self, train: Part) -> None:
+    def fit(self, train: SplitRows) -> None:
         """Count the labels."""
         # Dense ranks of the counts, not the counts: float32 tells them apart up to 2**24.
         levels, level = np.unique(label_counts(train)[1:], return_inverse=True)
@@ -166,8 +166,8 @@ def _best(few: Candidates, count: int) -> Candidates:
     return few if kept.all() else Candidates(held[few.offset], few.item[kept], few.score[kept])
 
 
-def label_counts(train: Part) -> Ints:
-    """Return how often each item is the label in the training part, int64 (N+1,), 0 for item 0."""
+def label_counts(train: SplitRows) -> Ints:
+    """Return how often each item is the label in the training split, int64 (N+1,), 0 for item 0."""
     counts = np.zeros(len(train.items) + 1, np.int64)
     for labels in train.labels():
         counts += np.bincount(labels, minlength=len(counts))

@@ -14,13 +14,13 @@ class Coverage:
     """Coverage and popularity bias of one method over a stream of rows, in O(N) memory.
 
     Coverage@20 is the share of the N items that were recommended to some row at least: RecBole's ItemCoverage,
-    session-rec's Coverage. Popularity@20 is how often the items recommended are the label in the training part, over
+    session-rec's Coverage. Popularity@20 is how often the items recommended are the label in the training split, over
     the count of the most frequent, a mean over the items of a list and over the rows: session-rec's Popularity, and
     RecBole's AveragePopularity, which does not divide. 1 is a method that always names the most frequent item.
 
     Parameters
     ----------
-    counts : int (N+1,), how often each item is the label in the training part
+    counts : int (N+1,), how often each item is the label in the training split
     """
 
     def __init__(self, counts: NDArray[np.int64]) -> None:

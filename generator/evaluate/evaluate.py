@@ -16,7 +16,7 @@ from generator.evaluate.baseline import Baseline, label_counts
 from generator.evaluate.coverage import Coverage
 from generator.evaluate.metrics import Interval, Tally
 from generator.evaluate.ranking import Ranking, Ties, ranked
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.rows import Batch, SplitRows
 from generator.jobs.cpus import available
 from generator.model.model import Model
 
@@ -84,7 +84,7 @@ def evaluate(
     ----------
     models : exported models by the name to report; their vocabularies must be those of ``data``
     data : folder written by `drn sessions`
-    baselines : fitted here on the training part
+    baselines : fitted here on the training split
     split : ``test`` or ``valid``
     ties : which rank an item gets that others tie with, see `tied_ranks`
     batch_size : rows a thread takes at a time
@@ -104,25 +104,25 @@ def evaluate(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"two methods are named {twice[0]}: give each its own name")
     tally, unknown = Tally(names, replicates, seed), 0
-    with Part(data, split) as part:
-        if len(part) == 0:
-            raise DataError(f"{part.path}: it has no row to evaluate")
+    with SplitRows(data, split) as rows:
+        if len(rows) == 0:
+            raise DataError(f"{rows.path}: it has no row to evaluate")
         for model in models.values():
-            _same_vocabularies(model, part)
-        with Part(data, "train") as train:
+            _same_vocabularies(model, rows)
+        with SplitRows(data, "train") as train:
             for baseline in baselines:
                 baseline.fit(train)
             counts = label_counts(train)
         recommended = {name: Coverage(counts) for name in names}
         work = partial(_rank_all, methods, ties)
-        for batch, found in _ahead(work, part.batches(batch_size), threads):
+        for batch, found in _ahead(work, rows.batches(batch_size), threads):
             tally.add({name: ranking.rank for name, ranking in found.items()}, batch.session)
             for name, ranking in found.items():
                 recommended[name].add(ranking.top)
             unknown += int(np.count_nonzero(batch.label == 0))
             if step:
-                step(tally.rows, len(part))
-        items = len(part.items)
+                step(tally.rows, len(rows))
+        items = len(rows.items)
     return Report(
         data=data.resolve().name,
         split=split,
@@ -164,14 +164,14 @@ def row_ranks(
     DataError, ModelError : as `evaluate`.
     """
     if not isinstance(method, Model):
-        with Part(data, "train") as train:
+        with SplitRows(data, "train") as train:
             method.fit(train)
-    with Part(data, split) as part:
-        if len(part) == 0:
-            raise DataError(f"{part.path}: it has no row to evaluate")
+    with SplitRows(data, split) as rows:
+        if len(rows) == 0:
+            raise DataError(f"{rows.path}: it has no row to evaluate")
         if isinstance(method, Model):
-            _same_vocabularies(method, part)
-        batches = part.batches(batch_size)
+            _same_vocabularies(method, rows)
+        batches = rows.batches(batch_size)
         return np.concatenate([found.rank for _, found in _ahead(partial(_rank, method, "median"), batches, threads)])
 
 
@@ -189,11 +189,11 @@ def _ahead(work: Callable[[Batch], Found], batches: Iterable[Batch], threads: in
             yield first, found.result()
 
 
-def _same_vocabularies(model: Model, part: Part) -> None:
-    for kind, ours, theirs in (("pages", model.pages, part.pages), ("items", model.items, part.items)):
+def _same_vocabularies(model: Model, rows: SplitRows) -> None:
+    for kind, ours, theirs in (("pages", model.pages, rows.pages), ("items", model.items, rows.items)):
         if ours.labels != theirs.labels:
             raise DataError(
-                f"{model.file.parent / kind}.txt and {part.path.parent / kind}.txt differ, so the model's ids are not "
+                f"{model.file.parent / kind}.txt and {rows.path.parent / kind}.txt differ, so the model's ids are not "
                 "the data's: evaluate on the data folder the model was trained on"
             )
 

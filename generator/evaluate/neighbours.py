@@ -11,7 +11,7 @@ from generator.data.sessions.ragged import Sessions, offsets, ragged_index
 from generator.errors import DataError, pip_install
 from generator.evaluate.baseline import VIEW, Candidates, Popularity, slices
 from generator.evaluate.ranking import place_within
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.rows import Batch, SplitRows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -75,7 +75,7 @@ class Neighbours(Popularity):
     Notes
     -----
     The state is the newest ``sample`` sessions of each page, and the pages and items of each session: O(views) of the
-    training part. An older session of a page cannot be among the newest ``sample`` of several pages.
+    training split. An older session of a page cannot be among the newest ``sample`` of several pages.
     """
 
     default = False
@@ -106,7 +106,7 @@ class Neighbours(Popularity):
         """Return the weight of items so many views from their neighbour's view of that page: 1."""
         return 1.0
 
-    def fit(self, train: Part) -> None:
+    def fit(self, train: SplitRows) -> None:
         """Index the training sessions, the newest being number 0."""
         from scipy.sparse import csr_matrix
 
@@ -142,7 +142,7 @@ class Neighbours(Popularity):
     def candidates(self, batch: Batch) -> Candidates:
         """Return the items of the neighbours of each row."""
         query = _query(batch)
-        viewed = batch.part.items_of(query.page)
+        viewed = batch.split.items_of(query.page)
         size = np.diff(self._index.indptr)[query.page]
         held, parts = np.zeros(len(batch), np.int64), []
         for part in slices(query.row, size, ENTRIES):
@@ -227,7 +227,7 @@ class Neighbours(Popularity):
 
 def _query(batch: Batch) -> _Query:
     """Return the distinct pages of the rows."""
-    seen, pages = batch.seen, len(batch.part.pages) + 1
+    seen, pages = batch.seen, len(batch.split.pages) + 1
     # Of several views of a page the last one counts: the first from the end.
     key, index = np.unique((batch.row * pages + seen.page)[::-1], return_index=True)
     row, page = np.divmod(key, pages)

@@ -17,7 +17,7 @@ from generator.data.windows import Rows, blobs
 from generator.errors import DataError
 from generator.spec.schema import Fnn, Head, Rnn, Spec
 
-__all__ = ["Batch", "Part"]
+__all__ = ["Batch", "SplitRows"]
 
 CHUNK = 65536  # rows of labels read at a time
 READ = 4096  # rows of a split read at a time, or those of one batch where it has more
@@ -30,14 +30,14 @@ class Batch:
 
     Attributes
     ----------
-    part : the split they are of; open as long as ``seen`` is asked for
+    split : the split they are of; open as long as ``seen`` is asked for
     blobs : the net's inputs as the file holds them, (B, size) each
     label : int64 (B,), 1..N, or 0 when the true item is out of the vocabulary
     session : int64 (B,), the session of each row; rows of one session are contiguous
     position : int64 (B,), how many states of its session each row has seen
     """
 
-    part: "Part"
+    split: "SplitRows"
     blobs: Mapping[str, NDArray[Any]]
     label: Ints
     session: Ints
@@ -49,7 +49,7 @@ class Batch:
     @property
     def items(self) -> int:
         """The number of items, N."""
-        return len(self.part.items)
+        return len(self.split.items)
 
     @cached_property
     def seen(self) -> Sessions:
@@ -61,12 +61,12 @@ class Batch:
         ------
         DataError : a row has seen more states than its session holds.
         """
-        return self.part.seen(self.session, self.position)
+        return self.split.seen(self.session, self.position)
 
     @cached_property
     def item(self) -> Ints:
         """For each view of ``seen`` the item of the page's original id, 0 where no such item is sold, int64 (E,)."""
-        return self.part.items_of(self.seen.page)
+        return self.split.items_of(self.seen.page)
 
     @cached_property
     def row(self) -> Ints:
@@ -110,7 +110,7 @@ def _spec(sizes: Mapping[str, int], items: int) -> Spec:
     )
 
 
-class Part:
+class SplitRows:
     """One split of a data folder, read in slices; a context manager.
 
     Parameters
@@ -142,7 +142,7 @@ class Part:
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> "Part":
+    def __enter__(self) -> "SplitRows":
         return self
 
     def __exit__(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from generator.data.sessions.ragged import Sessions, offsets, ragged_index
 from generator.evaluate.baseline import VIEW, Candidates, Popularity, slices
 from generator.evaluate.ranking import place_within
-from generator.evaluate.rows import Batch, Part
+from generator.evaluate.rows import Batch, SplitRows
 
 __all__ = ["SequentialRules"]
 
@@ -20,7 +20,7 @@ class SequentialRules(Popularity):
     """The items that followed the page viewed last in training sessions; the rest by popularity.
 
     An item d views after a page, up to ``steps``, gives the rule "page, then item" the weight 1 / d, summed over the
-    training part; the ``kept`` heaviest rules of each page stay. A row's items score the weights of the rules of its
+    training split; the ``kept`` heaviest rules of each page stay. A row's items score the weights of the rules of its
     last view.
 
     For the target `purchase` the item bought counts as one step after the last view, and a rule whose item was
@@ -46,7 +46,7 @@ class SequentialRules(Popularity):
     def __init__(self, steps: int = 10, kept: int = 100) -> None:
         self.steps, self.kept = steps, kept
 
-    def fit(self, train: Part) -> None:
+    def fit(self, train: SplitRows) -> None:
         """Count the rules of some pages at a time."""
         super().fit(train)
         page, item, worth, end = _sequence(train.sessions(), train)
@@ -90,7 +90,7 @@ class SequentialRules(Popularity):
         return Candidates(offsets(size), self._item[rule].astype(np.int64), self._weight[rule])
 
 
-def _sequence(sessions: Sessions, train: Part) -> tuple[Ints, Ints, NDArray[np.float64], Ints]:
+def _sequence(sessions: Sessions, train: SplitRows) -> tuple[Ints, Ints, NDArray[np.float64], Ints]:
     """Return page, item, worth and the end of its session for each step of the sessions, (E,), or with the purchases.
 
     A purchase is a step more, of page 0, after the views of its session.

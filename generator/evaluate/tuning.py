@@ -1,4 +1,4 @@
-"""The arguments of a baseline, chosen on the validation part."""
+"""The arguments of a baseline, chosen on the validation split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ import numpy as np
 from generator.errors import DataError
 from generator.evaluate.baseline import Baseline
 from generator.evaluate.metrics import METRICS, values
-from generator.evaluate.rows import Part
+from generator.evaluate.rows import SplitRows
 
 __all__ = ["ROWS", "Tuned", "tuned"]
 
-ROWS = 20_000  # of the validation part that a setting is judged by, at most: whole batches from all over it
+ROWS = 20_000  # of the validation split that a setting is judged by, at most: whole batches from all over it
 METRIC = "MRR@20"
 _BATCH = 256
 
@@ -26,25 +26,25 @@ class Tuned:
     baseline: Baseline
     tried: int  # settings
     metric: str
-    value: float  # of the metric on the validation part
+    value: float  # of the metric on the validation split
 
 
 def tuned(baseline: Baseline, data: Path) -> Tuned | None:
     """Return the best of ``baseline`` as it is and with each of its ``grid``, by MRR@20; None where it has no grid.
 
-    Each is fitted on the training part of ``data`` and ranks up to `ROWS` rows of its validation part, the same ones;
+    Each is fitted on the training split of ``data`` and ranks up to `ROWS` rows of its validation split, the same ones;
     the first of equals is kept.
 
     Raises
     ------
-    DataError : the data have no validation part.
+    DataError : the data have no validation split.
     """
     if not baseline.grid:
         return None
     settings = [{**baseline.settings, **one} for one in ({}, *baseline.grid)]
     if not (data / "valid.h5").is_file():
         raise DataError(
-            f"{data} has no validation part (valid.h5) to choose the settings of {baseline.name} on: "
+            f"{data} has no validation split (valid.h5) to choose the settings of {baseline.name} on: "
             "write one by drn sessions --valid-share 0.1"
         )
     figures = [_figure(type(baseline), one, data) for one in settings]
@@ -55,9 +55,9 @@ def tuned(baseline: Baseline, data: Path) -> Tuned | None:
 def _figure(kind: type[Baseline], settings: Mapping[str, Any], data: Path) -> float:
     """Return `METRIC` of a baseline with these arguments."""
     baseline = kind(**settings)
-    with Part(data, "train") as train:
+    with SplitRows(data, "train") as train:
         baseline.fit(train)
-    with Part(data, "valid") as part:
+    with SplitRows(data, "valid") as part:
         if len(part) == 0:
             raise DataError(f"{part.path}: it has no row to choose settings on")
         every = -(-len(part) // ROWS)

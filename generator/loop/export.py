@@ -38,7 +38,7 @@ def events(url: str) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        In the order the events were first heard of: user (or null), session, time (unix seconds), page (of a view),
+        In the order the events were first received: user (or null), session, time (unix seconds), page (of a view),
         event (``view`` or ``buy``), item (of a buy), category (null: the service knows none).
 
     Raises

@@ -1,4 +1,4 @@
-"""The loop closed: served events to data, data to a candidate, and the candidate published if it is not worse."""
+"""One round of the loop: served events to data, data to a candidate, published if it is not worse."""
 
 import shutil
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def run_round(
     progress
         As for `train`.
     wanted
-        Told the number of events; with False the round ends there.
+        Called with the number of events; with False the round ends there.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def run_round(
     trained = train(spec, data, work / "run", TrainOptions(weights=start, threads=threads), progress=progress)
     if trained.model is None:
         return Round(events, 0, 0.0, None, start is not None, None)
-    queries, labels = judged(data, spec)
+    queries, labels = held_out(data, spec)
     candidate = reciprocal_rank(Model(trained.model), queries, labels)
     served = _served(run / "models" / spec.name)
     published = None if served is None else reciprocal_rank(served, queries, labels)
@@ -121,7 +121,7 @@ def _served(model: Path) -> Model | None:
         return None
 
 
-def judged(data: Path, spec: Spec) -> tuple[list[Query], list[str]]:
+def held_out(data: Path, spec: Spec) -> tuple[list[Query], list[str]]:
     """Return the newest rows of the test part as queries in original ids, and their labels; "" for an unknown one.
 
     Models of different vocabularies can be compared on them.

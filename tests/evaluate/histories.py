@@ -9,7 +9,7 @@ import numpy as np
 from generator.data.sessions.ragged import Sessions
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.stages.write import write_split
-from generator.evaluate.rows import Part
+from generator.evaluate.rows import SplitRows
 from generator.spec.schema import Data, Rnn, Spec
 
 ITEMS = 12
@@ -52,9 +52,9 @@ def write(folder: Path, train: Sessions, test: Sessions, items: int = ITEMS) -> 
 
 def scored(folder: Path, baseline, size: int = 7) -> np.ndarray:
     """The scores of all test rows, (R, N+1)."""
-    with Part(folder, "train") as train:
+    with SplitRows(folder, "train") as train:
         baseline.fit(train)
-    with Part(folder, "test") as test:
+    with SplitRows(folder, "test") as test:
         return np.concatenate([baseline.scores(batch) for batch in test.batches(size)])
 
 

@@ -12,15 +12,15 @@ from generator.errors import DataError
 from generator.evaluate import baselines
 from generator.evaluate.baselines import BASELINES, Popularity, choose
 from generator.evaluate.ranking import Ties, ranked, ranks
-from generator.evaluate.rows import Part
+from generator.evaluate.rows import SplitRows
 
 
 def ranking(folder: Path, baseline) -> list[list[str]]:
     """The items of each row, best first; those that tie are one entry, in the order of the vocabulary."""
-    with Part(folder, "train") as train:
+    with SplitRows(folder, "train") as train:
         baseline.fit(train)
     found = []
-    with Part(folder, "test") as test:
+    with SplitRows(folder, "test") as test:
         for batch in test.batches(2):
             for row in baseline.scores(batch)[:, 1:]:
                 levels = sorted(set(row.tolist()), reverse=True)
@@ -39,7 +39,7 @@ class Common:
 
     def test_scores_are_a_finite_row_each_and_none_is_last(self, folder):
         (baseline,) = choose(self.name)
-        with Part(folder, "train") as train, Part(folder, "test") as test:
+        with SplitRows(folder, "train") as train, SplitRows(folder, "test") as test:
             baseline.fit(train)
             (batch,) = test.batches(100)
             scores = baseline.scores(batch)
@@ -52,7 +52,7 @@ class Common:
     def test_rows_are_ranked_as_by_the_scores(self, random_folder, ties):
         folder, _, _ = random_folder
         (baseline,) = choose(self.name)
-        with Part(folder, "train") as train, Part(folder, "test") as test:
+        with SplitRows(folder, "train") as train, SplitRows(folder, "test") as test:
             baseline.fit(train)
             for batch in test.batches(7):
                 found, expected = baseline.rank(batch, ties), ranked(baseline.scores(batch), batch.label, ties)
@@ -67,7 +67,7 @@ class Common:
 
     def test_the_answer_depends_on_no_batch_and_no_earlier_call(self, folder):
         (baseline,) = choose([self.name])
-        with Part(folder, "train") as train, Part(folder, "test") as test:
+        with SplitRows(folder, "train") as train, SplitRows(folder, "test") as test:
             baseline.fit(train)
             whole = [baseline.scores(batch) for batch in test.batches(100)]
             parts = [baseline.scores(batch) for batch in test.batches(1)]
@@ -181,7 +181,7 @@ def test_a_label_at_every_state_counts_once_a_session(folder):
 
 def test_a_tie_costs_the_mean_rank(folder):
     baseline = Popularity()
-    with Part(folder, "train") as train, Part(folder, "test") as test:
+    with SplitRows(folder, "train") as train, SplitRows(folder, "test") as test:
         baseline.fit(train)
         (batch,) = test.batches(100)
         assert ranks(baseline.scores(batch), batch.label).tolist() == [2.0, 1.0, 3.5, np.inf, 3.5]
@@ -197,7 +197,7 @@ def test_the_names_on_the_command_line():
 
 
 def test_rows_hold_the_states_of_the_sessions(folder):
-    with Part(folder, "test") as test:
+    with SplitRows(folder, "test") as test:
         (batch,) = test.batches(100)
         assert np.diff(batch.seen.offset).tolist() == [5, 2, 2, 1, 4]
         assert batch.seen.page.tolist()[:5] == [1, 2, 3, 1, 4]

@@ -17,7 +17,7 @@ from generator.evaluate.baselines import choose
 from generator.evaluate.evaluate import evaluate, row_ranks
 from generator.evaluate.metrics import METRICS, values
 from generator.evaluate.plot import plot
-from generator.evaluate.rows import Part
+from generator.evaluate.rows import SplitRows
 from generator.model.model import Model
 from generator.spec.schema import Data, Rnn, Spec
 
@@ -197,7 +197,7 @@ def test_next_pages_are_ranked_at_every_position(folder):
     # d e -> d and d e d -> e repeat the state before the last; d -> e has none, and e is the most popular label.
     assert second == pytest.approx(3 / 6)
     assert last == 0
-    with Part(folder, "test") as part:
+    with SplitRows(folder, "test") as part:
         (batch,) = part.batches(10)
         again = replace(batch, blobs={}).inputs({"page": 2, "history_page": 2, "history_weight": 2})
         for name, values in again.items():

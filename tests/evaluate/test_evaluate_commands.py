@@ -47,7 +47,7 @@ def test_evaluate_says_what_is_recommended_and_which_settings_were_chosen(folder
     arguments = ("evaluate", "--data", folder, "--baselines", "recency,vs-knn", "--tune-baselines", "--no-plot")
     done = drn(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "has no validation part (valid.h5) to choose the settings of vs-knn on" in done.stderr
+    assert "has no validation split (valid.h5) to choose the settings of vs-knn on" in done.stderr
     write_part(folder / "valid.h5", TEST)
     done = drn(*arguments)
     assert done.returncode == 0, done.stderr

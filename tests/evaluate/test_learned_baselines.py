@@ -22,7 +22,7 @@ from generator.evaluate.baseline import VIEW, Popularity, slices
 from generator.evaluate.baselines import BASELINES, choose
 from generator.evaluate.evaluate import evaluate
 from generator.evaluate.neighbours import Stan, VsKnn, Vstan
-from generator.evaluate.rows import Part
+from generator.evaluate.rows import SplitRows
 from generator.evaluate.sequential import SequentialRules
 from generator.spec.schema import Data, Rnn, Spec
 
@@ -125,7 +125,7 @@ def test_als_of_next_pages_folds_in_the_session_so_far(tmp_path):
 def test_als_counts_a_user_once_and_users_without_a_number_apart(tmp_path):
     train = sessions_of([[1]] * 5, [3, 4, 5, 3, 3], [[], [3], [], [7, 7], []], user=[4, 4, -1, -1, 0])
     write(tmp_path, train, train)
-    with Part(tmp_path, "train") as part:
+    with SplitRows(tmp_path, "train") as part:
         matrix, purchases = interactions(part)
     assert purchases
     rows = sorted(np.flatnonzero(row).tolist() for row in matrix.toarray())

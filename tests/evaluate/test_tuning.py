@@ -1,4 +1,4 @@
-"""Settings of baselines chosen on the validation part."""
+"""Settings of baselines chosen on the validation split."""
 
 import numpy as np
 import pytest
@@ -55,5 +55,5 @@ def test_what_has_no_settings_is_left_alone(data):
 
 def test_without_a_validation_part_one_line_says_how_to_get_it(data):
     (data / "valid.h5").unlink()
-    with pytest.raises(DataError, match=r"has no validation part \(valid.h5\) .* of vs-knn on: write one by drn sess"):
+    with pytest.raises(DataError, match=r"has no validation split \(valid.h5\) .* of vs-knn on: write one by drn sess"):
         tuned(VsKnn(), data)

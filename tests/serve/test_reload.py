@@ -12,7 +12,7 @@ from serving import Drn, write_version
 from generator.errors import ModelError
 from generator.model.model import Model
 from generator.model.query import Query
-from generator.serve.models.repository import Choice, Repository
+from generator.serve.models.repository import Repository, VersionChoice
 
 
 @pytest.fixture
@@ -106,17 +106,17 @@ def test_a_model_that_answers_nonsense_is_refused_by_its_probe(shop):
 
 def test_a_pinned_version_stays(shop):
     write_version(shop, 2, seed=2)
-    repository = Repository(shop.parent, choice=Choice(pin=1))
+    repository = Repository(shop.parent, choice=VersionChoice(pin=1))
     repository.scan()
     assert repository.of_session("any").version == 1
     assert Repository(shop / "1").of_session("any").version == 1
     with pytest.raises(ModelError, match="version 7"):
-        Repository(shop.parent, choice=Choice(pin=7))
+        Repository(shop.parent, choice=VersionChoice(pin=7))
 
 
 def test_two_versions_share_the_sessions_by_their_hash(shop):
     write_version(shop, 2, seed=2)
-    repository = Repository(shop.parent, choice=Choice(rival=1, share=0.25))
+    repository = Repository(shop.parent, choice=VersionChoice(rival=1, share=0.25))
     served = {f"s{number}": repository.of_session(f"s{number}").version for number in range(4000)}
     assert sum(version == 1 for version in served.values()) / 4000 == pytest.approx(0.25, abs=0.03)
     write_version(shop, 3, seed=3)

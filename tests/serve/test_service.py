@@ -279,3 +279,23 @@ def test_what_cannot_be_served_is_told(repository, tmp_path, drn):
     write_version(tmp_path / "two" / "a", 1, seed=1)
     write_version(tmp_path / "two" / "b", 1, seed=1)
     assert "a, b" in told(str(tmp_path / "two"), "--store", store)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/nowhere", 404, None),
+        ("GET", "/v1/models/", 404, None),
+        ("GET", "/v1/users/", 404, None),
+        ("GET", "/v1/users/a/b", 404, None),
+        ("GET", "/v1/users/a%0A", 422, None),
+        ("PUT", "/v1/users/a", 405, "GET, DELETE"),
+        ("HEAD", "/v1/models", 405, "GET"),
+    ],
+)
+def test_what_is_not_offered_is_refused(drn, method, path, status, allow):
+    link = http.client.HTTPConnection("127.0.0.1", drn.port, timeout=30)
+    link.request(method, path)
+    answer = link.getresponse()
+    assert (answer.status, answer.headers["Allow"]) == (status, allow)
+    assert method == "HEAD" or set(json.loads(answer.read())) == {"error"}

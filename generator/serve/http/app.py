@@ -1,4 +1,4 @@
-"""The ASGI application: routes behind a guard, and the chores of its life."""
+"""The ASGI application: routes behind a guard, and the periodic tasks beside them."""
 
 import asyncio
 import gc
@@ -7,14 +7,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.routing import Router
+from starlette.types import ASGIApp
 
 from generator.serve.http.guard import Guard
 from generator.serve.http.handlers import Handlers
 from generator.serve.http.openapi import document
-from generator.serve.http.responses import EXCEPTION_HANDLERS
-from generator.serve.http.routes import routes
+from generator.serve.http.routes import router
 from generator.serve.http.settings import Settings
 from generator.serve.metrics import Metrics
 from generator.serve.models.recommender import Recommender
@@ -29,7 +28,7 @@ EXPIRY = 60.0  # seconds between two looks for idle sessions
 
 def application(
     settings: Settings, store: Store, repository: Repository, metrics: Metrics, log: logging.Logger
-) -> Starlette:
+) -> ASGIApp:
     """Return the service as an ASGI application.
 
     Parameters
@@ -56,31 +55,27 @@ def application(
             metrics.expired.inc(store.expire(time.time()))
 
     @asynccontextmanager
-    async def life(_app: Starlette) -> AsyncIterator[None]:
-        """Do the chores from startup to shutdown, then end the work under way and close the store."""
-        chores = [asyncio.create_task(_every(EXPIRY, expire))]
+    async def life(_app: Router) -> AsyncIterator[None]:
+        """Run the periodic tasks from startup to shutdown, then end the work under way and close the store."""
+        tasks = [asyncio.create_task(_every(EXPIRY, expire))]
         if settings.reload:
-            chores.append(asyncio.create_task(_every(settings.reload, reload)))
+            tasks.append(asyncio.create_task(_every(settings.reload, reload)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
         yield
-        for chore in chores:
-            chore.cancel()
+        for task in tasks:
+            task.cancel()
         recommender.close()
         store.close()
         log.info("stopped")
 
     keep()
-    return Starlette(
-        routes=routes(Handlers(recommender, document(bool(settings.token)))),
-        middleware=[Middleware(Guard, metrics, log, settings.token, log_requests=settings.log_requests)],
-        exception_handlers=EXCEPTION_HANDLERS,
-        lifespan=life,
-    )
+    routes = router(Handlers(recommender, document(bool(settings.token))), life)
+    return Guard(routes, metrics, log, settings.token, log_requests=settings.log_requests)
 
 
-async def _every(seconds: float, chore: Callable[[], object]) -> None:
-    """Call ``chore`` in a thread, again and again."""
+async def _every(seconds: float, work: Callable[[], object]) -> None:
+    """Call ``work`` in a thread, again and again."""
     while True:
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(chore)
+        await asyncio.to_thread(work)

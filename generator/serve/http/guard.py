@@ -1,4 +1,4 @@
-"""What every request passes: token, time limit, headers of security, faults, figures and the log."""
+"""What every request passes: token, time limit, refusals and faults, headers of security, figures, the log."""
 
 import asyncio
 import hmac
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from generator.serve.http.endpoints import OPEN
-from generator.serve.http.responses import answered
+from generator.serve.http.responses import answered, refused
 from generator.serve.metrics import Metrics
 
 __all__ = ["Guard"]
@@ -84,7 +84,7 @@ class Guard:
                 raise
             await answered({"error": "it took too long"}, 503, {"Retry-After": "1"})(scope, receive, sent)
         except Exception as error:  # the last resort: whatever it is, the client gets an answer
-            response = self._fault(error)
+            response = refused(error) or self._fault(error)
             if not status:
                 await response(scope, receive, sent)
         finally:

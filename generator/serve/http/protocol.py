@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from generator.errors import DataError
 from generator.model.model import Model
 
-__all__ = ["Asked", "metadata", "parse", "respond"]
+__all__ = ["InferenceRequest", "metadata", "parse", "respond"]
 
 TYPES = {"tensor(int64)": "INT64", "tensor(float)": "FP32"}
 NUMPY: dict[str, np.dtype[Any]] = {"INT64": np.dtype("<i8"), "FP32": np.dtype("<f4")}
@@ -20,7 +20,7 @@ LARGEST = 1024  # rows, as max_batch_size in config.pbtxt
 
 
 @dataclass(frozen=True)
-class Asked:
+class InferenceRequest:
     """An inference request: its id, the inputs, and the outputs wanted, each with whether in binary."""
 
     id: str | None
@@ -44,7 +44,7 @@ def metadata(model: Model, versions: list[str]) -> dict[str, Any]:
     }
 
 
-def parse(body: bytes, header_length: int | None, model: Model) -> Asked:
+def parse(body: bytes, header_length: int | None, model: Model) -> InferenceRequest:
     """Return what a body asks of ``model``.
 
     Parameters
@@ -83,7 +83,7 @@ def parse(body: bytes, header_length: int | None, model: Model) -> Asked:
     if len({len(values) for values in inputs.values()}) > 1:
         raise DataError("the inputs differ in their number of rows, shape[0]")
     identity = asked.get("id")
-    return Asked(None if identity is None else _typed(identity, str, "id"), inputs, _outputs(asked, model))
+    return InferenceRequest(None if identity is None else _typed(identity, str, "id"), inputs, _outputs(asked, model))
 
 
 def _typed(value: Any, kind: type, where: str) -> Any:
@@ -157,10 +157,12 @@ def _outputs(asked: Mapping[str, Any], model: Model) -> dict[str, bool]:
     return found
 
 
-def respond(asked: Asked, model: Model, version: int, values: list[NDArray[Any]]) -> tuple[bytes, int | None]:
+def respond(
+    request: InferenceRequest, model: Model, version: int, values: list[NDArray[Any]]
+) -> tuple[bytes, int | None]:
     """Return a response body, and the bytes of JSON before its binary tensors; None if there are none."""
     outputs, tensors = [], []
-    for (name, binary), array in zip(asked.outputs.items(), values, strict=True):
+    for (name, binary), array in zip(request.outputs.items(), values, strict=True):
         kind = TYPES[model.kinds[name]]
         output: dict[str, Any] = {"name": name, "datatype": kind, "shape": list(array.shape)}
         if binary:
@@ -170,7 +172,7 @@ def respond(asked: Asked, model: Model, version: int, values: list[NDArray[Any]]
             output["data"] = array.ravel().tolist()
         outputs.append(output)
     record: dict[str, Any] = {"model_name": model.name, "model_version": str(version), "outputs": outputs}
-    if asked.id is not None:
-        record["id"] = asked.id
+    if request.id is not None:
+        record["id"] = request.id
     head = json.dumps(record).encode()
     return (head + b"".join(tensors), len(head)) if tensors else (head, None)

@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from generator.errors import DataError, ModelError
@@ -15,7 +14,7 @@ from generator.serve.models.batcher import OverloadError
 from generator.serve.models.recommender import ForeignSessionError
 from generator.serve.store.store import StoreError
 
-__all__ = ["EXCEPTION_HANDLERS", "answered"]
+__all__ = ["answered", "refused"]
 
 LATER: Mapping[type[Exception], str] = {
     StoreError: "the store is not available",
@@ -29,16 +28,13 @@ def answered(value: Any, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(to_json(value), status, headers, "application/json")
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+def refused(error: Exception) -> Response | None:
+    """Return the response to an exception that a request may meet; None for a fault of ours."""
     if isinstance(error, HTTPException):
         return answered({"error": error.detail}, error.status_code, error.headers)
     if isinstance(error, ValidationError):
         return answered({"error": bodies.findings(error)}, 422)
     if isinstance(error, (DataError, ForeignSessionError)):
         return answered({"error": str(error)}, 400 if isinstance(error, DataError) else 409)
-    text = next(text for kind, text in LATER.items() if isinstance(error, kind))
-    return answered({"error": text}, 503, {"Retry-After": "1"})
-
-
-# What a request may meet, as Starlette looks it up; anything else is a fault of ours.
-EXCEPTION_HANDLERS = dict.fromkeys((HTTPException, ValidationError, DataError, ForeignSessionError, *LATER), _refused)
+    later = next((text for kind, text in LATER.items() if isinstance(error, kind)), None)
+    return answered({"error": later}, 503, {"Retry-After": "1"}) if later else None

@@ -1,17 +1,19 @@
-"""The endpoints as Starlette's routes."""
+"""The endpoints in Starlette's router."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Route, Router
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from generator.serve.http.endpoints import ENDPOINTS
 from generator.serve.http.handlers import Handlers
 
-__all__ = ["PathRoute", "routes"]
+__all__ = ["PathRoute", "router"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 PAGES = ("/", "/docs", "/static/{file}")
@@ -44,23 +46,41 @@ class PathRoute(Route):
     """
 
     def __init__(self, path: str, handlers: Mapping[str, Handler]) -> None:
-        async def answer(request: Request) -> Response:
-            return await handlers[request.method](request)
+        self._handlers = handlers
+        super().__init__(path, self.answer, methods=list(handlers))
 
-        super().__init__(path, answer, methods=list(handlers))
-        self.methods = set(handlers)  # Starlette adds HEAD to GET, which the document does not offer
+    async def answer(self, request: Request) -> Response:
+        """Return the response of the method's handler; HTTPException 405 where there is none."""
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(self._handlers)})
+        return await handler(request)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; with 405 for a method that is none of its own."""
+        """Answer; exceptions are for the guard, so that none of Starlette's own layers is needed."""
         scope["route"] = self
-        await super().handle(scope, receive, send)
+        response = await self.answer(Request(scope, receive))
+        await response(scope, receive, send)
 
 
-def routes(handlers: Handlers) -> list[PathRoute]:
-    """Return a route for each path of the endpoints, and those of the document and the web page."""
+def router(handlers: Handlers, lifespan: Lifespan[Any]) -> Router:
+    """Return the router of the endpoints, of their document and of the web page.
+
+    Parameters
+    ----------
+    handlers
+        What answers.
+    lifespan
+        Entered at startup, left at shutdown.
+    """
     table: dict[str, dict[str, Handler]] = {}
     for endpoint in ENDPOINTS:
         table.setdefault(endpoint.path, {})[endpoint.method] = getattr(handlers, endpoint.handler)
     table["/openapi.json"] = {"GET": handlers.openapi}
     table |= {path: {"GET": handlers.page} for path in PAGES}
-    return [PathRoute(path.replace("{user}", "{user:name}"), methods) for path, methods in table.items()]
+    routes = [PathRoute(path.replace("{user}", "{user:name}"), methods) for path, methods in table.items()]
+    return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
+
+
+async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise HTTPException(404)

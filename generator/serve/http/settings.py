@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from generator.serve.models.repository import Choice
+from generator.serve.models.repository import VersionChoice
 from generator.serve.store.store import IDLE
 
 __all__ = ["Settings"]
@@ -43,7 +43,7 @@ class Settings:
 
     models: Path
     model: str | None = None
-    choice: Choice = field(default_factory=Choice)
+    choice: VersionChoice = field(default_factory=VersionChoice)
     store: str = "sqlite:///drn.sqlite"
     idle: float = IDLE
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""A model repository watched: new versions are tried and swapped in, broken ones refused."""
+"""A model repository watched: new versions are loaded, tried and swapped in, broken ones refused."""
 
 import hashlib
 import threading
@@ -10,14 +10,14 @@ from generator.errors import DrnError, ModelError
 from generator.model.find import find_model
 from generator.serve.models.served import Served
 
-__all__ = ["Choice", "Repository"]
+__all__ = ["Repository", "VersionChoice"]
 
 Signature = tuple[tuple[str, int, int], ...]
-Report = Callable[[str, int, str], None]  # model, version, and "" or why it was refused
+VersionTried = Callable[[str, int, str], None]  # model, version, and "" or why it was refused
 
 
 @dataclass(frozen=True)
-class Choice:
+class VersionChoice:
     """Which versions of the model serve sessions.
 
     Attributes
@@ -36,7 +36,7 @@ class Choice:
 
 
 @dataclass
-class _Shelf:
+class _Versions:
     """The versions of one model: those loaded, those refused with what their files were like, and the one served."""
 
     loaded: dict[int, Served] = field(default_factory=dict)
@@ -70,28 +70,29 @@ class Repository:
         self,
         path: Path,
         model: str | None = None,
-        choice: Choice | None = None,
-        report: Report | None = None,
+        choice: VersionChoice | None = None,
+        report: VersionTried | None = None,
         *,
         int8: bool = False,
     ) -> None:
         self._int8 = int8
-        self._choice, self._report = choice or Choice(), report or (lambda _name, _version, _why: None)
+        self._choice, self._report = choice or VersionChoice(), report or (lambda _name, _version, _why: None)
         self._folders, only = _models(path, model)
         if only is not None:
-            self._choice = Choice(only, self._choice.rival, self._choice.share)
-        self._shelves: dict[str, _Shelf] = {name: _Shelf() for name in self._folders}
+            self._choice = VersionChoice(only, self._choice.rival, self._choice.share)
+        self._models: dict[str, _Versions] = {name: _Versions() for name in self._folders}
         self._lock = threading.Lock()
         self.name = model or next(iter(self._folders))
         self.scan()
-        self._complain()
+        self._require_versions()
 
-    def _complain(self) -> None:
-        shelf = self._shelves[self.name]
+    def _require_versions(self) -> None:
+        """Raise ModelError where a version asked for, or every version, does not hold."""
+        versions = self._models[self.name]
         wanted = [version for version in (self._choice.pin, self._choice.rival) if version is not None]
-        for version in wanted or [max(shelf.refused, default=0)]:
-            if version not in shelf.loaded and (wanted or not shelf.loaded):
-                _, why = shelf.refused.get(version, ((), "there is no such version"))
+        for version in wanted or [max(versions.refused, default=0)]:
+            if version not in versions.loaded and (wanted or not versions.loaded):
+                _, why = versions.refused.get(version, ((), "there is no such version"))
                 raise ModelError(f"model {self.name}, version {version}: {why}")
 
     def scan(self) -> None:
@@ -105,76 +106,79 @@ class Repository:
             self._lock.release()
 
     def _scan(self, name: str, folder: Path) -> None:
-        shelf, served = self._shelves[name], name == self.name
-        present = _versions(folder)
-        shelf.refused = {version: why for version, why in shelf.refused.items() if version in present}
+        versions, served = self._models[name], name == self.name
+        present = _version_numbers(folder)
+        versions.refused = {version: why for version, why in versions.refused.items() if version in present}
         fixed = [self._choice.pin, self._choice.rival] if served else []
         for version in fixed:
             if version is not None:
-                self._load(name, shelf, folder, version)
+                self._load(name, versions, folder, version)
         current = self._choice.pin if served else None
         if current is None:
-            ladder = sorted(present, reverse=True)
-            current = next((version for version in ladder if self._load(name, shelf, folder, version)), shelf.current)
+            holding = (one for one in sorted(present, reverse=True) if self._load(name, versions, folder, one))
+            current = next(holding, versions.current)
         keep = {current, *fixed}
-        kept = {version: model for version, model in shelf.loaded.items() if version in keep}
+        kept = {version: model for version, model in versions.loaded.items() if version in keep}
         # Swapped whole, so that no request meets a current version that is loaded no more. Those under way hold on to
         # the version they began with; it goes when they end.
-        self._shelves[name] = _Shelf(kept, shelf.refused, current)
+        self._models[name] = _Versions(kept, versions.refused, current)
 
-    def _load(self, name: str, shelf: _Shelf, folder: Path, version: int) -> bool:
+    def _load(self, name: str, versions: _Versions, folder: Path, version: int) -> bool:
         """Return whether ``version`` is loaded, and try to load it unless it was refused as it is."""
-        if version in shelf.loaded:
+        if version in versions.loaded:
             return True
         path = folder / str(version)
         signature = _signature(path)
-        if version in shelf.refused and shelf.refused[version][0] == signature:
+        if version in versions.refused and versions.refused[version][0] == signature:
             return False
         try:
             model = Served(path, int8=self._int8)
         except (DrnError, OSError, MemoryError) as error:
-            shelf.refused[version] = (signature, str(error))
+            versions.refused[version] = (signature, str(error))
             self._report(name, version, str(error))
             return False
-        shelf.loaded = {**shelf.loaded, version: model}
-        shelf.refused.pop(version, None)
+        versions.loaded = {**versions.loaded, version: model}
+        versions.refused.pop(version, None)
         self._report(name, version, "")
         return True
 
     def of_session(self, session: str) -> Served:
         """Return the version that serves ``session``: always the same while the versions stay."""
-        shelf = self._shelves[self.name]
-        if self._choice.rival is not None and self._choice.rival in shelf.loaded:
+        versions = self._models[self.name]
+        if self._choice.rival is not None and self._choice.rival in versions.loaded:
             digest = hashlib.blake2b(session.encode(), digest_size=8).digest()
             if int.from_bytes(digest, "big") < self._choice.share * 2**64:
-                return shelf.loaded[self._choice.rival]
+                return versions.loaded[self._choice.rival]
         return self.find(self.name)
 
     def find(self, name: str, version: int | None = None) -> Served:
         """Return a loaded version of a model, the one served by default; ModelError where there is none."""
-        shelf = self._shelves.get(name)
-        if shelf is None:
+        versions = self._models.get(name)
+        if versions is None:
             raise ModelError(f"there is no model {name!r}")
-        loaded = shelf.loaded
-        wanted = shelf.current if version is None else version
+        loaded = versions.loaded
+        wanted = versions.current if version is None else version
         if wanted not in loaded:
             raise ModelError(f"version {wanted} of model {name!r} is not loaded")
         return loaded[wanted]
 
     def sizes(self) -> list[Mapping[str, int]]:
         """Return the columns of the input blobs of each loaded version of the model that serves sessions."""
-        return [served.model.sizes for served in self._shelves[self.name].loaded.values()]
+        return [served.model.sizes for served in self._models[self.name].loaded.values()]
 
     def index(self) -> list[Mapping[str, str | int]]:
         """Return a line for each version: name, version, state READY or UNAVAILABLE, and the reason."""
         return [
             line
-            for name, shelf in self._shelves.items()
+            for name, versions in self._models.items()
             for line in (
-                *({"name": name, "version": str(one), "state": "READY", "reason": ""} for one in sorted(shelf.loaded)),
+                *(
+                    {"name": name, "version": str(one), "state": "READY", "reason": ""}
+                    for one in sorted(versions.loaded)
+                ),
                 *(
                     {"name": name, "version": str(one), "state": "UNAVAILABLE", "reason": why}
-                    for one, (_, why) in sorted(shelf.refused.items())
+                    for one, (_, why) in sorted(versions.refused.items())
                 ),
             )
         ]
@@ -189,16 +193,18 @@ class Repository:
 
 def _models(path: Path, model: str | None) -> tuple[dict[str, Path], int | None]:
     """Return the folder of each model by name, and the version if ``path`` means one."""
-    if path.is_dir() and not _versions(path) and not (path / "model.onnx").is_file():
+    if path.is_dir() and not _version_numbers(path) and not (path / "model.onnx").is_file():
         root = path / "models" if (path / "models").is_dir() else path
-        found = {folder.name: folder for folder in sorted(root.iterdir()) if folder.is_dir() and _versions(folder)}
+        found = {
+            folder.name: folder for folder in sorted(root.iterdir()) if folder.is_dir() and _version_numbers(folder)
+        }
         if model is not None and model not in found:
             raise ModelError(f"{path}: there is no model {model}; it holds: {', '.join(found) or 'none'}")
         if len(found) > 1 and model is None:
             raise ModelError(f"{path}: it holds the models {', '.join(found)}; say which to serve by --model")
         if found:
             return found, None
-    if path.is_dir() and _versions(path):
+    if path.is_dir() and _version_numbers(path):
         return {path.resolve().name: path}, None
     file = find_model(path)  # its messages say what is missing
     version = file.resolve().parent
@@ -207,7 +213,7 @@ def _models(path: Path, model: str | None) -> tuple[dict[str, Path], int | None]
     return {version.parent.name: version.parent}, int(version.name)
 
 
-def _versions(folder: Path) -> list[int]:
+def _version_numbers(folder: Path) -> list[int]:
     """Return the versions that have a folder with anything in it."""
     return [
         int(inner.name)
@@ -217,7 +223,7 @@ def _versions(folder: Path) -> list[int]:
 
 
 def _signature(folder: Path) -> Signature:
-    """Return names, sizes and times of the files of a version: what tells that a refused one was mended."""
+    """Return names, sizes and times of the files of a version: by which a refused one is seen to have changed."""
     if not folder.is_dir():
         return ()
     stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]

@@ -80,8 +80,8 @@ class MongoStore:
 
     def _round(self, events: Sequence[Event]) -> list[State | None]:
         """Log and apply events of different sessions."""
-        first_told, added = self._logged(events)
-        found = self._applied(events, first_told)
+        first_sent, added = self._logged(events)
+        found = self._applied(events, first_sent)
         refused = [one for one in events if not found[one.session].takes(one)]
         for one in refused:
             if (one.session, one.event) in added:
@@ -97,7 +97,7 @@ class MongoStore:
         return [None if one in refused else states[one.session] for one in events]
 
     def _logged(self, events: Sequence[Event]) -> tuple[list[Event], set[tuple[str, str]]]:
-        """Append to the log; return the events as first told, and the names of those that are new."""
+        """Append to the log; return the events as first sent, and the names of those that are new."""
         names = [(one.session, one.event) for one in events]
         try:
             self._events.insert_many([_document(one) for one in events], ordered=False)
@@ -109,10 +109,10 @@ class MongoStore:
         held = {(one["session"], one["event"]): _event(one) for one in self._events.find({"$or": wanted})}
         return [held.get(name, one) for name, one in zip(names, events, strict=True)], set(names) - known
 
-    def _applied(self, events: Sequence[Event], first_told: Sequence[Event]) -> dict[str, Session]:
+    def _applied(self, events: Sequence[Event], first_sent: Sequence[Event]) -> dict[str, Session]:
         """Apply events of different sessions to their documents; return the sessions after them."""
         seen = {one.session: one.received / 1e6 for one in events}
-        waiting = list(first_told)
+        waiting = list(first_sent)
         found: dict[str, Session] = {}
         for _ in range(ATTEMPTS):
             try:
@@ -142,7 +142,7 @@ class MongoStore:
                     )
                     break
                 except pymongo.errors.DuplicateKeyError:
-                    # Known already, or the user's document was made at the same moment: the second try tells.
+                    # Known already, or the user's document was made at the same moment: the second try shows which.
                     if self._users.find_one({"_id": user, "purchases": known}) or attempt == ATTEMPTS - 1:
                         break
 
@@ -212,7 +212,7 @@ def _reported() -> Iterator[None]:
 
 
 def _defaults(url: str) -> Mapping[str, Any]:
-    """Return what the client is told beside the URL, which has the last word."""
+    """Return the client's options beside those of the URL, which come first."""
     wanted = {"w": "majority", "serverSelectionTimeoutMS": 2000, "connectTimeoutMS": 2000, "socketTimeoutMS": 5000}
     try:
         given = {name.lower() for name in pymongo.uri_parser.parse_uri(url, warn=True)["options"]}

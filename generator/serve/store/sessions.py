@@ -1,4 +1,4 @@
-"""What happens in sessions, and what the net is told of it."""
+"""Events, the sessions they make, and what of a session the net is asked."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class Event:
     time
         Unix seconds at which it happened.
     received
-        Microseconds since 1970 at which the server first heard of it; puts events of equal time in order.
+        Microseconds since 1970 at which the server first received it; puts events of equal time in order.
     user
         Who, if the client says so.
     dwell
@@ -85,7 +85,7 @@ class Session:
     start
         Time of the oldest visit ever, unix seconds; None without visits.
     seen
-        When the server last heard of it, unix seconds: what its expiry counts from.
+        When the server last received an event of it, unix seconds: what its expiry counts from.
     visits, purchases
         The newest, oldest first.
     """
@@ -98,7 +98,7 @@ class Session:
     purchases: tuple[Event, ...] = ()
 
     def after(self, event: Event, seen: float, kept: Kept) -> "Session":
-        """Return the session after ``event``, of which the server heard at ``seen``; one already applied is no news."""
+        """Return the session after ``event``, received at ``seen``; one already applied changes nothing."""
         known = replace(self, user=self.user or event.user, seen=max(self.seen, seen))
         if event.kind == "buy":
             return replace(known, purchases=insert(self.purchases, event, kept.purchases))
@@ -110,7 +110,7 @@ class Session:
         return None in (self.user, event.user) or self.user == event.user
 
     def dwells(self) -> list[float]:
-        """Return the seconds on each visit's page: as told, or until the next visit, at least 1; the last has 1."""
+        """Return the seconds on each visit's page: the client's, or until the next visit; at least 1."""
         times = [visit.time for visit in self.visits]
         until_next = [max(after - before, 1.0) for before, after in pairwise(times)] + [1.0]
         return [

@@ -13,8 +13,8 @@ from generator.caffe.prototxt import Parameter, active_layers, learnable
 from generator.caffe.schema import Message
 from generator.caffe.solverstate import State
 from generator.errors import ModelError, TrainingError
+from generator.onnxgraph.optimise import optimise
 from generator.onnxgraph.parse import parameter_shapes
-from generator.onnxgraph.quicken import quicken
 from generator.train.engine.batches import READERS, Batch
 from generator.train.engine.dense_group import DenseGroup, Multipliers
 from generator.train.engine.exchange import Exchange
@@ -91,7 +91,7 @@ class Learner:
 
         rows = _batch_size(net) // (exchange.size if exchange else 1)
         parameters = learnable(net)
-        model = quicken(onnx.load_from_string(gradient), rows)
+        model = optimise(onnx.load_from_string(gradient), rows)
         # The graph may want a matrix as its transpose; `flush` then copies it to where the weights are read.
         shapes = parameter_shapes(model)
         self._transposed = {name for name, weight in weights.items() if shapes[name] != weight.shape}

@@ -1,4 +1,4 @@
-"""A small model repository, a MongoDB server and `drn serve`, each as a process of its own."""
+"""A small model repository, a MongoDB server and `drn serve`, each as a process of its own; stores of both kinds."""
 
 import hashlib
 import json
@@ -10,12 +10,17 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
+
 from generator.codegen.artefacts import generate
+from generator.serve.store.open import open_store
 from generator.spec.load import parse_spec
 
+NUMBERS = count(1)
 PAGES, ITEMS = [f"p{i}" for i in range(1, 31)], [f"i{i}" for i in range(1, 21)]
 SPEC = """\
 name: shop
@@ -118,3 +123,36 @@ class Drn(Process):
 
     def visit(self, session: str, page: str, **more):
         return self("POST", f"/v1/sessions/{session}/visits?k=5", {"page": page, **more})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_stays():
+    """Whatever a failed test left running is ended."""
+    yield
+    for one in Process.started:
+        if one.process.poll() is None:
+            one.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def mongo(tmp_path_factory):
+    """A running server."""
+    server = Mongo(tmp_path_factory.mktemp("mongo"))
+    yield server
+    server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def store_url(request, tmp_path) -> str:
+    """The URL of an empty store."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/drn.sqlite"
+    return request.getfixturevalue("mongo").url(f"test{next(NUMBERS)}")
+
+
+@pytest.fixture
+def store(store_url):
+    """An empty store."""
+    opened = open_store(store_url, idle=100)
+    yield opened
+    opened.close()
