@@ -16,8 +16,8 @@ import numpy as np
 from implicit.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from generator.evaluate.als import Als, interactions
-from generator.evaluate.rows import SplitRows
+from generator.evaluation.als import Als, interactions
+from generator.evaluation.rows import SplitRows
 
 
 def main() -> None:

@@ -23,11 +23,11 @@ import numpy as np
 from scale import run
 from yoochoose import LOGS, TUNED, make_data
 
-from generator.evaluate.evaluate import evaluate
-from generator.evaluate.rows import SplitRows
+from generator.evaluation.evaluate import evaluate
+from generator.evaluation.rows import SplitRows
 from generator.model.model import Model
 from generator.spec import load_spec
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.train import TrainOptions, train
 
 K = 20
 TIMES = (1, 8, 64)  # the test part over

@@ -17,7 +17,7 @@ from typing import ClassVar
 import pytest
 
 from generator.codegen.artefacts import generate
-from generator.serve.store.open import open_store
+from generator.serving.store.open import open_store
 from generator.spec.load import parse_spec
 
 NUMBERS = count(1)

@@ -9,14 +9,9 @@ from generator.console import err, out, print_json, print_table, progress
 from generator.options import format_option
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from generator.evaluate.baseline import Baseline
-    from generator.evaluate.evaluate import Report
-    from generator.evaluate.metrics import Interval
-    from generator.evaluate.ranking import Ties
-    from generator.evaluate.tuning import Tuned
-    from generator.model.model import Model
+    from generator.evaluation.evaluate import Report
+    from generator.evaluation.metrics import Interval
+    from generator.evaluation.ranking import Ties
 
 __all__ = ["command"]
 
@@ -68,65 +63,35 @@ def command(
       drn evaluate runs/shop --data data/shop --int8   # what drn serve --int8 costs
       drn evaluate --data data/shop --baselines vs-knn,vstan --tune-baselines
     """
-    from generator.evaluate.baselines import choose
-    from generator.evaluate.evaluate import evaluate
+    from generator.api.nets import evaluate, named_models
 
-    models, methods, chosen = _named(runs, int8), choose(baselines), {}
+    models = named_models(runs, int8=int8)
     with progress() as bar:
-        if tune_baselines:
-            chosen = _tuned(methods, data, bar)
         task = bar.add_task(f"evaluate {data.name}", total=None)
         report = evaluate(
             models,
             data,
-            [chosen[one.name].baseline if one.name in chosen else one for one in methods],
+            baselines=baselines,
+            tune_baselines=tune_baselines,
             split=split,
             ties=ties,
             batch_size=batch_size,
             threads=threads,
-            step=lambda done, rows: bar.update(task, completed=done, total=rows),
+            progress=lambda done, rows: bar.update(task, completed=done, total=rows),
         )
     if output_format == "json":
-        tuned = {name: {"tried": one.tried, one.metric: one.value} for name, one in chosen.items()}
-        print_json(report.as_json() | {"tuned": tuned})
+        print_json(report.as_json())
     else:
-        _print(report, chosen)
+        _print(report)
     if not no_plot:
         _plot(report, plot_file, runs)
 
 
-def _tuned(methods: "list[Baseline]", data: Path, bar: "Progress") -> "dict[str, Tuned]":
-    """Return the baselines that have settings to choose, with the best of them."""
-    from generator.evaluate.tuning import tuned
-
-    task, chosen = bar.add_task("settings of baselines", total=len(methods)), {}
-    for method in methods:
-        if found := tuned(method, data):
-            chosen[method.name] = found
-        bar.advance(task)
-    return chosen
-
-
-def _named(runs: tuple[Path, ...], int8: bool) -> "dict[str, Model]":
-    """Return the models by name; where that is not unique, by the folder's name, or else by the path given."""
-    from generator.evaluate.baselines import BASELINES
-    from generator.model.model import Model
-
-    paths = list(dict.fromkeys(runs))
-    models = [Model(path) for path in paths]
-    schemes = [model.name for model in models], [path.name for path in paths], [str(path) for path in paths]
-    names = next((names for names in schemes if len({*names, *BASELINES}) == len(names) + len(BASELINES)), schemes[-1])
-    named = dict(zip(names, models, strict=True))
-    if int8:
-        named |= {f"{name} int8": Model(path, int8=True) for name, path in zip(names, paths, strict=True)}
-    return named
-
-
-def _print(report: "Report", chosen: "dict[str, Tuned]") -> None:
+def _print(report: "Report") -> None:
     from rich.markup import escape
 
-    from generator.evaluate.coverage import COVERAGE, POPULARITY
-    from generator.evaluate.metrics import HEADLINES
+    from generator.evaluation.coverage import COVERAGE, POPULARITY
+    from generator.evaluation.metrics import HEADLINES
 
     print_table(
         f"{escape(report.data)}, {report.split}: {report.rows:,} rows of {report.sessions:,} sessions, "
@@ -153,9 +118,12 @@ def _print(report: "Report", chosen: "dict[str, Tuned]") -> None:
             for method in report.methods
         ],
     )
-    for name, one in chosen.items():
-        settings = ", ".join(f"{key} {value}" for key, value in one.baseline.settings.items())
-        out.print(f"{name}: {settings}; of {one.tried} settings the best, {one.metric} {one.value:.4f} on valid.h5")
+    for one in report.methods:
+        if made := one.choice:
+            settings = ", ".join(f"{key} {value}" for key, value in one.settings.items())
+            out.print(
+                f"{one.name}: {settings}; of {made.tried} settings the best, {made.metric} {made.value:.4f} on valid.h5"
+            )
 
 
 def _cell(figure: "Interval", signed: bool = False) -> str:
@@ -168,7 +136,7 @@ def _cell(figure: "Interval", signed: bool = False) -> str:
 def _plot(report: "Report", file: Path | None, runs: tuple[Path, ...]) -> None:
     """Draw to ``file``; without one to the first run that is a folder, where a failure is a note and no more."""
     from generator.errors import DrnError
-    from generator.evaluate.plot import plot
+    from generator.evaluation.plot import plot
 
     target = file or next((run / "evaluation.png" for run in runs if (run / "models").is_dir()), None)
     if target is None:

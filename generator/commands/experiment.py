@@ -71,7 +71,7 @@ def command(
 def _print(plan: "ExperimentPlan", document: dict[str, Any], folder: Path) -> None:
     from rich.markup import escape
 
-    from generator.evaluate.metrics import HEADLINES
+    from generator.evaluation.metrics import HEADLINES
 
     table = document["experiments"].get("accuracy")
     if table:

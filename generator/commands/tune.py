@@ -15,9 +15,9 @@ from generator.options import Exit, engine_option, format_option
 
 if TYPE_CHECKING:
     from generator.jobs.workers import Engine
-    from generator.tune.history import Status
-    from generator.tune.plan import TuningPlan
-    from generator.tune.run import TuningResult
+    from generator.tuning.history import Status
+    from generator.tuning.plan import TuningPlan
+    from generator.tuning.run import TuningResult
 
 __all__ = ["command"]
 
@@ -61,8 +61,8 @@ def command(
     """
     if find_spec("optuna") is None:
         raise click.UsageError(f"drn tune needs optuna: {pip_install('tune')}")
-    from generator.tune.plan import load_plan
-    from generator.tune.run import tune
+    from generator.tuning.plan import load_plan
+    from generator.tuning.run import tune
 
     plan = load_plan(plan_path).changed(sampler=sampler, seed=seed)
     total = _total(plan)

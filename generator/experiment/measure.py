@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.evaluate.metrics import CUTOFF, HEADLINES
+from generator.evaluation.metrics import CUTOFF, HEADLINES
 from generator.experiment.nets import NetVariant, baselines_of, batch_name, history_name, nets_of
 from generator.experiment.plan import ExperimentPlan
 from generator.experiment.results import Estimates, Results, column_of, figure

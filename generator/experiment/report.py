@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from generator.evaluate.metrics import HEADLINES
+from generator.evaluation.metrics import HEADLINES
 from generator.experiment.claims import PAPER, interval, number
 from generator.report.page import Section, Table, page, picture
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.evaluate.metrics import METRICS, Interval, Tally, values
+from generator.evaluation.metrics import METRICS, Interval, Tally, values
 from generator.experiment.nets import NetVariant
 from generator.experiment.shops import Fold
 from generator.experiment.work import Record

@@ -10,8 +10,8 @@ import polars as pl
 
 from generator.errors import DataError
 from generator.files import replacing
-from generator.serve.store.open import open_store
-from generator.serve.store.sessions import Event
+from generator.serving.store.open import open_store
+from generator.serving.store.sessions import Event
 
 __all__ = ["events", "exported", "write_events"]
 

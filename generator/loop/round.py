@@ -18,8 +18,8 @@ from generator.loop.export import write_events
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.spec.schema import Spec
-from generator.train.run.loop import Progress
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.loop import Progress
+from generator.training.run.train import TrainOptions, train
 
 __all__ = ["Round", "publish", "reciprocal_rank", "run_round"]
 

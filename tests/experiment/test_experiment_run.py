@@ -13,15 +13,15 @@ import pytest
 
 from generator.data.rewindowed import Rewindow, rewindow_folder
 from generator.errors import DataError, TrainingError
-from generator.evaluate.baselines import choose
-from generator.evaluate.evaluate import evaluate
-from generator.evaluate.metrics import HEADLINES
+from generator.evaluation.baselines import choose
+from generator.evaluation.evaluate import evaluate
+from generator.evaluation.metrics import HEADLINES
 from generator.experiment.plan import load_plan
 from generator.experiment.run import experiment
 from generator.experiment.work import training_spec
 from generator.jobs.workers import Processes
 from generator.model.model import Model
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.train import TrainOptions, train
 
 NAMES = ["accuracy", "als", "nets", "top_k", "history", "batch_size", "convergence"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from generator.evaluate.metrics import METRICS, Tally, values
+from generator.evaluation.metrics import METRICS, Tally, values
 from generator.experiment.nets import NetVariant
 from generator.experiment.results import Results
 from generator.experiment.work import Record, _curve

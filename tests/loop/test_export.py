@@ -12,7 +12,7 @@ from generator.errors import DataError
 from generator.loop.export import events, write_events
 from generator.model.query import Query
 from generator.model.windows import input_blobs, window
-from generator.serve.store.sessions import Event
+from generator.serving.store.sessions import Event
 from generator.spec.load import parse_spec
 
 

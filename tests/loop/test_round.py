@@ -17,8 +17,8 @@ from generator.model.model import Model
 from generator.model.query import Query
 from generator.onnxgraph.initialise import fill
 from generator.onnxgraph.parse import parameter_shapes, parse
-from generator.serve.store.open import open_store
-from generator.serve.store.sessions import Event
+from generator.serving.store.open import open_store
+from generator.serving.store.sessions import Event
 from generator.spec.load import parse_spec
 
 TEXT = """\

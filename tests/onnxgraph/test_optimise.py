@@ -15,7 +15,7 @@ from generator.onnxgraph.optimise import optimise
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import load_spec
 from generator.spec.schema import Spec
-from generator.train.run.rows import candidates_of
+from generator.training.run.rows import candidates_of
 
 BATCH = 5
 NEVER = 2**40

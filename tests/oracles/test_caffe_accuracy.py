@@ -8,8 +8,8 @@ import pytest
 from caffe_process import Caffe
 from caffe_runs import NEVER, small_spec, snapshot, write_data
 
-from generator.train.run.testing import accuracies
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.testing import accuracies
+from generator.training.run.train import TrainOptions, train
 
 pytestmark = pytest.mark.oracle
 

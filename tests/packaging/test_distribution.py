@@ -94,7 +94,7 @@ def test_the_sdist_can_be_tested_and_documented(sdist):
     assert names >= {
         "LICENSE", "README.md", "CHANGELOG.md", "Makefile", "setup.py", "mkdocs.yml", "docs/hooks.py", "setup.cfg",
         "pyproject.toml", "tests/conftest.py", "tests/constraints.txt", "generated/rnn/train_val.prototxt",
-        "generator/py.typed", "templates/caffe/solver.prototxt.j2", "generator/serve/http/static/index.html",
+        "generator/py.typed", "templates/caffe/solver.prototxt.j2", "generator/serving/http/static/index.html",
     }  # fmt: skip
     assert not [name for name in names if name.startswith((".", "build/", "data/", "runs/")) or name.endswith(".pyc")]
 
@@ -151,7 +151,7 @@ def test_the_whole_way_works_from_the_wheel(installed, root, tmp_path):
     assert "popularity" in run(installed / "drn", "evaluate", "run", "--data", "data", cwd=tmp_path)
     assert "item-" in run(installed / "drn", "recommend", "run", "--session", "home,item-1", cwd=tmp_path)
     # The static files of the page, the template of the report.
-    page = "from generator.serve.http.handlers import STATIC; print(*sorted(path.name for path in STATIC.iterdir()))"
+    page = "from generator.serving.http.handlers import STATIC; print(*sorted(path.name for path in STATIC.iterdir()))"
     assert "index.html" in run(installed / "python", "-c", page, cwd=tmp_path)
     run(installed / "drn", "inspect", "run", cwd=tmp_path)
 

@@ -20,8 +20,8 @@ from generator.scale.gloo import Gloo, rendezvous, rows_of
 from generator.scale.replica import follow
 from generator.scale.training import train_on_ray
 from generator.spec import load_spec
-from generator.train.run.metrics import Metrics
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.metrics import Metrics
+from generator.training.run.train import TrainOptions, train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn-recommender[scale]'")
 pytestmark = pytest.mark.oracle
