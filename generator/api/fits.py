@@ -87,7 +87,7 @@ def fit(
 
 
 def spec_for(log: Any, *, note: Callable[[str], None] = lambda _: None, **about: Any) -> str:
-    """Return the spec that fits a log as YAML, each field with its reason, as `drn spec` does; arguments as of `fit`."""
+    """Return the spec that fits a log as YAML, each field with its reason, as `drn spec` does; see `fit`."""
     found = _draft(_sources(log), _options(**about), note)
     return found.spec_text(found.candidates[0])
 

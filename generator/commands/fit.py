@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from generator.console import err, out, print_json, print_table, progress
+from generator.data.log.formats import FORMAT_NAMES
 from generator.options import columns_option, events_option, format_option
 
 if TYPE_CHECKING:
-    from generator.fitting.draft import Draft
     from generator.fitting.fit import Fit
 
 __all__ = ["command", "log_options"]
-
-FORMATS = ["taobao", "yoochoose", "session-rec", "retailrocket", "diginetica", "rees46", "recbole", "events"]
 
 
 def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,13 +22,17 @@ def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.argument("logs", nargs=-1, required=True, metavar="LOG..."),
-            click.option("--log-format", "form", type=click.Choice(FORMATS), help="Of the log, where it is not found out."),
+            click.option(
+                "--log-format", "form", type=click.Choice(FORMAT_NAMES), help="Of the log, where it is not found out."
+            ),
             columns_option,
             events_option,
             click.option("--target", type=click.Choice(["purchase", "next"]), help="What is recommended."),
             click.option("--level", type=click.Choice(["item", "category"]), help="Of pages and items."),
             click.option(
-                "--gap", type=click.FloatRange(0, min_open=True), help="Minutes of silence that end a session without an id."
+                "--gap",
+                type=click.FloatRange(0, min_open=True),
+                help="Minutes of silence that end a session without an id.",
             ),
             click.option(
                 "--max-bad",
@@ -41,8 +43,12 @@ def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--test", "tests", multiple=True, help="Files whose sessions are the test part."),
             click.option("--name", help="Of the model. [default: after the log]"),
-            click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights and batches."),
-            click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A field of the spec, as you say."),
+            click.option(
+                "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights and batches."
+            ),
+            click.option(
+                "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A field of the spec, as you say."
+            ),
         )
     ):
         function = option(function)
@@ -89,7 +95,7 @@ def command(
     """
     from generator.api.fits import fit
     from generator.fitting.draft import Draft
-    from generator.fitting.stopped import Stopped
+    from generator.fitting.fit import StoppedError
 
     try:
         with progress() as bar:
@@ -111,7 +117,7 @@ def command(
                 test=list(options.pop("tests")),
                 **options,
             )
-    except Stopped as error:
+    except StoppedError as error:
         err.print(str(error), markup=False)
         sys.exit(128 + error.signal)
     if isinstance(found, Draft):
@@ -147,9 +153,7 @@ def _print(found: "Fit") -> None:
     print_table(
         f"{escape(found.spec.name)}, test: {found.test['rows']:,} rows of {found.test['sessions']:,} sessions",
         ["method", *HEADLINES],
-        [
-            [escape(each["name"]), *(f"{each['metrics'][name]['value']:.3f}" for name in HEADLINES)] for each in methods
-        ],
+        [[escape(each["name"]), *(f"{each['metrics'][name]['value']:.3f}" for name in HEADLINES)] for each in methods],
     )
     for line in (found.verdict(), found.behind()):
         if line:

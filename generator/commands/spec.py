@@ -13,7 +13,9 @@ __all__ = ["command"]
 
 @click.command("spec", context_settings={"help_option_names": ["-h", "--help"]})
 @log_options
-@click.option("-o", "--output", "file", type=click.Path(dir_okay=False, path_type=Path), help="YAML file. [default: stdout]")
+@click.option(
+    "-o", "--output", "file", type=click.Path(dir_okay=False, path_type=Path), help="YAML file. [default: stdout]"
+)
 def command(*, logs: tuple[str, ...], file: Path | None, **options: Any) -> None:
     """Write the spec of a net that fits a log, each field with its reason.
 

@@ -96,7 +96,7 @@ def candidates_for(facts: Facts, target: Target, name: str, overrides: Sequence[
     fixed, reasons = _sizes(facts, recipe)
     fixed |= {"name": name, "data": {"target": facts.target, "page": target.level, "item": target.level}}
     reasons = {**recipe.reasons, **reasons, **target.reasons, "net": f"recipe {recipe_name}: {recipe.about}"}
-    found = []
+    found: list[Candidate] = []
     for each, fields in recipe.candidates.items():
         values = laid_over(laid_over(fixed, recipe.spec), fields)
         values = laid_over(values, {"rnn": {"window": fixed["rnn"]["window"], "history": fixed["rnn"]["history"]}})
@@ -148,7 +148,7 @@ def _sizes(facts: Facts, recipe: Recipe) -> tuple[dict[str, Any], dict[str, str]
     what = "categories" if facts.level == "category" else "items"
     reasons = {
         "pages": f"different {what} in training",
-        "rnn.window": f"{quantile:.0%} of the sessions have at most {reach} views; {least} to {most} is known to do well",
+        "rnn.window": f"{quantile:.0%} of the sessions have at most {reach} views; {least} to {most} does well",
     }
     if history:
         reasons["rnn.history"] = f"{longer / sum(facts.lengths):.0%} of the sessions are longer than the window"

@@ -47,13 +47,15 @@ class Shown:
 
 def rules(listener: Listener) -> list[Baseline]:
     """Return every baseline that can run here; of the others the listener hears."""
-    found = []
-    for name in BASELINES:
-        try:
-            found += choose([name])
-        except DrnError as error:
-            listener.note(f"{name} is left out of the comparison: {error}")
-    return found
+    return [rule for name in BASELINES if (rule := _rule(name, listener))]
+
+
+def _rule(name: str, listener: Listener) -> Baseline | None:
+    try:
+        return choose([name])[0]
+    except DrnError as error:
+        listener.note(f"{name} is left out of the comparison: {error}")
+        return None
 
 
 def compare(models: Mapping[str, Path], data: Path, split: str, listener: Listener) -> Report:

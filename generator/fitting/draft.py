@@ -44,7 +44,9 @@ class Draft:
 
     def spec_text(self, candidate: Candidate) -> str:
         """Return the spec of a candidate as a file, with its reasons."""
-        return commented(candidate.spec, ["Chosen by drn fit, after these figures of the log:", *self.lines()], candidate.reasons)
+        return commented(
+            candidate.spec, ["Chosen by drn fit, after these figures of the log:", *self.lines()], candidate.reasons
+        )
 
     def data_options(self, options: Options) -> DataOptions:
         """Return the options of `drn sessions` that make the data folder."""
@@ -104,7 +106,9 @@ def draft(sources: Sequence[Source], folder: Path, options: Options) -> Draft:
         _build(sources, folder, seen, target, options, share)
         facts = Facts.of(folder)
     name = options.name or name_of(sources[0])
-    return Draft(seen, target, facts, share, tuple(candidates_for(facts, target, name, options.overrides, options.seed)))
+    return Draft(
+        seen, target, facts, share, tuple(candidates_for(facts, target, name, options.overrides, options.seed))
+    )
 
 
 def name_of(source: Source) -> str:
@@ -124,9 +128,7 @@ def _share(sources: Sequence[Source]) -> float:
     return float(f"{min(SMALL_SHARE if rows < SMALL else SHARE, TEST_ROWS / max(rows, 1)):.2g}")
 
 
-def _build(
-    sources: Sequence[Source], folder: Path, seen: Look, target: Target, options: Options, share: float
-) -> None:
+def _build(sources: Sequence[Source], folder: Path, seen: Look, target: Target, options: Options, share: float) -> None:
     spec = Spec(
         name="draft",
         net="rnn",

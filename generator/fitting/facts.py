@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,5 +125,5 @@ def _seen(sessions: Sessions) -> float:
 
 def lengths_of(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
     """Return for each number of views the place of its bar, by LENGTHS, and the names of the bars."""
-    names = [str(high) if high - low == 1 else f"{low + 1}-{high}" for low, high in zip((0, *LENGTHS), LENGTHS)]
+    names = [str(high) if high - low == 1 else f"{low + 1}-{high}" for low, high in pairwise((0, *LENGTHS))]
     return np.searchsorted(LENGTHS, values), [*names, f"over {LENGTHS[-1]}"]

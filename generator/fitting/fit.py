@@ -1,4 +1,4 @@
-"""From a log to a served model: look, choose, try, train, compare, report; each stage is written down when it is done."""
+"""From a log to a served model: look, choose, try, train, compare, report; each stage is written down once done."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ from typing import Any
 from generator.data.log.sources import Source
 from generator.data.rewindowed import Rewindow, rewindow_folder
 from generator.data.store.split import Split
+from generator.errors import DrnError
 from generator.files import write_text
 from generator.fitting import compare
 from generator.fitting.budget import Budget
@@ -21,7 +22,6 @@ from generator.fitting.journal import Journal
 from generator.fitting.options import Listener, Options
 from generator.fitting.recipes import recipe_for
 from generator.fitting.report import write_report
-from generator.fitting.stopped import Stopped
 from generator.fitting.trial import trial_folder, trial_spec
 from generator.spec import dump_spec, parse_spec
 from generator.spec.schema import Spec
@@ -30,9 +30,23 @@ from generator.training.run.generated import Generated
 from generator.training.run.snapshots import whole_snapshots
 from generator.training.run.train import Result, TrainOptions, train
 
-__all__ = ["Fit", "fit"]
+__all__ = ["Fit", "StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
+
+
+class StoppedError(DrnError):
+    """A signal ended a training; what was done is kept.
+
+    Attributes
+    ----------
+    signal
+        Its number.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 @dataclass(frozen=True)
@@ -86,12 +100,14 @@ class Fit:
 
     def behind(self) -> str:
         """Return in a sentence that a rule was ahead on the validation part; empty if none was."""
-        gap = _figure(self.validation, self.chosen, compare.METRIC) - _figure(self.validation, self.rule, compare.METRIC)
+        gap = _figure(self.validation, self.chosen, compare.METRIC) - _figure(
+            self.validation, self.rule, compare.METRIC
+        )
         if gap >= 0:
             return ""
         return (
-            f"on the validation part {self.rule} was ahead of every net that was tried, by {-gap:.3f} {compare.METRIC}: "
-            "try --tune, more minutes, or serve the rule"
+            f"on the validation part {self.rule} was ahead of every net that was tried, by {-gap:.3f} "
+            f"{compare.METRIC}: try --tune, more minutes, or serve the rule"
         )
 
 
@@ -122,7 +138,7 @@ def fit(
         The log does not hold, or the folder holds something else.
     SpecError
         An override does not hold.
-    Stopped
+    StoppedError
         A signal ended a training.
     """
     return _Work(sources, folder, options, listener or Listener(), resume=resume).run()
@@ -205,7 +221,9 @@ class _Work:
             reasons["solver.max_iter"] = (
                 f"what {self.options.minutes:g} minutes hold of the {solver.max_iter:,} iterations of the recipe"
             )
-            self.listener.note(f"{self.options.minutes:g} minutes hold {iterations:,} of {solver.max_iter:,} iterations")
+            self.listener.note(
+                f"{self.options.minutes:g} minutes hold {iterations:,} of {solver.max_iter:,} iterations"
+            )
         spec = with_iterations(chosen.spec, iterations)
         return {"spec": dump_spec(spec), "reasons": reasons}
 
@@ -232,7 +250,7 @@ class _Work:
         return {"iterations": result.iterations, "loss": result.loss, "seconds": result.seconds}
 
     def _trained(self, spec: Spec, data: Path, run: Path, name: str) -> Result:
-        """Train from the newest snapshot of the run, if it has any; raise Stopped where a signal ends it."""
+        """Train from the newest snapshot of the run, if it has any; raise StoppedError where a signal ends it."""
         result = train(
             spec,
             data,
@@ -241,7 +259,7 @@ class _Work:
             progress=lambda iteration, _loss, _speed: self.listener.progress(name, iteration, spec.solver.max_iter),
         )
         if result.signal:
-            raise Stopped(f"{self.folder}: stopped after a snapshot; go on with --resume", result.signal)
+            raise StoppedError(f"{self.folder}: stopped after a snapshot; go on with --resume", result.signal)
         return result
 
     def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
@@ -261,7 +279,9 @@ def _figure(report: dict[str, Any], method: str, metric: str) -> float:
 
 def _ranking(report: dict[str, Any]) -> str:
     """Return the methods of a report by METRIC, best first, in a line."""
-    names = sorted((each["name"] for each in report["methods"]), key=lambda name: -_figure(report, name, compare.METRIC))
+    names = sorted(
+        (each["name"] for each in report["methods"]), key=lambda name: -_figure(report, name, compare.METRIC)
+    )
     return f"{compare.METRIC} on the validation part: " + ", ".join(
         f"{name} {_figure(report, name, compare.METRIC):.3f}" for name in names
     )

@@ -8,14 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from generator.data.log.detect import FIRST_SECOND, LAST_SECOND, detect
+from generator.data.log.detect import candidates_of, detect, roles_of
 from generator.data.log.formats import open_log, open_named
 from generator.data.log.importers import read_events
 from generator.data.log.layouts import KINDS
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import ROW, Table, collect
 from generator.errors import DataError
-from generator.fitting.columns import Roles, roles_of
 from generator.fitting.words import Meanings, meanings_of
 
 __all__ = ["Given", "Look", "day", "look"]
@@ -23,6 +22,8 @@ __all__ = ["Given", "Look", "day", "look"]
 ROWS = 1_000_000  # of each file that are looked at
 WORDS = 200  # different words of a column that may be events
 FULL = 0.5  # share of the rows with a product from which on it is what is viewed
+# Times that the log of a site can hold: 1995 to 2100.
+FIRST_SECOND, LAST_SECOND = 788_918_400.0, 4_102_444_800.0
 UNITS = ((1e17, "ns"), (1e14, "µs"), (1e11, "ms"), (0.0, "s"))
 
 
@@ -75,7 +76,9 @@ class Look:
             found.append("columns: " + ", ".join(f"{role}={column}" for role, column in self.columns.items()))
         kinds = [(kind, [word for word, of in self.words.items() if of == kind]) for kind in KINDS]
         met = self.met.get
-        parts = [f"{kind} = " + ", ".join(f"{word} ({met(word, 0):,})" for word in each) for kind, each in kinds if each]
+        parts = [
+            f"{kind} = " + ", ".join(f"{word} ({met(word, 0):,})" for word in each) for kind, each in kinds if each
+        ]
         found.append("events: " + ("; ".join(parts) or ", ".join(f"{kind} ({n:,})" for kind, n in self.met.items())))
         if self.first is not None and self.last is not None:
             found.append(f"times: {self.unit}, from {day(self.first)} to {day(self.last)}")
@@ -98,7 +101,9 @@ def look(sources: Sequence[Source], given: Given) -> Look:
     """
     forms = {given.form} if given.form else {detect(source) for source in sources}
     if len(forms) > 1:
-        raise DataError(f"the files are in several formats, {', '.join(sorted(map(str, forms)))}: fit them on their own")
+        raise DataError(
+            f"the files are in several formats, {', '.join(sorted(map(str, forms)))}: fit them on their own"
+        )
     (form,) = forms
     if form is None or form == "events":
         return _look_at_columns(sources, given)
@@ -137,20 +142,19 @@ def _look_at_columns(sources: Sequence[Source], given: Given) -> Look:
 
 def _columns(table: Table, given: Given) -> tuple[dict[str, str], list[str]]:
     """Return the column of each role, and what is doubtful of them."""
-    found: Roles = roles_of(table.columns, given.columns)
-    columns, doubts = dict(found.columns), []
-    if {"page", "item"} <= columns.keys() and "page" not in given.columns and columns["page"] != "page":
-        page, item = columns["page"], columns["item"]
+    free = [name for name in table.columns if name not in given.columns.values()]
+    columns = {**{role: name for role, name in roles_of(free).items() if role not in given.columns}, **given.columns}
+    doubts = []
+    item = columns.get("item")
+    if item and "page" not in given.columns and columns.get("page", "").lower() != "page":
         held = collect(table.frame.head(ROWS).select(pl.col(item).is_not_null().mean()), table.name).item()
         if held >= FULL:
-            columns["page"] = item
+            page, columns["page"] = columns["page"], columns.pop("item")
             doubts.append(f"pages are {item}, which {held:.0%} of the rows have, not {page} (--columns page={page})")
-    elif "item" in columns and "page" not in columns:
-        columns["page"] = columns["item"]
-    if columns.get("item") == columns.get("page"):
-        columns.pop("item", None)
-    for role, others in found.others.items():
-        if role in columns and columns[role] == found.columns[role]:
+    taken = set(columns.values())
+    for role, names in candidates_of(free).items():
+        others = [name for name in names if name not in taken]
+        if role in columns and role not in given.columns and others and role not in ("page", "item"):
             doubts.append(f"{role} is {columns[role]}, not {', '.join(others)} (--columns {role}={others[0]})")
     if "page" not in columns or not ("session" in columns or {"user", "time"} <= columns.keys()):
         raise DataError(
@@ -179,7 +183,9 @@ def _words(source: Source, column: str) -> dict[str, int]:
         if column not in table.columns:
             raise DataError(f"{table.name}: no column {column}, which the first file has: fit the files on their own")
         words = table.frame.head(ROWS).select(word=pl.col(column).cast(pl.String))
-        counts = collect(words.drop_nulls().group_by("word").len().sort("len", "word", descending=[True, False]), table.name)
+        counts = collect(
+            words.drop_nulls().group_by("word").len().sort("len", "word", descending=[True, False]), table.name
+        )
         return dict(counts.iter_rows())
 
 
@@ -194,7 +200,8 @@ def _events(source: Source, form: str, columns: Mapping[str, str], words: Mappin
         wanted = {"time": pl.Float64(), "event": pl.String(), "item": pl.String(), "category": pl.String()}
         return collect(
             events.select(
-                (pl.col(name) if name in schema else pl.lit(None)).cast(kind).alias(name) for name, kind in wanted.items()
+                (pl.col(name) if name in schema else pl.lit(None)).cast(kind).alias(name)
+                for name, kind in wanted.items()
             ),
             table.name,
         )

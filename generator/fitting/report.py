@@ -77,7 +77,9 @@ def _log(facts: Facts, understood: Sequence[str], doubts: Sequence[str]) -> Sect
     tables.append(TextTable(["understood"], [[line] for line in understood]))
     if doubts:
         tables.append(TextTable(["not sure"], [[line] for line in doubts], "Each with the option that overrules it"))
-    return Section("The log", "Sessions by the pages they view.", [chart(bars(shown, "sessions by views"))], tables, "log")
+    return Section(
+        "The log", "Sessions by the pages they view.", [chart(bars(shown, "sessions by views"))], tables, "log"
+    )
 
 
 def _net(fit: "Fit", reasons: Mapping[str, str]) -> Section:
@@ -133,7 +135,9 @@ def _accuracy(figures: Figures, name: str) -> Section:
         [chart(figure)],
         [
             TextTable(["method", *HEADLINES], rows),
-            TextTable(["ahead of", "HR@20", METRIC], ahead, f"How far {name} is ahead, 95 % by a bootstrap over sessions"),
+            TextTable(
+                ["ahead of", "HR@20", METRIC], ahead, f"How far {name} is ahead, 95 % by a bootstrap over sessions"
+            ),
         ],
         "accuracy",
     )
@@ -146,8 +150,8 @@ def _by_views(groups: Sequence[Mapping[str, Any]]) -> Section:
 
 def _by_popularity(groups: Sequence[Mapping[str, Any]], facts: Facts) -> Section:
     note = (
-        f"Rows by how often what came is a label in training. {facts.new:.1%} of what came is new: 0 times, a miss for a "
-        "net and a rule that know the items of training alone."
+        f"Rows by how often what came is a label in training. {facts.new:.1%} of what came is new: 0 times, a miss for "
+        "a net and a rule that know the items of training alone."
     )
     return Section("By popularity of the item", note, [chart(_bars(groups))], [_groups(groups, "times")], "popularity")
 
@@ -162,7 +166,11 @@ def _groups(groups: Sequence[Mapping[str, Any]], what: str) -> TextTable:
     methods = list(groups[0]["figures"]) if groups else []
     head = [what, "rows", *(f"{metric}, {method}" for method in methods for metric in ("HR@20", METRIC))]
     rows = [
-        [each["name"], f"{each['rows']:,}", *(f"{value:.3f}" for method in methods for value in each["figures"][method])]
+        [
+            each["name"],
+            f"{each['rows']:,}",
+            *(f"{value:.3f}" for method in methods for value in each["figures"][method]),
+        ]
         for each in groups
     ]
     return TextTable(head, rows)

@@ -38,20 +38,21 @@ def _lines(key: str, value: Any, path: str, reasons: Mapping[str, str]) -> list[
     indent = "  " * path.count(".")
     found = _comment(reasons.get(path), indent)
     if isinstance(value, dict):
-        inner = yaml.safe_dump(value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000).strip()
+        inner = yaml.safe_dump(
+            value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000
+        ).strip()
         if path.count(".") > 1 or (path.count(".") == 1 and len(inner) < WIDTH // 2):
             return [*found, f"{indent}{key}: {inner}"]
         found.append(f"{indent}{key}:")
-        return found + [
-            line for name, each in value.items() for line in _lines(name, each, f"{path}.{name}", reasons)
-        ]
+        return found + [line for name, each in value.items() for line in _lines(name, each, f"{path}.{name}", reasons)]
     text = yaml.safe_dump({key: value}, default_flow_style=None if isinstance(value, list) else False, width=10_000)
     return found + [indent + line for line in text.splitlines()]
 
 
 def _with_defaults(spec: Spec, paths: Iterable[str]) -> dict[str, Any]:
     """Return the fields of ``spec`` that are not at their defaults, and those at ``paths``."""
-    values, every = yaml.safe_load(dump_spec(spec)), spec.model_dump()
+    values: dict[str, Any] = yaml.safe_load(dump_spec(spec))
+    every = spec.model_dump()
     for path in paths:
         section, _, name = path.partition(".")
         if name and isinstance(every.get(section), dict):

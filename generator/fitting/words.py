@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 __all__ = ["Meanings", "meanings_of"]
 
-# The words known, in small letters without what parts them.
-VIEWS = frozenset(
-    "view views viewed click clicks clicked pv pageview pageviews pageviewed pageping detail details detailview "
-    "detailviews viewitem viewcontent contentview itemview itemviewed productview productviewed productdetail "
-    "productdetails productdetailview productclick selectitem clickitem visit visited read open opened browse show "
-    "watch listen play screenview".split()
-)
-PURCHASES = frozenset(
-    "buy buys bought purchase purchases purchased order orders ordered ordercompleted ordercomplete orderplaced "
+# The words known by what they mean, in small letters without what parts them.
+WORDS = {
+    "view": "view views viewed click clicks clicked pv pageview pageviews pageviewed pageping detail details "
+    "detailview detailviews viewitem viewcontent contentview itemview itemviewed productview productviewed "
+    "productdetail productdetails productdetailview productclick selectitem clickitem visit visited read open opened browse show "
+    "watch listen play screenview",
+    "buy": "buy buys bought purchase purchases purchased order orders ordered ordercompleted ordercomplete orderplaced "
     "transaction transactions sale sold checkoutcompleted completeorder paid pay payment conversion booking booked "
-    "book clickoutitem clickout".split()
-)
-NEITHER = frozenset(
-    "cart carts addtocart addcart addedtocart productadded basket addtobasket removefromcart removecart productremoved "
-    "fav favorite favourite favorites wishlist addtowishlist like share rate search searchforitem filter sort scroll "
-    "impression impressions viewitemlist productlistviewed begincheckout checkout checkoutstarted addpaymentinfo "
-    "addshippinginfo login logout signup sessionstart firstvisit userengagement refund orderrefunded".split()
-)
+    "book clickoutitem clickout",
+    "other": "cart carts addtocart addcart addedtocart productadded basket addtobasket removefromcart removecart "
+    "productremoved fav favorite favourite favorites wishlist addtowishlist like share rate search searchforitem "
+    "filter sort scroll impression impressions viewitemlist productlistviewed begincheckout checkout checkoutstarted "
+    "addpaymentinfo addshippinginfo login logout signup sessionstart firstvisit userengagement refund orderrefunded",
+}
+KINDS = {word: kind for kind, words in WORDS.items() for word in words.split()}
 # A word that is none of these means what it holds: the first that fits.
-PARTS = (("other", r"cart|basket|wish|fav|list|search|sort|refund|return|cancel|remove|begin|start|impression"),
-         ("buy", r"purchas|buy|bought|order|transaction|paid|sale"), ("view", r"view|click|detail|visit|read|open|interaction"))  # fmt: skip
+PARTS = {
+    "other": "cart|basket|wish|fav|list|search|sort|refund|return|cancel|remove|begin|start|impression",
+    "buy": "purchas|buy|bought|order|transaction|paid|sale",
+    "view": "view|click|detail|visit|read|open|interaction",
+}
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,13 @@ def meanings_of(words: Iterable[str], given: Mapping[str, str]) -> Meanings:
     {'detail': 'view', 'order_v2': 'buy', 'hover': 'other'}
     """
     words = list(words)
-    kinds, guessed, unknown = {}, [], []
+    kinds: dict[str, str] = {}
+    guessed: list[str] = []
+    unknown: list[str] = []
     for word in words:
         kind = given.get(word) or _known(word)
         if kind is None:
-            kind = next((kind for kind, part in PARTS if re.search(part, word.lower())), None)
+            kind = next((kind for kind, part in PARTS.items() if re.search(part, word.lower())), None)
             (unknown if kind is None else guessed).append(word)
         kinds[word] = kind or "other"
     if len(words) == 1 and unknown:
@@ -60,6 +62,4 @@ def meanings_of(words: Iterable[str], given: Mapping[str, str]) -> Meanings:
 
 
 def _known(word: str) -> str | None:
-    bare = re.sub(r"[^a-z0-9]", "", word.lower())
-    known = {"view": VIEWS, "buy": PURCHASES, "other": NEITHER}
-    return next((kind for kind, words in known.items() if bare in words), None)
+    return KINDS.get(re.sub(r"[^a-z0-9]", "", word.lower()))

@@ -112,9 +112,10 @@ def lines(x: Axis, y: Axis, curves: Sequence[Line], label: str = "") -> str:
         colour = COLOURS[index % len(COLOURS)]
         path = " ".join(f"{_x(x, at):.1f},{_y(y, value):.1f}" for at, value in curve.points)
         style = 'stroke-width="2.2"' if curve.strong else 'stroke-width="1.3" stroke-dasharray="5 3"'
-        parts.append(
-            f'<polyline fill="none" stroke="{colour}" {style} points="{path}"><title>{escape(curve.name)}</title></polyline>'
-        )
+        parts += [
+            f'<polyline fill="none" stroke="{colour}" {style} points="{path}">',
+            f"<title>{escape(curve.name)}</title></polyline>",
+        ]
         parts.append(_key(index, curve.name, colour))
     return "".join([*parts, "</svg>"])
 
@@ -136,8 +137,9 @@ def grouped(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]]
                 "</title></rect>"
             )
         parts.append(_key(index, name, colour))
+    foot = HEIGHT - BOTTOM + 16
     parts += [
-        f'<text class="tick middle" x="{LEFT + step * (place + 0.5):.1f}" y="{HEIGHT - BOTTOM + 16}">{escape(name)}</text>'
+        f'<text class="tick middle" x="{LEFT + step * (place + 0.5):.1f}" y="{foot}">{escape(name)}</text>'
         for place, name in enumerate(groups)
     ]
     return "".join([*parts, "</svg>"])
@@ -146,7 +148,10 @@ def grouped(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]]
 def _key(index: int, name: str, colour: str) -> str:
     """Return the name of a series beside the chart, after a sample of its colour."""
     y = TOP + 10 + 20 * index
-    return f'<rect fill="{colour}" x="{WIDTH + 4}" y="{y - 8}" width="12" height="8"/><text x="{WIDTH + 22}" y="{y}">{escape(name)}</text>'
+    return (
+        f'<rect fill="{colour}" x="{WIDTH + 4}" y="{y - 8}" width="12" height="8"/>'
+        f'<text x="{WIDTH + 22}" y="{y}">{escape(name)}</text>'
+    )
 
 
 def bars(rows: Sequence[tuple[str, float]], label: str = "") -> str:

@@ -1,77 +1,102 @@
-"""Which public format a log has, by its first lines."""
+"""Which public format a log is in, and which of its columns says what, by its header and first rows."""
 
-import gzip
-import zlib
-from collections.abc import Mapping, Sequence
-from itertools import islice
-from pathlib import Path
+import re
+from collections.abc import Iterable
 
 import polars as pl
 
-from generator.data.log import sequences
-from generator.data.log.formats import PARQUET
+from generator.data.log import formats, tables
 from generator.data.log.layouts import FORMATS, Layout, normal
-from generator.data.log.sources import Source
+from generator.data.log.sources import Frame, Source
+from generator.data.log.tables import Table
+from generator.errors import DataError
 
-__all__ = ["FIRST_SECOND", "LAST_SECOND", "detect"]
+__all__ = ["candidates_of", "detect", "roles_of"]
 
-LINES = 20  # that are looked at
-LENGTH = 1 << 20  # bytes of them, at most
-NAMED = (*PARQUET, ".jsonl", ".ndjson", ".json")  # files of named columns, whatever they hold
-# Times that a log of a site can hold: 1995 to 2100.
-FIRST_SECOND, LAST_SECOND = 788_918_400.0, 4_102_444_800.0
+PROBED = 100  # rows looked at
+
+# By role, what its column is often called, as ``normal`` names it; the first that is there is taken.
+COLUMN_NAMES = {
+    "user": "user userid uid visitor visitorid fullvisitorid userpseudoid customer customerid client clientid member "
+    "memberid account accountid anonymousid domainuserid cookie cookieid device deviceid person personid profileid "
+    "idvisitor",
+    "session": "session sessionid usersession sid visit visitid idvisit gasessionid domainsessionid sess sessid "
+    "sessionkey",
+    "time": "time timestamp eventtime ts datetime when date eventtimestamp clicktimestamp eventdatetime servertime "
+    "servertimestamp servertimestampepochms derivedtstamp collectortstamp unixtime epoch createdat occurredat loggedat "
+    "receivedat",
+    "page": "page url pageurl pageid pagepath pagelocation itemid item productid product articleid clickarticleid "
+    "article path uri link href contentid content documentid document newsid postid videoid video trackid track songid "
+    "movieid sku skuid asin productskuhash goodsid aid offerid listingid hotelid reference",
+    "event": "event eventtype action actiontype productaction behavior behaviour behaviortype eventname interaction "
+    "interactiontype activity activitytype eventaction verb kind type",
+    "item": "item itemid productid product sku skuid asin productskuhash goodsid aid offerid listingid hotelid",
+    "category": "category categoryid cat categorycode itemcategory productcategory catid department",
+}
 
 
 def detect(source: Source) -> str:
-    """Return the public format that ``source`` is in: one of formats.FORMAT_NAMES, `events` if it is in no other.
+    """Return the format of a log: one of FORMAT_NAMES, ``events`` where it is none of the public ones.
 
-    A format is taken only where every line looked at gives a page, a known event and a plausible time by it. A file
-    that cannot be read is left to who reads it: it counts as `events`.
+    A file is in a public format if its header, or without one its first rows, are those of the format.
+
+    Raises
+    ------
+    DataError
+        The file is absent, empty or not text.
+
+    Examples
+    --------
+    >>> detect(Path("UserBehavior.csv"))  # doctest: +SKIP
+    'taobao'
     """
-    if not isinstance(source, Path) or source.with_suffix("" if source.suffix == ".gz" else source.suffix).suffix in NAMED:
+    if isinstance(source, Frame) or source.suffix in formats.PARQUET:
         return "events"
-    lines = _lines(source)
-    if not lines:
-        return "events"
-    if sequences.holds({normal(name) for name in lines[0].split("\t")}):
-        return "recbole"
-    for form, layouts in FORMATS.items():
-        if any(_fits(layout, lines) for layout in layouts):
-            return form
+    with tables.unpacked(source) as plain:
+        first = tables.first_line(plain, source)
+        for form in FORMATS:
+            if form == "recbole" and ":" not in first:  # whose columns name their types
+                continue
+            try:
+                table, layout = formats.published(plain, source, form)
+            except DataError:
+                continue
+            if layout is None or _fits(table, layout):
+                return form
     return "events"
 
 
-def _lines(path: Path) -> list[str]:
-    """Return the first lines of a text file; none where it is no text."""
+def _fits(table: Table, layout: Layout) -> bool:
+    """Return whether the first rows of a table are, nine in ten, events of the layout."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            return [line.decode("utf-8-sig").rstrip("\r\n") for line in islice(stream, LINES) if len(line) < LENGTH]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
-        return []
-
-
-def _fits(layout: Layout, lines: Sequence[str]) -> bool:
-    first = [field.strip(layout.quote or "") for field in lines[0].split(layout.separator)]
-    names = [normal(name) for name in first]
-    headed = set(map(normal, layout.columns)) & set(names)
-    if headed:
-        needed = {*layout.mark, *(name for role in layout.roles.values() for name in role.meta.root_names())}
-        return layout.header is not False and needed <= set(names) and _reads(layout, names, lines[1:])
-    return layout.header is not True and len(first) == len(layout.columns) and _reads(
-        layout, [normal(name) for name in layout.columns], lines
-    )
-
-
-def _reads(layout: Layout, names: Sequence[str], lines: Sequence[str]) -> bool:
-    """Return whether the layout makes an event of each of ``lines``, and there are any."""
-    rows = [[field.strip(layout.quote or "") or None for field in line.split(layout.separator)] for line in lines if line]
-    if not rows or any(len(row) != len(names) for row in rows):
-        return False
-    columns: Mapping[str, list[str | None]] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    roles = {role: layout.roles[role] for role in ("page", "event", "time") if role in layout.roles}
-    try:
-        found = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)).select(**roles)
+        read = table.frame.head(PROBED).select(time=layout.roles["time"], event=layout.roles["event"]).collect()
     except pl.exceptions.PolarsError:
         return False
-    plausible = found["time"].is_between(FIRST_SECOND, LAST_SECOND).all() if "time" in roles else True
-    return bool(plausible) and not any(column.null_count() for column in found)
+    return read.height > 0 and read.drop_nulls().height >= 0.9 * read.height
+
+
+def roles_of(columns: Iterable[str]) -> dict[str, str]:
+    """Return the column of each role that a name gives away, as ``--columns`` takes them.
+
+    Examples
+    --------
+    >>> roles_of(["visitor_id", "ts", "url"])
+    {'user': 'visitor_id', 'time': 'ts', 'page': 'url'}
+    """
+    found = {role: names[0] for role, names in candidates_of(columns).items()}
+    if found.get("item") == found.get("page"):
+        found.pop("item", None)
+    return found
+
+
+def candidates_of(columns: Iterable[str]) -> dict[str, list[str]]:
+    """Return for each role all columns that may be it by their names, those that say it best first.
+
+    Examples
+    --------
+    >>> candidates_of(["ts", "created_at"])
+    {'time': ['ts', 'created_at']}
+    """
+    there = {re.sub(r"[^a-z0-9]", "", normal(column)): column for column in columns}
+    found = {role: [there[name] for name in names.split() if name in there] for role, names in COLUMN_NAMES.items()}
+    return {role: several for role, several in found.items() if several}

@@ -13,7 +13,7 @@ from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import ROW, Table
 from generator.errors import DataError
 
-__all__ = ["FORMAT_NAMES", "PARQUET", "open_log", "open_named", "rows_of"]
+__all__ = ["FORMAT_NAMES", "PARQUET", "open_log", "open_named", "published", "rows_of"]
 
 FORMAT_NAMES = (*FORMATS, "events")
 PARQUET = (".parquet", ".pq")
@@ -56,7 +56,7 @@ def open_log(
         return
     assert isinstance(source, Path)  # noqa: S101  # of a DataFrame, _check lets events pass alone
     with tables.unpacked(source) as plain:
-        yield _published(plain, source, form)
+        yield published(plain, source, form)
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def _named_columns(path: Path, folder: Path, stack: ExitStack) -> Table:
     return tables.separated(plain, path, separator, first.replace('"', "").split(separator), header=True, quote='"')
 
 
-def _published(plain: Path, path: Path, form: str) -> tuple[Table, Layout | None]:
+def published(plain: Path, path: Path, form: str) -> tuple[Table, Layout | None]:
     """Open a file of a public format, its columns under their normal names."""
     first = tables.first_line(plain, path)
     if form == "recbole" and sequences.holds({normal(name) for name in first.split("\t")}):

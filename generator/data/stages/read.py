@@ -102,7 +102,10 @@ def _partitioned(
         return statistics, events.resolution
     found, resolutions = [], []
     for source in sources:
-        with opened_events(source, options.form, options.columns, options.max_bad, options.words) as (valid, resolution):
+        with opened_events(source, options.form, options.columns, options.max_bad, options.words) as (
+            valid,
+            resolution,
+        ):
             statistics = ReadStatistics.sum([add(piece) for piece in prefetched(valid)])
         found.append(replace(statistics, rows=valid.rows, skipped=valid.skipped, notes=valid.notes))
         resolutions.append(resolution)
