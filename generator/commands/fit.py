@@ -9,7 +9,7 @@ import click
 
 from generator.console import err, out, print_json, print_table, progress
 from generator.data.log.formats import FORMAT_NAMES
-from generator.options import columns_option, events_option, format_option
+from generator.options import Exit, columns_option, events_option, format_option
 
 if TYPE_CHECKING:
     from generator.fitting.fit import Fit
@@ -120,6 +120,9 @@ def command(
     except StoppedError as error:
         err.print(str(error), markup=False)
         sys.exit(128 + error.signal)
+    except KeyboardInterrupt:
+        err.print(f"{folder}: stopped; go on with --resume", markup=False)
+        sys.exit(Exit.INTERRUPTED)
     if isinstance(found, Draft):
         if output_format == "json":
             print_json({**found.as_json(), "spec": str(folder / "spec.yaml")})

@@ -17,7 +17,7 @@ from generator.fitting.options import Listener
 from generator.model.model import Model
 from generator.model.query import Query
 
-__all__ = ["METRIC", "Group", "Shown", "best_rule", "compare", "groups_of", "rules", "sessions_shown"]
+__all__ = ["METRIC", "Group", "Shown", "best_rule", "compare", "groups_of", "rules", "sessions_shown", "without_pairs"]
 
 METRIC = "MRR@20"
 VIEWS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, None))
@@ -74,6 +74,11 @@ def best_rule(report: Report) -> str:
     """Return the name of the baseline that is ahead of the others."""
     found = [each for each in report.methods if each.kind == "baseline"]
     return max(found, key=lambda each: each.metrics[METRIC].value).name
+
+
+def without_pairs(report: Report, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return a report as JSON has it, of the differences of two methods only those of the ``wanted``."""
+    return {**report.as_json(), "differences": [asdict(each) for each in report.differences if each.method in wanted]}
 
 
 def groups_of(model: Path, rule: str, data: Path) -> dict[str, list[Group]]:

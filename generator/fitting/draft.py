@@ -137,14 +137,19 @@ def _build(sources: Sequence[Source], folder: Path, seen: Look, target: Target, 
         rnn=Rnn(window=1, widths=[1]),
         data=Data(target=target.target, page=target.level, item=target.level),
     )
-    build(list(sources), folder, spec, _data_options(seen, options, share))
+    build(_plain(sources), folder, spec, _data_options(seen, options, share))
+
+
+def _plain(sources: Sequence[Source]) -> list[Any]:
+    """Return files as they are, and of a DataFrame the table."""
+    return [source.table if isinstance(source, Frame) else source for source in sources]
 
 
 def _data_options(seen: Look, options: Options, share: float) -> DataOptions:
     division = Division(files=True) if options.tests else Division(share=share)
     return DataOptions(
         form=seen.form,
-        test=options.tests,
+        test=_plain(options.tests),
         columns=seen.columns,
         gap=options.gap,
         division=division,

@@ -23,6 +23,7 @@ from generator.fitting.options import Listener, Options
 from generator.fitting.recipes import recipe_for
 from generator.fitting.report import write_report
 from generator.fitting.trial import trial_folder, trial_spec
+from generator.fitting.tuning import require_tuning, tuned
 from generator.spec import dump_spec, parse_spec
 from generator.spec.schema import Spec
 from generator.training.run.folder import prepare
@@ -62,7 +63,7 @@ class Fit:
     spec
         That of the net that was trained.
     chosen
-        The name of the candidate it is.
+        The name of the candidate it is, or that `drn tune` began with.
     validation, test
         Reports of `drn evaluate`, as JSON has them: of all candidates and rules on the validation part, of the net
         and all rules on the test part.
@@ -150,6 +151,8 @@ class _Work:
     def __init__(
         self, sources: Sequence[Source], folder: Path, options: Options, listener: Listener, *, resume: bool
     ) -> None:
+        if options.tune:
+            require_tuning()
         self.sources, self.folder, self.options, self.listener = sources, folder, options, listener
         self.trials, self.log = folder / "trials", folder / "trials" / "log"
         self.journal = Journal(folder, options.identity(sources), resume=resume)
@@ -165,14 +168,17 @@ class _Work:
         judged = self._stage("judge", lambda: self._judge(tried, epochs))
         self.listener.note(_ranking(judged["report"]))
         chosen = next(each for each in found.candidates if each.name == judged["chosen"])
-        planned = self._stage("plan", lambda: self._plan(chosen, judged, found.facts))
+        speed = self.journal.stage(f"try {chosen.name}", dict)["samples_per_second"]
+        if self.options.tune:
+            chosen = self._tuned(chosen, found.facts, epochs)
+        planned = self._stage("plan", lambda: self._plan(chosen, speed, judged, found.facts))
         spec = parse_spec(planned["spec"], "the chosen spec")
         self._stage("data", lambda: self._write_data(spec))
         self._stage("train", lambda: self._train(spec))
         final = Candidate(chosen.name, spec, {**chosen.reasons, **planned["reasons"]})
         write_text(self.folder / "spec.yaml", found.spec_text(final))
         compared = self._stage("compare", lambda: self._compare(spec, judged["rule"]))
-        whole = Fit(self.folder, found, spec, chosen.name, judged["report"], compared["report"], judged["rule"])
+        whole = Fit(self.folder, found, spec, judged["chosen"], judged["report"], compared["report"], judged["rule"])
         write_report(self.folder / "report.html", whole, compared, final.reasons)
         for done in (self.log, self.trials / "data"):
             shutil.rmtree(done, ignore_errors=True)
@@ -207,13 +213,26 @@ class _Work:
         runs = {each.name: self.trials / each.name for each in tried}
         report = compare.compare(runs, self._trial_data(tried[0].spec, epochs), "valid", self.listener)
         best = max(runs, key=lambda name: report[name][compare.METRIC].value)
-        return {"chosen": best, "rule": compare.best_rule(report), "report": report.as_json()}
+        return {"chosen": best, "rule": compare.best_rule(report), "report": compare.without_pairs(report, ())}
 
-    def _plan(self, chosen: Candidate, judged: dict[str, Any], facts: Facts) -> dict[str, Any]:
-        """Say how long the chosen net is trained: as its recipe says, or as long as there is time."""
+    def _tuned(self, chosen: Candidate, facts: Facts, epochs: float) -> Candidate:
+        """Hand over to `drn tune`; return what it found."""
+
+        def search() -> dict[str, Any]:
+            data, minutes = self._trial_data(chosen.spec, epochs), self.options.minutes / 2
+            best = tuned(chosen, recipe_for(facts)[1], data, self.trials, minutes)
+            return {"spec": dump_spec(best.spec), "reasons": dict(best.reasons)}
+
+        found = self._stage("tune", search)
+        return Candidate("tuned", parse_spec(found["spec"], "the tuned spec"), found["reasons"])
+
+    def _plan(self, chosen: Candidate, samples: float, judged: dict[str, Any], facts: Facts) -> dict[str, Any]:
+        """Say how long the chosen net is trained: as its recipe says, or as long as there is time.
+
+        ``samples`` are the rows a second that its trial saw, 0 where it is not known.
+        """
         solver = chosen.spec.solver
-        trial = self.journal.stage(f"try {chosen.name}", dict)
-        speed = trial["samples_per_second"] / (solver.batch_size * solver.iter_size)
+        speed = samples / (solver.batch_size * solver.iter_size)
         kept = 2 * judged["took"] * facts.test_rows / max(judged["report"]["rows"], 1)
         iterations = self.budget.iterations(solver.max_iter, speed, kept) if speed else solver.max_iter
         reasons = {}
@@ -259,14 +278,14 @@ class _Work:
             progress=lambda iteration, _loss, _speed: self.listener.progress(name, iteration, spec.solver.max_iter),
         )
         if result.signal:
-            raise StoppedError(f"{self.folder}: stopped after a snapshot; go on with --resume", result.signal)
+            raise StoppedError(f"{self.folder}: stopped; go on with --resume", result.signal)
         return result
 
     def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
         data = self.folder / "data"
         report = compare.compare({spec.name: self.folder}, data, "test", self.listener)
         return {
-            "report": report.as_json(),
+            "report": compare.without_pairs(report, (spec.name,)),
             "groups": compare.as_json(compare.groups_of(self.folder, rule, data)),
             "sessions": compare.as_json(compare.sessions_shown(self.folder, data)),
         }

@@ -109,7 +109,7 @@ def look(sources: Sequence[Source], given: Given) -> Look:
         return _look_at_columns(sources, given)
     events = pl.concat([_events(source, form, {}, {}) for source in sources])
     met = dict(Counter(events["event"].cast(pl.String).to_list()).most_common())
-    return _summed(events, form, {}, {}, met, None if events["time"].null_count() else "dates", [])
+    return _summed(events, form, {}, {}, met, None if events["time"].null_count() else "dates", [], _name(sources[0]))
 
 
 def _look_at_columns(sources: Sequence[Source], given: Given) -> Look:
@@ -137,7 +137,7 @@ def _look_at_columns(sources: Sequence[Source], given: Given) -> Look:
     events = pl.concat([_events(source, "events", roles, meanings.kinds) for source in sources])
     if not met:
         met["view"] = events.height
-    return _summed(events, "events", roles, meanings.kinds, dict(met.most_common()), unit, doubts)
+    return _summed(events, "events", roles, meanings.kinds, dict(met.most_common()), unit, doubts, _name(sources[0]))
 
 
 def _columns(table: Table, given: Given) -> tuple[dict[str, str], list[str]]:
@@ -215,9 +215,10 @@ def _summed(
     met: dict[str, int],
     unit: str | None,
     doubts: list[str],
+    name: str,
 ) -> Look:
     if not events.height:
-        raise DataError("the log has no rows")
+        raise DataError(f"{name}: has no rows")
     bought = events.filter(event="buy")
     times = events["time"].drop_nulls()
     first, last = (None, None) if times.is_empty() else (float(times.min()), float(times.max()))  # type: ignore[arg-type]

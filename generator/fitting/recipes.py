@@ -60,6 +60,7 @@ class Recipe(_Section):
         min_length=1, description="What is tried, by name: fields over those of spec."
     )
     reasons: dict[str, str] = Field({}, description="Why, by field of the spec.")
+    tune: dict[str, Any] = Field(min_length=1, description="What `drn tune` may change, genes by field.")
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
+DRAWN = 7  # methods whose hit rate is drawn: the net and the best rules
 Figures = Mapping[str, Any]  # a report of drn evaluate, as JSON has it
 
 
@@ -57,7 +58,8 @@ def write_report(path: Path, fit: "Fit", compared: Mapping[str, Any], reasons: M
         _sessions(compared["sessions"]),
         _by_hand(fit),
     ]
-    write_text(path, page(f"drn fit: {fit.spec.name}", about, sections))
+    text = page(f"drn fit: {fit.spec.name}", about, sections, package="generator.fitting", template="fit.html.j2")
+    write_text(path, text)
 
 
 def _log(facts: Facts, understood: Sequence[str], doubts: Sequence[str]) -> Section:
@@ -118,7 +120,7 @@ def _accuracy(figures: Figures, name: str) -> Section:
             [(k, each["metrics"][f"HR@{k}"]["value"]) for k in range(1, CUTOFF + 1)],
             strong=each["kind"] == "model",
         )
-        for each in methods
+        for each in methods[:DRAWN]
     ]
     most = max(value for curve in curves for _, value in curve.points)
     figure = lines(Axis("K, items recommended", 0, CUTOFF + 1), Axis("hit rate @K", 0, most * 1.05 or 1), curves)

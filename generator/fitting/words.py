@@ -10,8 +10,8 @@ __all__ = ["Meanings", "meanings_of"]
 WORDS = {
     "view": "view views viewed click clicks clicked pv pageview pageviews pageviewed pageping detail details "
     "detailview detailviews viewitem viewcontent contentview itemview itemviewed productview productviewed "
-    "productdetail productdetails productdetailview productclick selectitem clickitem visit visited read open opened browse show "
-    "watch listen play screenview",
+    "productdetail productdetails productdetailview productclick selectitem clickitem visit visited read open opened "
+    "browse show watch listen play screenview",
     "buy": "buy buys bought purchase purchases purchased order orders ordered ordercompleted ordercomplete orderplaced "
     "transaction transactions sale sold checkoutcompleted completeorder paid pay payment conversion booking booked "
     "book clickoutitem clickout",
