@@ -1,12 +1,15 @@
 """Files that are whole or absent: write beside, then rename."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "resource", "write_bytes", "write_text"]
+from generator.errors import ModelError
+
+__all__ = ["replacing", "replacing_folder", "resource", "write_bytes", "write_text"]
 
 # Asked once, before there are threads: to ask is to set it for a moment.
 _UMASK = os.umask(0)
@@ -31,6 +34,33 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replacing_folder(path: Path, mark: str) -> Iterator[Path]:
+    """Yield a new folder beside ``path`` to write into; on success it replaces ``path``, on failure it goes.
+
+    Files that belong together so never come from two writings.
+
+    Raises
+    ------
+    ModelError
+        ``path`` is there, is not empty, and holds no ``mark``, the file by which such a folder is known.
+    """
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / mark).exists())):
+        raise ModelError(f"{path}: is there and holds no {mark}, so it is not overwritten; take a new folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    old = beside.with_name(f"{beside.name}.old")
+    try:
+        yield beside
+        beside.chmod(0o777 & ~_UMASK)
+        if path.exists():
+            path.rename(old)
+        beside.rename(path)
+    finally:
+        for rest in (beside, old):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def _settle(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Caffe's `Net::CopyTrainedLayersFrom` goes layer by layer: a layer the file has must have all its blobs, a layer it lacks
 is left alone. Parameters are shared between layers, so drn stores as few layers as hold them all, where Caffe itself
-stores a copy for every use.
+stores a copy for every use; so does drn if asked, for readers that know no sharing.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -17,13 +17,18 @@ from generator.caffe.prototxt import active_layers, learnable
 from generator.caffe.schema import Message, WeightsParameter
 from generator.errors import ModelError
 
-__all__ = ["read_caffemodel", "write_caffemodel"]
+__all__ = ["read_caffemodel", "write_caffemodel", "write_layers"]
 
 PHASES = ("TRAIN", "TEST")
 
 
 def write_caffemodel(
-    path: Path, net: Message, weights: Mapping[str, NDArray[np.float32]], also: Sequence[Message] = ()
+    path: Path,
+    net: Message,
+    weights: Mapping[str, NDArray[np.float32]],
+    also: Sequence[Message] = (),
+    *,
+    all_uses: bool = False,
 ) -> None:
     """Write the weights of a net, whole or not at all.
 
@@ -33,6 +38,7 @@ def write_caffemodel(
     net : NetParameter (`read_net`) whose layers carry the weights
     weights : parameter name (`learnable`) to float32 array in Caffe's shape
     also : other NetParameters that must find all their weights in the file (deploy.prototxt), under the same names
+    all_uses : whether each layer gets a copy of the parameters that it shares, as in files of Caffe's
 
     Raises
     ------
@@ -44,18 +50,26 @@ def write_caffemodel(
     names = {name for view in views for blobs in view.values() for name in blobs}
     _same_names(path, names, set(weights))
     layers = _merge(views)
-    chosen = _cover(views, layers, {name: weights[name].nbytes for name in names})
-
+    chosen = list(layers) if all_uses else _cover(views, layers, {name: weights[name].nbytes for name in names})
     definitions = {layer.name: layer for each in (*also, net) for layer in each.layer if layer.name in chosen}
-    message = WeightsParameter(name=net.name)
-    for layer_name in chosen:
+    write_layers(path, net.name, [(definitions[layer], [weights[name] for name in layers[layer]]) for layer in chosen])
+
+
+def write_layers(path: Path, name: str, layers: Sequence[tuple[Message, Sequence[NDArray[np.float32]]]]) -> None:
+    """Write layers, each a LayerParameter with its blobs, as the caffemodel of a net of a name, whole or not at all.
+
+    Raises
+    ------
+    ModelError
+        The file would pass 2 GiB.
+    """
+    message = WeightsParameter(name=name)
+    for definition, blobs in layers:
         layer = message.layer.add()
-        layer.ParseFromString(definitions[layer_name].SerializeToString())
-        for name in layers[layer_name]:
-            encode(weights[name], layer.blobs.add())
-    write_message(
-        path, message, sum(4 * weights[name].size for layer in chosen for name in layers[layer]), "caffemodel"
-    )
+        layer.ParseFromString(definition.SerializeToString())
+        for blob in blobs:
+            encode(blob, layer.blobs.add())
+    write_message(path, message, sum(blob.nbytes for _, blobs in layers for blob in blobs), "caffemodel")
 
 
 def _blobs_by_layer(net: Message, phase: str) -> dict[str, list[str]]:
