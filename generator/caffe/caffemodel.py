@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.caffe.blobs import decode, encode, read_message, write_message
+from generator.caffe.blobs import decode, encode, write_message
 from generator.caffe.prototxt import active_layers, learnable
 from generator.caffe.schema import Message, WeightsParameter
+from generator.caffe.weights_file import read_weights
 from generator.errors import ModelError
 
 __all__ = ["read_caffemodel", "write_caffemodel", "write_layers"]
@@ -128,7 +129,7 @@ def read_caffemodel(
 
     Parameters
     ----------
-    path : the `.caffemodel` to read
+    path : the `.caffemodel` to read, or `.caffemodel.h5`
     net : NetParameter (`read_net`) that the weights belong to
     shapes : parameter name (`learnable`) to its shape in Caffe
     partial : whether the file may lack parameters, as Caffe's `Net::CopyTrainedLayersFrom` lets it. drn stores a shared
@@ -143,12 +144,13 @@ def read_caffemodel(
     Raises
     ------
     ModelError
-        The file is no caffemodel or cut short; a layer has another number of blobs, a blob another shape or length; the
-        copies of a shared parameter differ; a parameter is in no layer of the file, unless `partial`.
+        The file is no caffemodel, of an old format, or cut short; a layer has another number of blobs, a blob another
+        shape or length; the copies of a shared parameter differ; a parameter is in no layer of the file, unless
+        `partial`.
     """
-    message = read_message(path, WeightsParameter(), "caffemodel")
+    message, owned = read_weights(path)
     layers = _blobs_by_layer(net, "TRAIN")
-    found = _copies(path, message, layers)
+    found = _copies(path, message, layers, owned=owned)
     elsewhere = _named(path, message, layers) if partial else {}
     weights = {}
     for parameter in learnable(net):
@@ -183,19 +185,22 @@ def _agreed(path: Path, name: str, copies: Sequence[_Copy], shape: tuple[int, ..
     return values
 
 
-def _copies(path: Path, message: Message, layers: Mapping[str, Sequence[str]]) -> dict[str, list[_Copy]]:
-    """Return where a file holds the parameters of a net, by the names of the net's layers."""
+def _copies(
+    path: Path, message: Message, layers: Mapping[str, Sequence[str]], *, owned: bool
+) -> dict[str, list[_Copy]]:
+    """Return where a file holds the parameters of a net, by its layers' names; ``owned``: see `read_weights`."""
     found: dict[str, list[_Copy]] = {}
     for layer in message.layer:
         names = layers.get(layer.name)
         if names is None:
             continue
-        if len(names) != len(layer.blobs):
+        if len(names) != len(layer.blobs) and not (owned and len(layer.blobs) < len(names)):
             raise ModelError(
                 f"{path}: layer {layer.name} has {len(layer.blobs)} blobs, not {len(names)} ({', '.join(names)})"
             )
-        for index, (name, blob) in enumerate(zip(names, layer.blobs, strict=True)):
-            found.setdefault(name, []).append(_copy(path, layer.name, index, name, blob))
+        for index, (name, blob) in enumerate(zip(names, layer.blobs, strict=False)):
+            if blob.ByteSize():
+                found.setdefault(name, []).append(_copy(path, layer.name, index, name, blob))
     return found
 
 

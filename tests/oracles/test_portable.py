@@ -8,6 +8,7 @@ from draws import blobs, specs, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import caffe_inputs
+from trained_run import write_run
 
 from generator.caffe.caffemodel import write_caffemodel, write_layers
 from generator.caffe.portable import input_sizes, portable_layers
@@ -15,7 +16,11 @@ from generator.caffe.prototxt import parse_net
 from generator.codegen import net
 from generator.codegen.render import render
 from generator.errors import ModelError
-from generator.model.portable import portable_inputs
+from generator.export.caffe import export_caffe
+from generator.model.model import Model
+from generator.model.portable import PortableInputs, portable_inputs
+from generator.model.query import Query
+from generator.model.windows import input_blobs
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import load_spec
 
@@ -90,3 +95,15 @@ def test_nets_of_two_specs_are_refused(root):
 def test_an_unknown_input_is_named():
     with pytest.raises(ModelError, match="input weather is none that drn makes"):
         portable_inputs({"weather": 3}, {}, {})
+
+
+@pytest.mark.oracle
+def test_an_exported_run_in_caffe_answers_as_the_model_does(caffe, tmp_path):
+    write_run(tmp_path / "run")
+    export_caffe(tmp_path / "run", tmp_path / "caffe")
+    sessions = [Query([(f"page-{1 + (k * j) % 12}", 3.0 + j) for j in range(k)], [f"item-{1 + k}"]) for k in range(8)]
+    model = Model(tmp_path / "run")
+    blobs = input_blobs([model.window(session) for session in sessions], model.sizes)
+    files = (tmp_path / "caffe" / f"deploy.portable.{kind}" for kind in ("prototxt", "caffemodel"))
+    found = caffe.forward(*files, PortableInputs(tmp_path / "caffe")(sessions), ["probability"])["probability"]
+    np.testing.assert_allclose(found, model.scores(blobs), atol=1e-6)
