@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from turns import Side, on_threads
 
 from generator.spec.schema import Spec
-from generator.train.engine.batches import Batch
+from generator.training.engine.batches import Batch
 
 __all__ = ["Torch", "compiles", "tensors", "torch_epoch", "torch_sides"]
 

@@ -26,9 +26,9 @@ from generator.jobs.workers import Outcome, Processes
 from generator.shop.simulator import Shop, simulate
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
-from generator.tune.individual import RungJob, Score, rank, rows_in, seed_of, trained_as
-from generator.tune.plan import load_plan
-from generator.tune.run import tune
+from generator.tuning.individual import RungJob, Score, rank, rows_in, seed_of, trained_as
+from generator.tuning.plan import load_plan
+from generator.tuning.run import tune
 
 # Sampler by name: its kind and how many individuals it is asked for at once (None: the population).
 SAMPLERS = {"genetic": ("genetic", None), "random": ("random", None), "tpe": ("tpe", None), "tpe-1": ("tpe", 1)}

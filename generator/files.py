@@ -1,6 +1,7 @@
 """Files that are whole or absent: write beside, then rename."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from pathlib import Path
 
 from generator.errors import ModelError
 
-__all__ = ["replacing", "replacing_folder", "resource", "write_bytes", "write_text"]
+__all__ = ["replacing", "replacing_folder", "resource", "unfinished", "write_bytes", "write_text"]
+
+# What `replacing` calls a file until it is whole: .<name>.<8 of mkstemp's letters><suffix>.
+UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}(\.[^.]+)?")
 
 # Asked once, before there are threads: to ask is to set it for a moment.
 _UMASK = os.umask(0)
@@ -51,16 +55,26 @@ def replacing_folder(path: Path, mark: str) -> Iterator[Path]:
         raise ModelError(f"{path}: is there and holds no {mark}, so it is not overwritten; take a new folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    old = beside.with_name(f"{beside.name}.old")
+    before = beside / "before"
     try:
-        yield beside
-        beside.chmod(0o777 & ~_UMASK)
+        (new := beside / "new").mkdir()
+        yield new
         if path.exists():
-            path.rename(old)
-        beside.rename(path)
+            path.rename(before)
+        new.rename(path)
+    except BaseException:
+        if before.exists():
+            before.rename(path)
+        raise
     finally:
-        for rest in (beside, old):
-            shutil.rmtree(rest, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return the files in a folder that `replacing` was killed over: to be removed by whoever has it to itself."""
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if UNFINISHED.fullmatch(path.name) and path.is_file()]
 
 
 def _settle(path: Path) -> None:

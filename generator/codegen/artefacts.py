@@ -6,17 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+from generator.codegen.groups import ALL_GROUPS, GROUPS
 from generator.codegen.net import net_of
-from generator.codegen.render import GROUPS, header, render, render_net, render_template
+from generator.codegen.render import header, render, render_net, render_template
 from generator.errors import ModelError, SpecError
 from generator.files import write_bytes
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
 
-__all__ = ["ALL_GROUPS", "File", "compare", "diff", "generate", "generate_text", "write", "write_all"]
+__all__ = ["File", "compare", "diff", "generate", "generate_text", "write", "write_all"]
 
-# `gradient` is the differentiated graph, `binary` the .onnx files; both need the onnx package, the others none.
-ALL_GROUPS = (*GROUPS, "gradient", "binary")
 
 # From so many files on, threads write them.
 _MANY = 32
@@ -49,8 +48,6 @@ def generate_text(spec: Spec, groups: Iterable[str] = ALL_GROUPS, templates: Pat
 
 
 def _gradient_text(spec: Spec, templates: Path | None) -> str:
-    from onnx.shape_inference import InferenceError
-
     from generator.onnxgraph.differentiate import differentiate
     from generator.onnxgraph.parse import parameter_shapes, parse
     from generator.onnxgraph.text import graph_text
@@ -60,7 +57,7 @@ def _gradient_text(spec: Spec, templates: Path | None) -> str:
     try:
         gradient = differentiate(loss, "loss", list(parameter_shapes(loss)))
     # A user's templates may ask for what has no gradient rule, or for shapes that do not fit.
-    except (NotImplementedError, InferenceError) as error:
+    except ModelError as error:
         raise ModelError(f"loss.onnxtxt: {error}") from error
     return render_template(
         "onnx/gradient.onnxtxt.j2", templates, graph=graph_text(gradient), header=header(spec), net=net_of(spec)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ from generator.options import Exit, engine_option, format_option
 
 if TYPE_CHECKING:
     from generator.jobs.workers import Engine
-    from generator.tune.history import Status
-    from generator.tune.plan import TuningPlan
-    from generator.tune.run import TuningResult
+    from generator.tuning.history import Status
+    from generator.tuning.plan import TuningPlan
+    from generator.tuning.run import TuningResult
 
 __all__ = ["command"]
+
+OPTUNA = 5  # the first with mutations of its NSGA-II; its histories differ from those of optuna 4
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,8 +64,10 @@ def command(
     """
     if find_spec("optuna") is None:
         raise click.UsageError(f"drn tune needs optuna: {pip_install('tune')}")
-    from generator.tune.plan import load_plan
-    from generator.tune.run import tune
+    if int((found := version("optuna")).partition(".")[0]) < OPTUNA:
+        raise click.UsageError(f"drn tune needs optuna {OPTUNA} or later, and here is {found}: {pip_install('tune')}")
+    from generator.tuning.plan import load_plan
+    from generator.tuning.run import tune
 
     plan = load_plan(plan_path).changed(sampler=sampler, seed=seed)
     total = _total(plan)

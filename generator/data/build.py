@@ -90,7 +90,7 @@ def _spilling(folder: Path, partitions: int) -> Iterator[tuple[Spill, Path | Non
         yield Spill(), None
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.parts.") as name:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.partitions.") as name:
         yield Spill(Path(name)), Path(name)
 
 

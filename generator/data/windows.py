@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from generator.data.sessions.ragged import Ints, Sessions, offsets, ragged_index
 from generator.data.store.runs import MergedSessions
 from generator.errors import DataError
-from generator.spec.schema import Spec
+from generator.spec.blobs import Sizes
 
-__all__ = ["Rows", "aging", "blobs", "chunk_rows", "log_dwell", "row_counts", "rows_of", "window_of"]
+__all__ = ["Rows", "WindowSizes", "aging", "blobs", "chunk_rows", "log_dwell", "row_counts", "rows_of", "window_of"]
 
 Blobs = dict[str, NDArray[Any]]
 
@@ -127,33 +127,41 @@ def log_dwell(seconds: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArr
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """The sizes of the blobs: what of the spec the windows depend on."""
+class WindowSizes:
+    """Sizes of blobs without a spec: of a net that is at hand as a file only."""
 
     window: int
     history: int
-    bought: int
     dwell: int
-    every: bool
+    bought: int
+    every: bool = False
+
+    @classmethod
+    def of(cls, columns: Mapping[str, int]) -> "WindowSizes":
+        """Return the sizes of blobs with these many ``columns``, by name; what is not named is absent."""
+        window, history, dwell, bought = (
+            columns.get(name, 0) for name in ("page", "history_page", "page_dwell", "bought")
+        )
+        return cls(window, history, dwell, bought)
 
 
 def _inputs(
-    sessions: Sessions, known: NDArray[np.int32], dwell: NDArray[np.float32], rows: Rows, shape: _Shape
+    sessions: Sessions, known: NDArray[np.int32], dwell: NDArray[np.float32], rows: Rows, sizes: Sizes
 ) -> Blobs:
     found: Blobs = {}
-    if shape.window:
-        found["page"], _ = _right_aligned(known, rows.first, rows.stop, shape.window)
-    if shape.history:
-        fallen = rows.stop - shape.window
-        found["history_page"], _ = _right_aligned(known, rows.first, fallen, shape.history)
-        seconds, _ = _right_aligned(dwell, rows.first, fallen, shape.history)
+    if sizes.window:
+        found["page"], _ = _right_aligned(known, rows.first, rows.stop, sizes.window)
+    if sizes.history:
+        fallen = rows.stop - sizes.window
+        found["history_page"], _ = _right_aligned(known, rows.first, fallen, sizes.history)
+        seconds, _ = _right_aligned(dwell, rows.first, fallen, sizes.history)
         found["history_weight"] = aging(seconds)
-    if shape.dwell:
-        seconds, present = _right_aligned(dwell, rows.first, rows.stop, shape.dwell)
+    if sizes.dwell:
+        seconds, present = _right_aligned(dwell, rows.first, rows.stop, sizes.dwell)
         found["page_dwell"] = log_dwell(seconds, present)
-    if shape.bought:
+    if sizes.bought:
         begin, end = sessions.bought_offset[rows.session], sessions.bought_offset[rows.session + 1]
-        found["bought"], held = _right_aligned(sessions.bought, begin, end, shape.bought)
+        found["bought"], held = _right_aligned(sessions.bought, begin, end, sizes.bought)
         found["bought_weight"] = held.astype(np.float32)
     return found
 
@@ -170,31 +178,32 @@ def _labels(sessions: Sessions, rows: Rows, page: NDArray[np.int32]) -> NDArray[
     return labels
 
 
-def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
+def blobs(sessions: Sessions, rows: Rows, sizes: Sizes) -> Iterator[Blobs]:
     """Yield the blobs of ``rows`` in chunks of bounded size, in order.
 
     Each is a dict of ``page`` int32 (r, n), ``history_page`` int32 (r, H), ``history_weight`` float32 (r, H),
     ``page_dwell`` float32 (r, n), ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``label`` int32 (r,) or
     (r, n); a blob of width 0 is absent.
     """
-    shape = _Shape(spec.window, spec.history, spec.bought, spec.dwell, spec.loss == "every")
-    step = chunk_rows(spec)
+    step = chunk_rows(sizes)
     known, dwell = sessions.page, sessions.dwell
     if not known.all():
         dwell, known = dwell[known > 0] if len(dwell) else dwell, known[known > 0]
     for begin in range(0, len(rows), step):
         chunk = rows[begin : begin + step]
-        found = _inputs(sessions, known, dwell, chunk, shape)
-        found["label"] = _labels(sessions, chunk, found["page"]) if shape.every else chunk.label
+        found = _inputs(sessions, known, dwell, chunk, sizes)
+        found["label"] = _labels(sessions, chunk, found["page"]) if sizes.every else chunk.label
         yield found
 
 
-def chunk_rows(spec: Spec) -> int:
+def chunk_rows(sizes: Sizes) -> int:
     """Return how many rows ``blobs`` makes at a time."""
-    return max(1, CELLS // (spec.window + spec.history + spec.dwell + spec.bought))
+    return max(1, CELLS // (sizes.window + sizes.history + sizes.dwell + sizes.bought))
 
 
-def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[int], sizes: Mapping[str, int]) -> Blobs:
+def window_of(
+    pages: Sequence[int], dwells: Sequence[float], bought: Sequence[int], columns: Mapping[str, int]
+) -> Blobs:
     """Return the input blobs of one session, batch size 1, as its row in a split file would hold them.
 
     Parameters
@@ -205,8 +214,8 @@ def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[in
         Seconds on each of them, floored at 1.
     bought
         Ids of the items bought in earlier sessions, oldest first; 0 is passed over.
-    sizes
-        Columns by blob: ``page``, ``history_page``, ``page_dwell``, ``bought``; what is not named is absent.
+    columns
+        By blob: ``page``, ``history_page``, ``page_dwell``, ``bought``; what is not named is absent.
     """
     if len(pages) != len(dwells):
         raise DataError(f"{len(pages)} pages but {len(dwells)} dwell times: give one for each page")
@@ -222,6 +231,5 @@ def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[in
         label=np.zeros(1, np.int32),
     )
     states = session.page > 0
-    window, history, dwell, kept = (sizes.get(name, 0) for name in ("page", "history_page", "page_dwell", "bought"))
-    shape = _Shape(window, history, kept, dwell, every=False)
-    return _inputs(session, session.page[states], session.dwell[states], rows_of(session, window, "last"), shape)
+    sizes = WindowSizes.of(columns)
+    return _inputs(session, session.page[states], session.dwell[states], rows_of(session, sizes.window, "last"), sizes)

@@ -273,7 +273,7 @@ def _check_data(document: Document, data: SessionSource) -> None:
 
 
 def _check_baseline(document: Document, path: Path, name: str) -> None:
-    from generator.evaluate.baselines import choose
+    from generator.evaluation.baselines import choose
 
     try:
         if len(choose([name])) != 1:

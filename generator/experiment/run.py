@@ -4,14 +4,14 @@ import contextlib
 import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
 from generator.errors import DrnError, TrainingError
-from generator.experiment.claims import PAPER, claims_of
+from generator.experiment.claims import claims_of
+from generator.experiment.document import DataFigures, ExperimentReport, FoldFigures
 from generator.experiment.figures import draw
 from generator.experiment.measure import measure
 from generator.experiment.nets import NetVariant, baselines_of, nets_of, points_of
@@ -21,9 +21,9 @@ from generator.experiment.results import Results
 from generator.experiment.shops import Fold, folds_of
 from generator.experiment.work import (
     VERSIONS,
-    Ranking,
+    RankingJob,
     Record,
-    Training,
+    TrainingJob,
     key_of,
     perform,
     read_record,
@@ -38,7 +38,7 @@ __all__ = ["Progress", "experiment"]
 
 # Told the pieces of work done, how many there are in all, and what is being done.
 Progress = Callable[[int, int, str], None]
-Job = Training | Ranking
+Job = TrainingJob | RankingJob
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def experiment(
     root: Path | None = None,
     only: Sequence[str] = (),
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ExperimentReport:
     """Run the experiments of ``plan`` and write the report; return what report.json holds.
 
     Every training and every baseline is kept in ``out``/kept under a hash of all it depends on, written beside and
@@ -114,10 +114,10 @@ def experiment(
         folds = folds_of(chosen, root or plan.folder, folders.data, lambda note: tell(0, 0, note))
         results = _results(chosen, points_of(plan), folds, folders, engine, tell)
         document = _document(chosen, folds, results)
-        figures = {name: draw(name, document["experiments"][name]) for name in chosen.names}
+        figures = {name: draw(name, document.experiments[name]) for name in chosen.names}
         for name, png in figures.items():
             write_bytes(out / f"{name}.png", png)
-        write_text(out / "report.json", json.dumps(document, indent=1) + "\n")
+        write_text(out / "report.json", json.dumps(document.as_json(), indent=1) + "\n")
         write_text(out / "report.html", report(document, figures))
         shutil.rmtree(folders.work, ignore_errors=True)
     return document
@@ -135,7 +135,12 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 def _results(
-    plan: ExperimentPlan, points: Any, folds: Sequence[Fold], folders: _Folders, engine: Engine, tell: Progress
+    plan: ExperimentPlan,
+    points: Mapping[str, Sequence[float]],
+    folds: Sequence[Fold],
+    folders: _Folders,
+    engine: Engine,
+    tell: Progress,
 ) -> Results:
     """Do what is missing, and read everything."""
     nets = {net.hash: net for name in plan.names for net in nets_of(plan, name).values()}
@@ -149,7 +154,7 @@ def _results(
         for places in [_points(net, points.get(key, []), folds)]
     }
     rankings = {
-        name: [Ranking(name, fold.folder, _kept(folders, key_of(name, fold.fingerprint))) for fold in folds]
+        name: [RankingJob(name, fold.folder, _kept(folders, key_of(name, fold.fingerprint))) for fold in folds]
         for name in baselines
     }
     jobs: list[Job] = [job for each in trainings.values() for seed in each for job in seed]
@@ -181,11 +186,11 @@ def _points(net: NetVariant, epochs: Sequence[float], folds: Sequence[Fold]) -> 
     return [(*taken, end) for taken, end in zip(places, ends, strict=True)]
 
 
-def _training(net: NetVariant, seed: int, fold: Fold, points: tuple[int, ...], folders: _Folders) -> Training:
+def _training(net: NetVariant, seed: int, fold: Fold, points: tuple[int, ...], folders: _Folders) -> TrainingJob:
     spec = training_spec(net.spec, seed, points[-1])
     key = key_of(spec, fold.fingerprint, points)
     data = folders.work / "cuts" / f"{fold.fingerprint[:12]}-{window_name(spec)}"
-    return Training(spec, fold.folder, data, folders.work / key, _kept(folders, key), points)
+    return TrainingJob(spec, fold.folder, data, folders.work / key, _kept(folders, key), points)
 
 
 def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, Record]:
@@ -195,7 +200,7 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
     done, failed = len(jobs) - len(missing), []
     tell(done, len(jobs), "")
     # Baselines are done here: some bring libraries that do not outlive a worker in peace.
-    for ranking in [job for job in missing if isinstance(job, Ranking)]:
+    for ranking in [job for job in missing if isinstance(job, RankingJob)]:
         tell(done, len(jobs), _name(ranking))
         try:
             perform(ranking)
@@ -205,7 +210,9 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
             found[ranking.target] = read_record(ranking.target)
         done += 1
     # The longest first, so that no worker is left with a long one at the end.
-    trainings = sorted((job for job in missing if isinstance(job, Training)), key=lambda job: -training_cost(job.spec))
+    trainings = sorted(
+        (job for job in missing if isinstance(job, TrainingJob)), key=lambda job: -training_cost(job.spec)
+    )
     _rewindow(trainings, engine)
     for outcome in engine.map(perform, trainings):
         job = trainings[outcome.index]
@@ -224,7 +231,7 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
     return records
 
 
-def _rewindow(jobs: Sequence[Training], engine: Engine) -> None:
+def _rewindow(jobs: Sequence[TrainingJob], engine: Engine) -> None:
     wanted = {job.data: Rewindow(job.source, job.data, job.spec, ("train.h5",)) for job in jobs}
     for outcome in engine.map(rewindow_folder, list(wanted.values())):
         if outcome.error is not None:
@@ -232,37 +239,26 @@ def _rewindow(jobs: Sequence[Training], engine: Engine) -> None:
 
 
 def _name(job: Job) -> str:
-    if isinstance(job, Ranking):
+    if isinstance(job, RankingJob):
         return job.baseline
     return f"{job.spec.name}, {job.spec.net}, seed {job.spec.solver.random_seed}"
 
 
-def _document(plan: ExperimentPlan, folds: Sequence[Fold], results: Results) -> dict[str, Any]:
-    """Return the report in plain values."""
+def _document(plan: ExperimentPlan, folds: Sequence[Fold], results: Results) -> ExperimentReport:
+    """Return what the plan came to."""
     found = {name: measure(plan, name, results) for name in plan.names}
     specs: dict[str, Spec] = plan.specs
-    return {
-        "title": plan.title or next(iter(specs.values())).name,
-        "plan": plan.model_dump(mode="json", exclude_none=True),
-        "variants": {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in specs.items()},
-        "data": {
-            "folds": [
-                {
-                    "fingerprint": fold.fingerprint,
-                    "items": fold.items,
-                    "training_sessions": fold.training_sessions,
-                    "test_rows": len(fold.test["session"]),
-                    "unknown": int(fold.test["unknown"].sum()),
-                }
-                for fold in folds
-            ],
-            "test_rows": len(results.sessions),
-            "test_sessions": len(set(results.sessions.tolist())),
-            "unknown": int(sum(fold.test["unknown"].sum() for fold in folds)),
-        },
-        "versions": VERSIONS,
-        "claims": [
-            {"paper": PAPER[name], **asdict(claim)} for name in plan.names for claim in claims_of(name, found[name])
-        ],
-        "experiments": found,
-    }
+    unknown = [int(fold.test["unknown"].sum()) for fold in folds]
+    of_folds = [
+        FoldFigures(fold.fingerprint, fold.items, fold.training_sessions, len(fold.test["session"]), count)
+        for fold, count in zip(folds, unknown, strict=True)
+    ]
+    return ExperimentReport(
+        title=plan.title or next(iter(specs.values())).name,
+        plan=plan.model_dump(mode="json", exclude_none=True),
+        variants={name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in specs.items()},
+        data=DataFigures(of_folds, len(results.sessions), len(set(results.sessions.tolist())), sum(unknown)),
+        versions=VERSIONS,
+        claims=[claim for name in plan.names for claim in claims_of(name, found[name])],
+        experiments=found,
+    )

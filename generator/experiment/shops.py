@@ -1,4 +1,4 @@
-"""The data of a plan: a data folder for each fold, made once, and its training part cut to a net's windows."""
+"""The data of a plan: a data folder for each fold, made once, and its training split cut to a net's windows."""
 
 import hashlib
 import json

@@ -12,7 +12,7 @@ from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import ModelError
 from generator.files import replacing
 from generator.spec.schema import Spec
-from generator.train.run.generated import Generated
+from generator.training.run.generated import Generated
 
 __all__ = ["carry", "keep"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generator.train.engine.batches import Batch
-from generator.train.engine.candidates import SHARED
+from generator.training.engine.batches import Batch
+from generator.training.engine.candidates import SHARED
 
 __all__ = ["Gloo", "ReplicaLostError", "rendezvous", "rows_of"]
 

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from reference import assert_equal, loss, probability, tensors
 
-from generator.codegen import generate_text
+from generator.codegen.artefacts import generate_text
 from generator.codegen.render import render
 from generator.errors import ModelError
 from generator.onnxgraph.differentiate import differentiate
@@ -191,6 +191,12 @@ RULE_GRAPHS = {
     "kept sum": f"y = ReduceSum <keepdims = 1> (w, axis) z = Mul (y, x) q = Mul (z, w) {SUM} (q)",
     "split": f"a, c = Split <axis = 1, num_outputs = 2> (w) z = Mul (a, a) {SUM} (z)",
     "concat": f"y = Concat <axis = 0> (w, x, w) z = Mul (y, y) {SUM} (z)",
+    "concat from the end": f"y = Concat <axis = -1> (w, x) z = Mul (y, y) {SUM} (z)",
+    "transpose of all axes": f"y = Transpose (w) z = Mul (y, y) {SUM} (z)",
+    "cast": f"c = Cast <to = 11> (w) d = CastLike (c, x) y = Mul (d, d) z = Mul (w, x) q = Add (y, z) {SUM} (q)",
+    "largest": f"v, place = TopK <axis = 0> (w, one) y = Mul (v, v) {SUM} (y)",
+    "divided by": f"y = Div (row, w) z = Sub (y, w) q = Neg (z) {SUM} (q)",
+    "scaled product": f"y = Gemm <alpha = 0.5, beta = 2.0, transA = 1> (w, x, b) z = Mul (y, y) {SUM} (z)",
     "table and matrix": f"r = Gather (w, ids) y = Gemm <transB = 1> (r, w) z = Mul (y, y) {SUM} (z)",
 }
 
@@ -199,7 +205,7 @@ RULE_GRAPHS = {
 def test_rule(body):
     text = f"""<ir_version: 8, opset_import: ["" : 18]>
     g (double[3, 4] x, double[3, 4] w, double[4] b, double[3, 1] row, double[2, 3] x2) => (double loss)
-    <int64[1] axis = {{1}}, int64[2] ids = {{2, 0}}> {{ {body} }}"""
+    <int64[1] axis = {{1}}, int64[1] one = {{1}}, int64[2] ids = {{2, 0}}> {{ {body} }}"""
     plain = onnx.parser.parse_model(text)
     rng = np.random.default_rng(0)
     shapes = {"x": (3, 4), "w": (3, 4), "b": (4,), "row": (3, 1), "x2": (2, 3)}

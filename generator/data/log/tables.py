@@ -125,7 +125,7 @@ def json_lines(plain: Path, path: Path, folder: Path) -> Table:
 
     A line that is no JSON object has a value in the column ``_malformed`` and null elsewhere.
     """
-    parts: list[pl.LazyFrame] = []
+    chunks: list[pl.LazyFrame] = []
     names: dict[str, None] = {}
     with plain.open("rb") as stream:
         start = 1
@@ -134,14 +134,14 @@ def json_lines(plain: Path, path: Path, folder: Path) -> Table:
             for record in found.values():
                 names.update(dict.fromkeys(record))
             columns = {name: [record.get(name) for record in found.values()] for name in names}
-            part = pl.DataFrame(
+            chunk = pl.DataFrame(
                 {ROW: list(found), **columns}, schema={ROW: pl.UInt32, **dict.fromkeys(names, pl.String)}
             )
             file = folder / f"{start}.parquet"
-            part.write_parquet(file)
-            parts.append(pl.scan_parquet(file))
+            chunk.write_parquet(file)
+            chunks.append(pl.scan_parquet(file))
             start += len(lines)
-    return Table(str(path), tuple(name for name in names if name != MALFORMED), pl.concat(parts, how="diagonal"))
+    return Table(str(path), tuple(name for name in names if name != MALFORMED), pl.concat(chunks, how="diagonal"))
 
 
 def _record(line: bytes) -> dict[str, str | None]:
