@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from generator.codegen import generate
+from generator.codegen.artefacts import generate
 from generator.spec import dump_spec
 from generator.spec.schema import Spec
 
