@@ -53,7 +53,7 @@ def test_same_items_and_probabilities(root, runs, expected, tmp_path, program):
         clear = np.minimum(-apart[:, :-1], -apart[:, 1:]) > 1e-5 * ours["top_probability"]
         np.testing.assert_array_equal(theirs["top_item"][clear], ours["top_item"][clear], err_msg=what)
         told.append(clear.mean())
-    assert np.mean(told) > 0.99
+    assert np.mean(told) > 0.98
 
 
 def test_the_floor_is_the_oldest_that_drn_allows(root, runs, tmp_path):
