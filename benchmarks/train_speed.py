@@ -4,8 +4,8 @@
     python benchmarks/train_speed.py --nets 1 2 --momentum 0 --no-compile --no-caffe
 
 PyTorch runs eagerly with dense embeddings, without momentum with sparse ones too, and compiled; the fastest of them
-counts. Real Caffe trains the generated prototxt. The losses of all sides are asserted equal in the first updates, before the
-turns. The last row is a whole epoch of YooChoose, from the HDF5 file to a file of trained weights; without
+counts. Real Caffe trains the generated prototxt. The losses of all sides are asserted equal in the first updates. The
+last row is a whole epoch of YooChoose, from the HDF5 file to a file of trained weights; without
 ../shared/data it is left out. A roofline follows: the matrix products of a step, the rate at which the machine makes
 large ones, and the share of it that drn reaches. CPU time tells less of what else the machine does than wall time;
 PyTorch's threads wait at work, so set OMP_WAIT_POLICY=passive where that matters.
