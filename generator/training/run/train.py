@@ -18,7 +18,7 @@ from generator.training.run.export import check_vocabularies, export
 from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
-from generator.training.run.metrics import Metrics
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.rows import load_split, training_batches
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.start import Note, start_from
@@ -197,7 +197,7 @@ def train(
             end=options.end(spec.solver.max_iter),
             tester=tester,
             snapshots=snapshots,
-            metrics=Metrics(run / "metrics.jsonl", learner.iteration),
+            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration),
             progress=progress,
         )
         stopped = loop.run()
