@@ -15,7 +15,7 @@ from starlette.responses import Response
 from generator.errors import DataError, ModelError
 from generator.serving.http import bodies, protocol
 from generator.serving.http.bodies import PurchaseBody, VisitBody
-from generator.serving.http.reading import Budget, json_body, read
+from generator.serving.http.reading import BodyBudget, json_body, read
 from generator.serving.http.responses import answered
 from generator.serving.metrics import CONTENT_TYPE
 from generator.serving.models.recommender import Recommendation, Recommender
@@ -47,7 +47,7 @@ class Handlers:
         self._document = to_json(document)
         self._last_received = 0
         self._boot, self._drawn = uuid.uuid4().hex, itertools.count(1)
-        self._tensors = Budget(TOGETHER)
+        self._tensors = BodyBudget(TOGETHER)
         self._files = {path.name: path.read_bytes() for path in STATIC.iterdir()}
 
     # /v1: sessions

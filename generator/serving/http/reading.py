@@ -10,14 +10,14 @@ from starlette.requests import Request
 
 from generator.serving.models.batcher import OverloadError
 
-__all__ = ["Budget", "json_body", "read"]
+__all__ = ["BodyBudget", "json_body", "read"]
 
 SMALL = 16 * 2**10  # bytes of an event
 
 B = TypeVar("B", bound=BaseModel)
 
 
-class Budget:
+class BodyBudget:
     """Bytes that bodies may take together; more raise `OverloadError`.
 
     Parameters
@@ -30,9 +30,9 @@ class Budget:
         self._left = most
 
     @contextmanager
-    def share(self) -> Iterator["Share"]:
+    def share(self) -> Iterator["BodyShare"]:
         """Yield a share of it, empty at first and given back at the end of the block."""
-        share = Share(self)
+        share = BodyShare(self)
         try:
             yield share
         finally:
@@ -45,10 +45,10 @@ class Budget:
         self._left -= size
 
 
-class Share:
+class BodyShare:
     """What one body has taken of a budget: ``size`` bytes."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: BodyBudget) -> None:
         self._budget, self.size = budget, 0
 
     def take(self, size: int) -> None:
@@ -57,7 +57,7 @@ class Share:
         self.size += size
 
 
-async def read(request: Request, limit: int, share: Share | None = None) -> bytes:
+async def read(request: Request, limit: int, share: BodyShare | None = None) -> bytes:
     """Return the body.
 
     Parameters
