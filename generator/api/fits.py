@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from generator.data.log.sources import Source
     from generator.fitting.draft import Draft
     from generator.fitting.fit import Fit
-    from generator.fitting.options import Options
+    from generator.fitting.options import FitOptions
 
 __all__ = ["fit", "spec_for"]
 
@@ -92,7 +92,7 @@ def spec_for(log: Any, *, note: Callable[[str], None] = lambda _: None, **about:
     return found.spec_text(found.candidates[0])
 
 
-def _draft(sources: "list[Source]", options: "Options", note: Callable[[str], None]) -> "Draft":
+def _draft(sources: "list[Source]", options: "FitOptions", note: Callable[[str], None]) -> "Draft":
     from generator.fitting.draft import draft
 
     with tempfile.TemporaryDirectory(prefix="drn-") as folder:
@@ -123,11 +123,11 @@ def _options(
     name: str | None = None,
     seed: int = 1,
     overrides: Sequence[str] = (),
-) -> "Options":
+) -> "FitOptions":
     from generator.fitting.look import Given
-    from generator.fitting.options import Options
+    from generator.fitting.options import FitOptions
 
-    return Options(
+    return FitOptions(
         given=Given(log_format, columns or {}, events or {}),
         tests=_sources(test),
         target=target,

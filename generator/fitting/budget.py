@@ -1,12 +1,12 @@
 """The minutes of a fit: what they leave for trials and for the last training."""
 
-__all__ = ["Budget"]
+__all__ = ["TimeBudget"]
 
 TRIALS = 0.35  # share of the time after which no candidate is begun
 USED = 0.9  # share of the time that is planned for
 
 
-class Budget:
+class TimeBudget:
     """Seconds that may be spent, and those that were, by all parts of a fit that was interrupted.
 
     Parameters

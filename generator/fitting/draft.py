@@ -15,7 +15,7 @@ from generator.errors import DataError
 from generator.fitting.choose import Candidate, Target, candidates_for, choose_target
 from generator.fitting.facts import Facts
 from generator.fitting.look import Look, look
-from generator.fitting.options import Options
+from generator.fitting.options import FitOptions
 from generator.fitting.specfile import commented
 from generator.spec import dump_spec, parse_spec
 from generator.spec.schema import NAME, Data, Rnn, Spec
@@ -48,7 +48,7 @@ class Draft:
             candidate.spec, ["Chosen by drn fit, after these figures of the log:", *self.lines()], candidate.reasons
         )
 
-    def data_options(self, options: Options) -> DataOptions:
+    def data_options(self, options: FitOptions) -> DataOptions:
         """Return the options of `drn sessions` that make the data folder."""
         return _data_options(self.look, options, self.share)
 
@@ -76,7 +76,7 @@ class Draft:
         )
 
 
-def draft(sources: Sequence[Source], folder: Path, options: Options) -> Draft:
+def draft(sources: Sequence[Source], folder: Path, options: FitOptions) -> Draft:
     """Read a log into the data folder ``folder``, and choose the nets to try.
 
     Raises
@@ -128,7 +128,9 @@ def _share(sources: Sequence[Source]) -> float:
     return float(f"{min(SMALL_SHARE if rows < SMALL else SHARE, TEST_ROWS / max(rows, 1)):.2g}")
 
 
-def _build(sources: Sequence[Source], folder: Path, seen: Look, target: Target, options: Options, share: float) -> None:
+def _build(
+    sources: Sequence[Source], folder: Path, seen: Look, target: Target, options: FitOptions, share: float
+) -> None:
     spec = Spec(
         name="draft",
         net="rnn",
@@ -145,7 +147,7 @@ def _plain(sources: Sequence[Source]) -> list[Any]:
     return [source.table if isinstance(source, Frame) else source for source in sources]
 
 
-def _data_options(seen: Look, options: Options, share: float) -> DataOptions:
+def _data_options(seen: Look, options: FitOptions, share: float) -> DataOptions:
     division = Division(files=True) if options.tests else Division(share=share)
     return DataOptions(
         form=seen.form,

@@ -14,12 +14,12 @@ from generator.data.store.split import Split
 from generator.errors import DrnError
 from generator.files import write_text
 from generator.fitting import compare
-from generator.fitting.budget import Budget
+from generator.fitting.budget import TimeBudget
 from generator.fitting.choose import Candidate, rows_of_training, with_iterations
 from generator.fitting.draft import Draft, draft
 from generator.fitting.facts import Facts
-from generator.fitting.journal import Journal
-from generator.fitting.options import Listener, Options
+from generator.fitting.journal import FitJournal
+from generator.fitting.options import FitOptions, Listener
 from generator.fitting.recipes import recipe_for
 from generator.fitting.report import write_report
 from generator.fitting.trial import trial_folder, trial_spec
@@ -113,7 +113,12 @@ class Fit:
 
 
 def fit(
-    sources: Sequence[Source], folder: Path, options: Options, *, resume: bool = False, listener: Listener | None = None
+    sources: Sequence[Source],
+    folder: Path,
+    options: FitOptions,
+    *,
+    resume: bool = False,
+    listener: Listener | None = None,
 ) -> Fit:
     """Fit a net to a log and leave it in ``folder``, ready to serve.
 
@@ -149,14 +154,14 @@ class _Work:
     """The stages of one fit."""
 
     def __init__(
-        self, sources: Sequence[Source], folder: Path, options: Options, listener: Listener, *, resume: bool
+        self, sources: Sequence[Source], folder: Path, options: FitOptions, listener: Listener, *, resume: bool
     ) -> None:
         if options.tune:
             require_tuning()
         self.sources, self.folder, self.options, self.listener = sources, folder, options, listener
         self.trials, self.log = folder / "trials", folder / "trials" / "log"
-        self.journal = Journal(folder, options.identity(sources), resume=resume)
-        self.budget = Budget(60 * options.minutes)
+        self.journal = FitJournal(folder, options.identity(sources), resume=resume)
+        self.budget = TimeBudget(60 * options.minutes)
 
     def run(self) -> Fit:
         """Go through all stages."""

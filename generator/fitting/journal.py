@@ -8,12 +8,12 @@ from typing import Any
 from generator.errors import DataError
 from generator.files import write_text
 
-__all__ = ["FILE", "Journal"]
+__all__ = ["FILE", "FitJournal"]
 
 FILE = "fit.json"
 
 
-class Journal:
+class FitJournal:
     """The stages of a fit that are done, in a file that is replaced whole after each.
 
     Parameters

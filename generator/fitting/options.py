@@ -8,11 +8,11 @@ from generator.data.log.importers import MAX_BAD
 from generator.data.log.sources import Frame, Source
 from generator.fitting.look import Given
 
-__all__ = ["Listener", "Options"]
+__all__ = ["FitOptions", "Listener"]
 
 
 @dataclass(frozen=True)
-class Options:
+class FitOptions:
     """What a fit can be asked for beside the log.
 
     Attributes

@@ -12,7 +12,7 @@ from generator.spec.reading import mapping_of, read_file, validated
 if TYPE_CHECKING:
     from generator.fitting.facts import Facts
 
-__all__ = ["Range", "Recipe", "When", "Window", "load_recipe", "recipe_for", "recipes"]
+__all__ = ["Range", "Recipe", "When", "WindowRule", "load_recipe", "recipe_for", "recipes"]
 
 
 class _Section(BaseModel):
@@ -38,7 +38,7 @@ class When(_Section):
     rows_per_item: Range = Field(Range(), description="Labels to train on for each item.")
 
 
-class Window(_Section):
+class WindowRule(_Section):
     """How the window follows from the lengths of sessions."""
 
     quantile: float = Field(gt=0, le=1, description="Share of the sessions that are to fit into it...")
@@ -52,7 +52,7 @@ class Recipe(_Section):
     about: str = Field(description="What it is for, in a line.")
     when: When = Field(description="The logs it is for.")
     epochs: float = Field(gt=0, description="Passes over the rows of training.")
-    window: Window = Field(description="The window, by the lengths of sessions.")
+    window: WindowRule = Field(description="The window, by the lengths of sessions.")
     history: int = Field(0, ge=0, description="States of the history, where sessions are longer than the window.")
     bought: int = Field(16, ge=1, description="Earlier purchases that a net with fnn reads.")
     spec: dict[str, Any] = Field(description="Fields of the spec; names, sizes and iterations follow from the log.")

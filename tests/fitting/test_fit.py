@@ -16,7 +16,7 @@ from serving import Drn
 import generator as drn
 from generator.evaluation.evaluate import evaluate
 from generator.fitting.fit import fit
-from generator.fitting.options import Listener, Options
+from generator.fitting.options import FitOptions, Listener
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.spec import load_spec
@@ -193,7 +193,7 @@ def test_a_table_is_fitted_from_python(news_jsonl, tmp_path):
 
 def test_the_minutes_bound_the_training(shop_csv, tmp_path):
     notes = []
-    options = Options(minutes=0.05, overrides=("solver.max_iter=100000",))
+    options = FitOptions(minutes=0.05, overrides=("solver.max_iter=100000",))
     found = fit([shop_csv], tmp_path / "shop", options, listener=Listener(notes.append))
     assert found.spec.solver.max_iter < 100_000
     assert any("0.05 minutes hold" in note for note in notes)
