@@ -19,6 +19,7 @@ from generator.files import replacing
 from generator.spec.schema import Spec
 
 __all__ = [
+    "Blobs",
     "Rows",
     "Sessions",
     "blobs",
@@ -60,7 +61,7 @@ class Rows:
         """States seen so far, x, int32 (R,)."""
         return (self.stop - self.first).astype(np.int32)
 
-    def __getitem__(self, part: slice) -> "Rows":
+    def __getitem__(self, part: slice | Ints) -> "Rows":
         return Rows(self.session[part], self.first[part], self.stop[part], self.label[part], self.fresh[part])
 
 
@@ -150,7 +151,7 @@ class _Shape:
     window: int
     history: int
     bought: int
-    dwell: int
+    seen: int
     every: bool
 
 
@@ -165,9 +166,10 @@ def _inputs(
         found["history_page"], _ = _right_aligned(known, rows.first, fallen, shape.history)
         seconds, _ = _right_aligned(dwell, rows.first, fallen, shape.history)
         found["history_weight"] = aging(seconds)
-    if shape.dwell:
-        seconds, present = _right_aligned(dwell, rows.first, rows.stop, shape.dwell)
-        found["page_dwell"] = log_dwell(seconds, present)
+    if shape.seen:
+        found["seen_page"], present = _right_aligned(known, rows.first, rows.stop, shape.seen)
+        seconds, _ = _right_aligned(dwell, rows.first, rows.stop, shape.seen)
+        found["seen_dwell"] = log_dwell(seconds, present)
     if shape.bought:
         begin, end = sessions.bought_offset[rows.session], sessions.bought_offset[rows.session + 1]
         found["bought"], held = _right_aligned(sessions.bought, begin, end, shape.bought)
@@ -191,10 +193,12 @@ def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
     """Yield the blobs of ``rows`` in chunks of bounded size, in order.
 
     Each is a dict of ``page`` int32 (r, n), ``history_page`` int32 (r, H), ``history_weight`` float32 (r, H),
-    ``page_dwell`` float32 (r, n), ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``label`` int32 (r,) or
-    (r, n); a blob of width 0 is absent.
+    ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``seen_page`` int32 (r, S), ``seen_dwell`` float32
+    (r, S), ``label`` int32 (r,) or (r, n); a blob of width 0 is absent, and of sessions to train on what training does
+    not read.
     """
-    shape = _Shape(spec.window, spec.history, spec.bought, spec.dwell, spec.loss == "every")
+    seen = 0 if sessions.training else spec.seen
+    shape = _Shape(spec.window, spec.history, spec.bought, seen, spec.loss == "every")
     step = _step(spec)
     known, dwell = sessions.page, sessions.dwell
     if not known.all():
@@ -208,7 +212,7 @@ def blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
 
 def _step(spec: Spec) -> int:
     """Return how many rows are made at a time."""
-    return max(1, CELLS // (spec.window + spec.history + spec.dwell + spec.bought))
+    return max(1, CELLS // (spec.window + spec.history + spec.bought + spec.seen))
 
 
 def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[int], sizes: Mapping[str, int]) -> Blobs:
@@ -223,7 +227,7 @@ def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[in
     bought
         Ids of the items bought in earlier sessions, oldest first; 0 is passed over.
     sizes
-        Columns by blob: ``page``, ``history_page``, ``page_dwell``, ``bought``; what is not named is absent.
+        Columns by blob: ``page``, ``history_page``, ``bought``, ``seen_page``; what is not named is absent.
     """
     if len(pages) != len(dwells):
         raise DataError(f"{len(pages)} pages but {len(dwells)} dwell times: give one for each page")
@@ -239,8 +243,8 @@ def window_of(pages: Sequence[int], dwells: Sequence[float], bought: Sequence[in
         label=np.zeros(1, np.int32),
     )
     states = session.page > 0
-    window, history, dwell, kept = (sizes.get(name, 0) for name in ("page", "history_page", "page_dwell", "bought"))
-    shape = _Shape(window, history, kept, dwell, every=False)
+    window, history, kept, seen = (sizes.get(name, 0) for name in ("page", "history_page", "bought", "seen_page"))
+    shape = _Shape(window, history, kept, seen, every=False)
     return _inputs(session, session.page[states], session.dwell[states], rows_of(session, window, "last"), shape)
 
 
@@ -297,7 +301,7 @@ def write_split(path: Path, sessions: Source, spec: Spec, kept: int | None = Non
 
 def _parts(sessions: Source, ends: Ints, step: int, spec: Spec) -> Iterator[tuple[Sessions, Rows, int]]:
     """Yield ``step`` rows at a time, the sessions they are of, and the place of the first of these."""
-    without = {name for name, size in (("dwell", spec.history + spec.dwell), ("bought", spec.bought)) if not size}
+    without = {name for name, size in (("dwell", spec.history + spec.seen), ("bought", spec.bought)) if not size}
     for begin in range(0, int(ends[-1]), step):
         stop = min(begin + step, int(ends[-1]))
         first = int(np.searchsorted(ends, begin, side="right")) - 1

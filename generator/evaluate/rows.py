@@ -15,7 +15,7 @@ from generator.data.blobs import Split
 from generator.data.vocabulary import Vocabulary
 from generator.data.windows import Rows, Sessions, blobs, ragged_index
 from generator.errors import DataError
-from generator.spec.schema import Fnn, Head, Rnn, Spec
+from generator.spec.schema import Fnn, Head, Mix, Rnn, Spec
 
 __all__ = ["Batch", "Part"]
 
@@ -106,7 +106,7 @@ def _spec(sizes: Mapping[str, int], items: int) -> Spec:
         top_k=1,
         rnn=Rnn(window=sizes["page"], history=sizes.get("history_page", 0), widths=[1]) if rnn else None,
         fnn=Fnn(bought=sizes["bought"], widths=[1]) if fnn else None,
-        head=Head(copy="page_dwell" in sizes),
+        head=Head(mix=Mix(pages=sizes["seen_page"], newest=1) if "seen_page" in sizes else None),
     )
 
 

@@ -14,7 +14,7 @@ from generator.train.engine.exchange import Exchange
 from generator.train.engine.learner import Learner
 from generator.train.run.generated import Generated
 from generator.train.run.loop import prefetch
-from generator.train.run.rows import load_split, training_batches
+from generator.train.run.rows import load_training, training_batches
 from generator.train.run.train import Result, TrainOptions, train
 
 __all__ = ["Replica", "follow"]
@@ -82,7 +82,7 @@ def follow(spec: Spec, data: Path, exchange: Exchange, options: TrainOptions) ->
 
     Weights, history and iteration are the first learner's from the start.
     """
-    rows = load_split(data / "train.h5", spec)
+    rows = load_training(data, spec, fitted=options.mix_from is not None)
     made = Generated.of(spec)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in made.shapes.items()}
     learner = made.learner(zeros, threads=options.threads, exchange=exchange)

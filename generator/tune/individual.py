@@ -54,7 +54,7 @@ class Cut:
 
 def cut_name(spec: Spec) -> str:
     """Return what the blobs of a spec's data depend on, as the name of a folder."""
-    return f"w{spec.window}-h{spec.history}-b{spec.bought}-{spec.loss}"
+    return f"w{spec.window}-h{spec.history}-b{spec.bought}-s{spec.seen}-{spec.loss}"
 
 
 def cut(job: Cut) -> int:
