@@ -45,7 +45,7 @@ def dense(outputs: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> 
 
 
 @settings(max_examples=40, deadline=None)
-@given(specs(), SEEDS)
+@given(specs() | specs(mix=True), SEEDS)
 def test_probabilities_equal_pytorch(spec, seed):
     model = graph(spec, "model.onnxtxt")
     w, b = weights(parameter_shapes(model), seed), blobs(spec, BATCH, seed)
