@@ -14,7 +14,7 @@ from pathlib import Path
 
 from generator.experiment.plan import load_plan
 from generator.experiment.run import experiment
-from generator.tune.engine import Processes
+from generator.jobs.workers import Processes
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -16,8 +16,8 @@ import numpy as np
 from implicit.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from generator.evaluate.als import Als, interactions
-from generator.evaluate.rows import Part
+from generator.evaluation.als import Als, interactions
+from generator.evaluation.rows import SplitRows
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("build/demo/data"), help="folder of drn sessions")
     parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args()
-    with Part(options.data, "train") as train:
+    with SplitRows(options.data, "train") as train:
         matrix, _ = interactions(train)
         runs = {"drn": lambda: ours(train), "implicit": lambda: peer(matrix)}
         for run in runs.values():
@@ -40,7 +40,7 @@ def main() -> None:
     print(f"ratio of the medians {np.median(seconds['drn']) / np.median(seconds['implicit']):.2f}")
 
 
-def ours(train: Part) -> None:
+def ours(train: SplitRows) -> None:
     Als().fit(train)
 
 

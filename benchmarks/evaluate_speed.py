@@ -23,11 +23,11 @@ import numpy as np
 from scale import run
 from yoochoose import LOGS, TUNED, make_data
 
-from generator.evaluate.evaluate import evaluate
-from generator.evaluate.rows import Part
+from generator.evaluation.evaluate import evaluate
+from generator.evaluation.rows import SplitRows
 from generator.model.model import Model
 from generator.spec import load_spec
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.train import TrainOptions, train
 
 K = 20
 TIMES = (1, 8, 64)  # the test part over
@@ -58,7 +58,7 @@ def whole(model: Model, data: Path, threads: int) -> tuple[float, float]:
 def loop(model: Model, data: Path) -> tuple[float, float]:
     """Return the same from one row after the other."""
     places = []
-    with Part(data, "test") as part:
+    with SplitRows(data, "test") as part:
         for batch in part.batches(512):
             inputs = batch.inputs(model.sizes)
             for row, label in enumerate(batch.label):
@@ -93,7 +93,7 @@ def grown(trained: Path, data: Path, folder: Path) -> None:
     for times in TIMES:
         more = repeated(data, folder / f"times{times}", times)
         spent = run("-m", "generator", "evaluate", str(trained), "--data", str(more), "--no-plot", "--format", "json")
-        with Part(more, "test") as part:
+        with SplitRows(more, "test") as part:
             print(f"| {len(part):,} | {spent.seconds:.2f} | {spent.peak:.0f} |", flush=True)
         shutil.rmtree(more)
 
@@ -110,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data, spec = make_data(folder / "data"), load_spec(TUNED, never)
-        with Part(data, "train") as part:
+        with SplitRows(data, "train") as part:
             updates = -(-len(part) // spec.solver.batch_size)
         epoch, ours, theirs = Side(), Side(), Side()
         for number in range(options.rounds):

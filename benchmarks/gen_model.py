@@ -3,9 +3,8 @@
     python benchmarks/gen_model.py --peer /path/to/venv/bin/datamodel-codegen
 
 The peer reads a JSON Schema with a property for every field of our spec and writes pydantic models by its builtin
-formatter, which is its fastest. Files go to a folder that is empty in each turn; the cache of compiled templates is
-drn's own and filled by a first run, which is shown by itself. Without the peer, drn is measured alone. An editable
-install starts some 10 ms later than one from a wheel, which --own names.
+formatter, which is its fastest. Files go to a folder that is empty in each turn. Without the peer, drn is measured
+alone. A checkout compiles the templates in each run, which a wheel has done: --own names the gen-model of one.
 """
 
 import argparse
@@ -101,16 +100,16 @@ def main() -> None:
     parser.add_argument("--own", default=own, help="the gen-model to measure, as one installed from a wheel")
     options = parser.parse_args()
     if options.peer and shutil.which(options.peer) is None:
-        sys.exit(f"{options.peer}: no such command: pip install datamodel-code-generator, and name it by --peer")
+        sys.exit(f"{options.peer}: no such command: pip install '.[bench]', or name it by --peer")
     if not options.peer:
-        print("datamodel-code-generator is absent (pip install it, and name it by --peer): drn alone\n")
+        print("datamodel-code-generator is absent (pip install '.[bench]', or name it by --peer): drn alone\n")
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_inputs(folder)
-        environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
-        first = measure(folder, turns(folder, options.own, None)["text"][0], environment)
-        print(f"first run ever, templates compiled: {first:.2f} s; load {os.getloadavg()[0]:.1f}\n", flush=True)
+        environment = dict(os.environ)
+        measure(folder, turns(folder, options.own, None)["text"][0], environment)  # Python's own byte code, once
+        print(f"load {os.getloadavg()[0]:.1f}\n", flush=True)
         for what, (ours, theirs) in turns(folder, options.own, options.peer).items():
             seconds: tuple[list[float], list[float]] = ([], [])
             for _ in range(options.rounds):

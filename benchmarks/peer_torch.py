@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from turns import Side, on_threads
 
 from generator.spec.schema import Spec
-from generator.train.engine.batches import Batch
+from generator.training.engine.batches import Batch
 
 __all__ = ["Torch", "compiles", "tensors", "torch_epoch", "torch_sides"]
 
@@ -33,6 +33,8 @@ class Net(nn.Module):
         """Return the loss; without masks, dropout draws its own."""
         page, label = page.mT, label.mT if self.every else label
         mask = (page > 0).float().unsqueeze(-1)
+        visit_dropout = self.by_column(visit_dropout, len(page))
+        top_dropout = self.by_column(top_dropout, len(page)) if self.every else top_dropout
         visit = self.drop(F.embedding(page, self.page_embedding, sparse=self.sparse), visit_dropout)
         inputs = visit + self.hidden1_bias
         for layer in range(1, self.layers + 1):
@@ -55,6 +57,11 @@ class Net(nn.Module):
             top = top + F.linear(seen, self.skip_weight)
         output = self.page_embedding if self.head.tied else self.output_rnn_weight
         return F.cross_entropy(F.linear(top, output, self.output_bias), label.flatten(), ignore_index=0)
+
+    @staticmethod
+    def by_column(mask, columns):
+        """Return a mask, a row a state of one session after the other, with its columns first."""
+        return None if mask is None else mask.view(-1, columns, mask.shape[-1]).transpose(0, 1).contiguous()
 
     def drop(self, values, mask):
         if self.head.dropout == 0:

@@ -26,9 +26,9 @@ import numpy as np
 
 from generator.spec import dump_spec
 from generator.spec.schema import Spec
-from generator.train.run.generated import Generated
-from generator.train.run.loop import prefetch
-from generator.train.run.rows import training_batches
+from generator.training.run.generated import Generated
+from generator.training.run.loop import prefetch
+from generator.training.run.rows import training_batches
 
 SIZES = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
 NEVER = 10**9

@@ -25,14 +25,14 @@ import polars as pl
 import ray
 
 from generator.data.build import Options, build
-from generator.data.simulator import Shop, simulate
 from generator.scale.gloo import Gloo, rendezvous
 from generator.scale.replica import follow
 from generator.scale.sessions import listed, read_on_ray
+from generator.shop.simulator import Shop, simulate
 from generator.spec.schema import Solver, Spec
-from generator.train.engine.dense_group import DenseGroup, Multipliers
-from generator.train.engine.solver import Rule
-from generator.train.run.train import TrainOptions, train
+from generator.training.engine.dense_group import DenseGroup, Multipliers
+from generator.training.engine.solver import Rule
+from generator.training.run.train import TrainOptions, train
 
 WARM = 5  # updates that are not counted
 CORES = 2  # of the Ray that is measured

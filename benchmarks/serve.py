@@ -250,8 +250,8 @@ def serve_plain(models: Path, url: str, port: int) -> None:
 
     from generator.model.model import Model
     from generator.model.text import answer_record
-    from generator.serve.store.open import open_store
-    from generator.serve.store.sessions import Event
+    from generator.serving.store.open import open_store
+    from generator.serving.store.sessions import Event
 
     class Visit(BaseModel):
         page: str

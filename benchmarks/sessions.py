@@ -1,6 +1,6 @@
 """`drn sessions` beside a plain pandas script that makes the same training rows, on the simulator's log.
 
-    pip install pandas pyarrow
+    pip install '.[bench]'
     python benchmarks/sessions.py
     python benchmarks/sessions.py --events 5000000 20000000 100000000
 
@@ -11,7 +11,7 @@ process, start and imports included, as in the times.
 
 pandas, which has the whole log in memory, runs on the smallest log. The larger ones, a round each, tell how time and
 memory of `drn sessions` grow with the events; of 100 million, the rows of the target next take 15 GB while they are
-timed, and the parts of the log that are put by as much as 5 GB.
+timed, and the parts of the log that are spilled as much as 5 GB.
 """
 
 import argparse

@@ -30,11 +30,11 @@ from yoochoose import LOGS, TUNED, make_data
 
 from generator.spec import load_spec
 from generator.spec.schema import Spec
-from generator.train.engine.batches import Batches
-from generator.train.run.generated import Generated
-from generator.train.run.loop import prefetch
-from generator.train.run.rows import load_split, training_batches
-from generator.train.run.train import TrainOptions, train
+from generator.training.engine.batches import Batches
+from generator.training.run.generated import Generated
+from generator.training.run.loop import prefetch
+from generator.training.run.rows import load_split, training_batches
+from generator.training.run.train import TrainOptions, train
 
 # How far the losses of the sides may differ, relatively: before the turns, and after them. Thousands of updates on,
 # float32 has sent some ReLU of one side another way than the other's.

@@ -20,14 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from generator.data.build import Options, build
-from generator.data.simulator import Shop, simulate
-from generator.data.splits import Division
+from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
+from generator.data.sessions.splits import Division
+from generator.jobs.workers import Outcome, Processes
+from generator.shop.simulator import Shop, simulate
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
-from generator.tune.engine import Outcome, Processes
-from generator.tune.individual import Cut, Job, Score, cut, cut_name, rank, seed_of, trained_as
-from generator.tune.plan import load_plan
-from generator.tune.run import tune
+from generator.tuning.individual import RungJob, Score, rank, rows_in, seed_of, trained_as
+from generator.tuning.plan import load_plan
+from generator.tuning.run import tune
 
 # Sampler by name: its kind and how many individuals it is asked for at once (None: the population).
 SAMPLERS = {"genetic": ("genetic", None), "random": ("random", None), "tpe": ("tpe", None), "tpe-1": ("tpe", 1)}
@@ -175,7 +176,7 @@ class Recorded:
 
     def map(self, function, jobs):
         for index, job in enumerate(jobs):
-            value = self.table[key_of(job.spec)] if isinstance(job, Job) else function(job)
+            value = self.table[key_of(job.spec)] if isinstance(job, RungJob) else function(job)
             yield Outcome(index, value, None, 1)
 
     def close(self) -> None:
@@ -200,15 +201,19 @@ def tabulated(plan, data: Path, folder: Path, engine: Processes) -> dict[str, Sc
         spec = plan.space.spec(dict(zip(plan.search, values, strict=True)))
         specs[spec_hash(spec)] = spec
     cuts = folder / "cuts" / "table"
-    sizes = {cut_name(spec): spec for spec in specs.values()}
+    sizes = {window_name(spec): spec for spec in specs.values()}
     rows = {}
-    for outcome in engine.map(cut, [Cut(data, cuts / name, spec) for name, spec in sizes.items()]):
-        rows[list(sizes)[outcome.index]] = outcome.value
+    wanted = [Rewindow(data, cuts / name, spec, ("train.h5", "valid.h5")) for name, spec in sizes.items()]
+    for outcome in engine.map(rewindow_folder, wanted):
+        name = list(sizes)[outcome.index]
+        rows[name] = rows_in(cuts / name)
     missing = []
     for name, spec in specs.items():
-        whole = trained_as(spec, seed_of(0, name), rows[cut_name(spec)], plan.training.epochs)
+        whole = trained_as(spec, seed_of(0, name), rows[window_name(spec)], plan.training.epochs)
         if key_of(whole) not in table:
-            missing.append(Job(whole, cuts / cut_name(spec), folder / "work" / name[:16], 0, whole.solver.max_iter))
+            missing.append(
+                RungJob(whole, cuts / window_name(spec), folder / "work" / name[:16], 0, whole.solver.max_iter)
+            )
     print(f"table: {len(specs)} specs, {len(missing)} to train", flush=True)
     with record.open("a") as stream:
         for outcome in engine.map(rank, missing):
@@ -218,7 +223,7 @@ def tabulated(plan, data: Path, folder: Path, engine: Processes) -> dict[str, Sc
             table[key_of(job.spec)] = score
             stream.write(json.dumps([key_of(job.spec), score.metrics, score.size, score.seconds]) + "\n")
             stream.flush()
-    wanted = {key_of(trained_as(spec, 0, rows[cut_name(spec)], plan.training.epochs)) for spec in specs.values()}
+    wanted = {key_of(trained_as(spec, 0, rows[window_name(spec)], plan.training.epochs)) for spec in specs.values()}
     return {key: table[key] for key in wanted}
 
 

@@ -8,9 +8,9 @@ import sys
 
 import click
 
-from generator import __version__
 from generator.errors import DrnError
 from generator.options import Exit
+from generator.version import __version__
 
 __all__ = ["drn", "gen_model", "main"]
 

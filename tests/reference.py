@@ -27,7 +27,7 @@ def logits(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.
 def _outputs(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
     """What the output's table multiplies at every state: the topmost layer, or A·h + S·x."""
     visit = weights["page_embedding"][blobs["page"]]
-    # Dropout is given as masks over the states, time-major: 0 or 1 / (1 - ratio).
+    # Dropout is given as masks over the states of one session after the other: 0 or 1 / (1 - ratio).
     visit = visit * _by_state(blobs.get("visit_dropout"), spec)
     top = _states(spec, weights, blobs, visit)
     if "top_dropout" in blobs:
@@ -41,7 +41,7 @@ def _outputs(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torc
 
 
 def _by_state(mask: torch.Tensor | None, spec: Spec) -> torch.Tensor | float:
-    return 1.0 if mask is None else mask.reshape(spec.window, -1, mask.shape[-1]).transpose(0, 1)
+    return 1.0 if mask is None else mask.reshape(-1, spec.window, mask.shape[-1])
 
 
 def _states(

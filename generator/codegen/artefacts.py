@@ -49,8 +49,6 @@ def generate_text(spec: Spec, groups: Iterable[str] = ALL_GROUPS, templates: Pat
 
 
 def _gradient_text(spec: Spec, templates: Path | None) -> str:
-    from onnx.shape_inference import InferenceError
-
     from generator.onnxgraph.differentiate import differentiate
     from generator.onnxgraph.parse import parameter_shapes, parse
     from generator.onnxgraph.text import graph_text
@@ -60,7 +58,7 @@ def _gradient_text(spec: Spec, templates: Path | None) -> str:
     try:
         gradient = differentiate(loss, "loss", list(parameter_shapes(loss)))
     # A user's templates may ask for what has no gradient rule, or for shapes that do not fit.
-    except (NotImplementedError, InferenceError) as error:
+    except ModelError as error:
         raise ModelError(f"loss.onnxtxt: {error}") from error
     return render_template(
         "onnx/gradient.onnxtxt.j2", templates, graph=graph_text(gradient), header=header(spec), net=net_of(spec)

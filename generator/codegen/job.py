@@ -1,6 +1,5 @@
 """What to generate of each spec, done for several specs at once where that pays."""
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from generator.codegen.artefacts import ALL_GROUPS, generate, generate_text
 from generator.errors import TemplateError
+from generator.jobs.cpus import available
 from generator.spec.schema import Spec
 
 __all__ = ["Job", "each"]
@@ -66,7 +66,7 @@ class Job:
 
 def each(make: Callable[[Spec], T], specs: Sequence[Spec], enough: int) -> list[T]:
     """Return ``make`` of each of ``specs``, in their order, by all processors where there are ``enough`` specs."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processors = available()
     # A process with threads is not forked: a lock that one of them holds would never open in the fork.
     if processors < 2 or len(specs) < enough or threading.active_count() > 1:
         return [make(spec) for spec in specs]

@@ -1,7 +1,7 @@
 """The templates: drn's own, and a user's folder over them, in which any of them may be replaced.
 
-A user's template is text of a stranger to drn: it runs in Jinja's sandbox, reads no file outside the two folders, and
-is compiled anew in each run, never from or into the cache of drn's own.
+drn's own come compiled with the wheel. A user's template is text of a stranger to drn: it runs in Jinja's sandbox,
+reads no file outside the two folders, and is compiled anew in each run.
 """
 
 from functools import lru_cache
@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.exceptions import TemplateNotFound, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from generator.codegen.cache import TemplateCache
+from generator.codegen.environment import environment, own_loader, prototxt_number
 from generator.errors import TemplateError
 from generator.files import resource
 
@@ -22,11 +22,6 @@ __all__ = ["ORIGINAL", "prototxt_number", "render_template"]
 
 # The prefix under which a user's template reads the one it replaces: {% import "drn/onnx/loss.j2" as original %}.
 ORIGINAL = "drn"
-
-
-def prototxt_number(value: float) -> str:
-    """Return ``value`` as a protobuf text number, the shortest that reads back the same."""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -51,20 +46,10 @@ class _Confined(FileSystemLoader):
         return source
 
 
-def _environment(kind: type[Environment], loader: BaseLoader, **settings: Any) -> Environment:
-    # A spec's strings are values, never templates.
-    environment = kind(
-        loader=loader, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, **settings
-    )
-    environment.filters["prototxt_number"] = prototxt_number
-    return environment
-
-
 @lru_cache
 def _own() -> Environment:
     # drn's own templates are as trusted as its code; without a sandbox they render twice as fast.
-    loader = FileSystemLoader(resource("templates"))
-    return _environment(Environment, loader, bytecode_cache=TemplateCache(), auto_reload=False)
+    return environment(own_loader(resource("templates")), auto_reload=False)
 
 
 @lru_cache
@@ -75,7 +60,7 @@ def _over(folder: Path) -> Environment:
     own = FileSystemLoader(resource("templates"))
     loader = _Confined(folder)
     _require_read(loader, folder, set(own.list_templates()))
-    return _environment(_Sandbox, ChoiceLoader([loader, PrefixLoader({ORIGINAL: own}), own]))
+    return environment(ChoiceLoader([loader, PrefixLoader({ORIGINAL: own}), own]), _Sandbox)
 
 
 def _require_read(loader: FileSystemLoader, folder: Path, known: set[str]) -> None:

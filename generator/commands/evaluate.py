@@ -9,9 +9,8 @@ from generator.console import err, print_json, print_table, progress
 from generator.options import format_option
 
 if TYPE_CHECKING:
-    from generator.evaluate.evaluate import Report
-    from generator.evaluate.metrics import Interval
-    from generator.model.model import Model
+    from generator.evaluation.evaluate import Report
+    from generator.evaluation.metrics import Interval
 
 __all__ = ["command"]
 
@@ -55,20 +54,19 @@ def command(
       drn evaluate runs/rnn runs/combined --data data/shop --baselines all --format json
       drn evaluate runs/shop --data data/shop --int8   # what drn serve --int8 costs
     """
-    from generator.evaluate.baselines import choose
-    from generator.evaluate.evaluate import evaluate
+    from generator.api.nets import evaluate, named_models
 
-    models = _named(runs, int8)
+    models = named_models(runs, int8=int8)
     with progress() as bar:
         task = bar.add_task(f"evaluate {data.name}", total=None)
         report = evaluate(
             models,
             data,
-            choose(baselines),
+            baselines=baselines,
             split=split,
             batch_size=batch_size,
             threads=threads,
-            step=lambda done, rows: bar.update(task, completed=done, total=rows),
+            progress=lambda done, rows: bar.update(task, completed=done, total=rows),
         )
     if output_format == "json":
         print_json(report.as_json())
@@ -78,25 +76,10 @@ def command(
         _plot(report, plot_file, runs)
 
 
-def _named(runs: tuple[Path, ...], int8: bool) -> "dict[str, Model]":
-    """Return the models by name; where that is not unique, by the folder's name, or else by the path given."""
-    from generator.evaluate.baselines import BASELINES
-    from generator.model.model import Model
-
-    paths = list(dict.fromkeys(runs))
-    models = [Model(path) for path in paths]
-    schemes = [model.name for model in models], [path.name for path in paths], [str(path) for path in paths]
-    names = next((names for names in schemes if len({*names, *BASELINES}) == len(names) + len(BASELINES)), schemes[-1])
-    named = dict(zip(names, models, strict=True))
-    if int8:
-        named |= {f"{name} int8": Model(path, int8=True) for name, path in zip(names, paths, strict=True)}
-    return named
-
-
 def _print(report: "Report") -> None:
     from rich.markup import escape
 
-    from generator.evaluate.metrics import HEADLINES
+    from generator.evaluation.metrics import HEADLINES
 
     print_table(
         f"{escape(report.data)}, {report.split}: {report.rows:,} rows of {report.sessions:,} sessions, "
@@ -127,7 +110,7 @@ def _cell(figure: "Interval", signed: bool = False) -> str:
 def _plot(report: "Report", file: Path | None, runs: tuple[Path, ...]) -> None:
     """Draw to ``file``; without one to the first run that is a folder, where a failure is a note and no more."""
     from generator.errors import DrnError
-    from generator.evaluate.plot import plot
+    from generator.evaluation.plot import plot
 
     target = file or next((run / "evaluation.png" for run in runs if (run / "models").is_dir()), None)
     if target is None:

@@ -12,7 +12,7 @@ from generator.errors import pip_install
 from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
-    from generator.experiment.plan import Plan
+    from generator.experiment.plan import ExperimentPlan
 
 __all__ = ["command"]
 
@@ -45,7 +45,7 @@ def command(
         raise click.UsageError(f"drn experiment needs matplotlib: {pip_install('eval')}")
     from generator.experiment.plan import load_plan
     from generator.experiment.run import experiment
-    from generator.tune.engine import Processes
+    from generator.jobs.workers import Processes
 
     plan = load_plan(plan_path)
     try:
@@ -68,10 +68,10 @@ def command(
         _print(plan, document, folder)
 
 
-def _print(plan: "Plan", document: dict[str, Any], folder: Path) -> None:
+def _print(plan: "ExperimentPlan", document: dict[str, Any], folder: Path) -> None:
     from rich.markup import escape
 
-    from generator.evaluate.metrics import HEADLINES
+    from generator.evaluation.metrics import HEADLINES
 
     table = document["experiments"].get("accuracy")
     if table:

@@ -68,33 +68,25 @@ def command(
       drn serve runs/shop --store mongodb://localhost:27017/drn --rival 3 --share 0.1
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
-    from generator.errors import DataError, pip_install
-    from generator.serve.models.repository import Choice
-
-    try:
-        from generator.serve.http.server import serve
-        from generator.serve.http.settings import Settings
-    except ImportError as error:
-        raise DataError(f"drn serve needs more packages: {pip_install('serve')} ({error})") from error
+    from generator.api.answers import serve
+    from generator.serving.models.repository import VersionChoice
 
     token = _token(token_file) if token_file else os.environ.get("DRN_TOKEN", "")
     if host not in ("127.0.0.1", "::1", "localhost") and not token:
         click.echo(f"anyone who reaches {host}:{port} may read and erase sessions: give --token-file", err=True)
     serve(
-        Settings(
-            models,
-            model,
-            Choice(pin, rival, share if rival else 0.0),
-            store=store,
-            idle=idle_days * 86400,
-            host=host,
-            port=port,
-            token=token or None,
-            reload=reload,
-            batch=batch,
-            int8=int8,
-            log_requests=log_requests,
-        )
+        models,
+        model=model,
+        choice=VersionChoice(pin, rival, share if rival else 0.0),
+        store=store,
+        idle=idle_days * 86400,
+        host=host,
+        port=port,
+        token=token or None,
+        reload=reload,
+        batch=batch,
+        int8=int8,
+        log_requests=log_requests,
     )
 
 

@@ -1,11 +1,6 @@
 """`drn sessions`: an event log to the data folder that the trainer and Caffe read."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -47,11 +42,11 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     type=click.FloatRange(0, min_open=True),
     help="Minutes of silence that end a session, where the log has no session ids. [default: 30]",
 )
-@click.option("--test", "tests", multiple=True, help="Files whose sessions are the test part.")
+@click.option("--test", "tests", multiple=True, help="Files whose sessions are the test split.")
 @click.option("--test-days", type=click.FloatRange(0, min_open=True), help="Test on the sessions of the last days.")
 @click.option("--test-share", type=SHARE, help="Test on the newest share of the sessions. [default: 0.2]")
 @click.option("--test-users", type=SHARE, help="Test on the sessions of a share of the users.")
-@click.option("--folds", type=click.IntRange(2), help="Divide the users into this many parts...")
+@click.option("--folds", type=click.IntRange(2), help="Divide the users into this many folds...")
 @click.option("--fold", type=click.IntRange(0), help="...and test on this one, from 0.")
 @click.option(
     "--valid-share",
@@ -72,14 +67,14 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Views a page needs in the training part to have an id.",
+    help="Views a page needs in the training split to have an id.",
 )
 @click.option(
     "--vocabulary",
     default="train",
     show_default=True,
     metavar="train|all|DIR",
-    help="Give ids to the training part's pages and items, to the whole log's, or as another folder's vocabularies do.",
+    help="Give ids to the pages and items of the training split, of the whole log, or as another folder does.",
 )
 @click.option(
     "--max-bad",
@@ -133,70 +128,32 @@ def command(
         raise click.UsageError("--from reads the format events: leave --log-format and --columns out")
     if engine != "local" and (store or form != "events"):
         raise click.UsageError(f"--engine {engine} reads Parquet files of the format events: leave it out")
-    from generator.data.build import Options, build
-    from generator.data.splits import Division
-    from generator.spec import load_spec
+    from generator.api.logs import sessions
 
-    division = Division(
-        files=bool(tests),
-        days=test_days,
-        share=test_share,
-        users=test_users,
+    made = sessions(
+        store or logs,
+        out,
+        spec_path,
+        log_format=form,
+        columns=columns,
+        gap=gap,
+        test=tests,
+        test_days=test_days,
+        test_share=test_share,
+        test_users=test_users,
         folds=folds,
         fold=fold,
         valid_share=valid_share,
         seed=seed,
+        min_support=min_support,
+        vocabulary=vocabulary,
+        max_bad=max_bad,
+        engine=engine,
     )
-    found, found_tests = _found(logs, engine), _found(tests, engine)
-    options = Options(form, [Path(each) for each in found_tests], columns, gap, division, min_support, max_bad)
-    if vocabulary != "train":
-        options = replace(options, vocabulary="all" if vocabulary == "all" else Path(vocabulary))
-    spec = load_spec(spec_path)
-    with ExitStack() as stack:
-        files: Sequence[Path] = [Path(each) for each in found]
-        if store:
-            from generator.loop.export import exported
-
-            files = stack.enter_context(exported(store))
-        reader = None
-        if engine != "local":
-            from generator.scale.cluster import connected
-            from generator.scale.sessions import read_on_ray
-
-            stack.enter_context(connected(engine))
-            reader = partial(read_on_ray, found, found_tests, options, spec)
-        meta = build(files, out, spec, options, spec_path.name, reader=reader)
-    for note in meta["skipped_rows"]:
+    for note in made.meta["skipped_rows"]:
         err.print(f"skipped {note}", markup=False)
     if output_format == "json":
-        print_json(meta)
+        print_json(made.meta)
     else:
-        _print(meta, out)
-
-
-def _found(logs: tuple[str, ...], engine: str) -> list[str]:
-    """Return the files of the logs, those of a folder by name; for Ray, as URLs."""
-    if engine != "local":
-        from generator.scale.sessions import listed
-
-        return [url for log in logs for url in listed(log)]
-    found = []
-    for log in logs:
-        files = sorted(str(path) for path in Path(log).rglob("*") if path.suffix in (".parquet", ".pq"))
-        if Path(log).is_dir() and not files:
-            raise click.BadParameter(f"folder {log!r} has no Parquet file (*.parquet, *.pq)")
-        found += files or [log]
-    return found
-
-
-def _print(meta: dict[str, Any], out: Path) -> None:
-    def number(value: int) -> str:
-        return f"{value:,}"
-
-    rows = [(f"events, {kind}", number(count)) for kind, count in meta["events"].items()]
-    rows += [(f"skipped, {reason}", number(count)) for reason, count in meta["skipped"].items()]
-    rows += [(f"sessions, {name.replace('_', ' ')}", number(count)) for name, count in meta["sessions"].items()]
-    rows += [(f"vocabulary, {name}", number(count)) for name, count in meta["vocabulary"].items()]
-    for split, counts in meta["splits"].items():
-        rows += [(f"{split}, {name}", number(count)) for name, count in counts.items()]
-    print_table(f"{out}: {meta['format']}, target {meta['target']}", ["what", "count"], rows)
+        rows = [(what, f"{count:,}") for what, count in made.table()]
+        print_table(f"{out}: {made.meta['format']}, target {made.meta['target']}", ["what", "count"], rows)

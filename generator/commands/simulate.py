@@ -33,7 +33,7 @@ def command(out: Path, output_format: str, **options: float) -> None:
       drn simulate -o shop
       drn simulate -o big --sessions 1000000 --users 200000 --seed 7
     """
-    from generator.data.simulator import Shop, simulate
+    from generator.shop.simulator import Shop, simulate
 
     shop = Shop(**options)  # type: ignore[arg-type]  # click has made each a number of its kind
     with progress() as bar:

@@ -15,7 +15,7 @@ from generator.errors import pip_install
 from generator.options import engine_option, format_option
 
 if TYPE_CHECKING:
-    from generator.train.run.train import Result
+    from generator.training.run.train import Result
 
 __all__ = ["command"]
 
@@ -97,7 +97,7 @@ def command(
     if engine != "local" and provider != "cpu":
         raise click.UsageError(f"--engine {engine} trains on CPUs: leave --provider {provider} out")
     from generator.spec import load_spec
-    from generator.train.run.train import TrainOptions
+    from generator.training.run.train import TrainOptions
 
     spec = load_spec(spec_path, overrides)
     options = TrainOptions(
@@ -142,7 +142,7 @@ def command(
 def _trainer(engine: str, workers: int) -> Iterator[Callable[..., "Result"]]:
     """Yield what trains: one learner here, or several on Ray."""
     if engine == "local":
-        from generator.train.run.train import train
+        from generator.training.run.train import train
 
         yield train
         return

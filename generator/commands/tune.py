@@ -14,10 +14,10 @@ from generator.errors import pip_install
 from generator.options import Exit, engine_option, format_option
 
 if TYPE_CHECKING:
-    from generator.tune.engine import Engine
-    from generator.tune.history import Status
-    from generator.tune.plan import Plan
-    from generator.tune.run import Result
+    from generator.jobs.workers import Engine
+    from generator.tuning.history import Status
+    from generator.tuning.plan import TuningPlan
+    from generator.tuning.run import TuningResult
 
 __all__ = ["command"]
 
@@ -61,8 +61,8 @@ def command(
     """
     if find_spec("optuna") is None:
         raise click.UsageError(f"drn tune needs optuna: {pip_install('tune')}")
-    from generator.tune.plan import load_plan
-    from generator.tune.run import tune
+    from generator.tuning.plan import load_plan
+    from generator.tuning.run import tune
 
     plan = load_plan(plan_path).changed(sampler=sampler, seed=seed)
     total = _total(plan)
@@ -90,7 +90,7 @@ def command(
 def _engine(name: str, workers: int, timeout: float) -> Iterator["Engine"]:
     """Yield what trains the individuals."""
     if name == "local":
-        from generator.tune.engine import Processes
+        from generator.jobs.workers import Processes
 
         with Processes(workers, timeout) as processes:
             yield processes
@@ -102,7 +102,7 @@ def _engine(name: str, workers: int, timeout: float) -> Iterator["Engine"]:
         yield RayTasks(workers, timeout)
 
 
-def _total(plan: "Plan") -> float | None:
+def _total(plan: "TuningPlan") -> float | None:
     """Return the budget the bar counts: trainings, else epochs, else seconds."""
     budget = plan.budget
     if budget.trainings is not None:
@@ -110,7 +110,7 @@ def _total(plan: "Plan") -> float | None:
     return budget.epochs if budget.epochs is not None else 60 * (budget.minutes or 0)
 
 
-def _spent(plan: "Plan", status: "Status") -> float:
+def _spent(plan: "TuningPlan", status: "Status") -> float:
     budget = plan.budget
     if budget.trainings is not None:
         return status.trained
@@ -122,7 +122,7 @@ def _note(status: "Status") -> str:
     return f"generation {status.generation}{best} · {status.per_minute:.1f} trainings/min"
 
 
-def _as_json(result: "Result", run: Path) -> dict[str, Any]:
+def _as_json(result: "TuningResult", run: Path) -> dict[str, Any]:
     return {
         "best": result.best.as_json(),
         "front": [each.as_json() for each in result.front],
@@ -138,7 +138,7 @@ def _as_json(result: "Result", run: Path) -> dict[str, Any]:
     }
 
 
-def _print(plan: "Plan", result: "Result", run: Path) -> None:
+def _print(plan: "TuningPlan", result: "TuningResult", run: Path) -> None:
     rows = [
         [f"{each.number}", *(_figure(each.values or {}, name) for name in plan.objectives)]
         for each in result.front[:20]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from generator.errors import DrnError, pip_install
-from generator.evaluate.plot import COLOURS, MARKERS
+from generator.evaluation.plot import COLOURS, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

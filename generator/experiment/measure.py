@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from generator.evaluate.metrics import CUTOFF, HEADLINES
-from generator.experiment.nets import Net, baselines_of, batch_name, history_name, nets_of
-from generator.experiment.plan import Plan
+from generator.evaluation.metrics import CUTOFF, HEADLINES
+from generator.experiment.nets import NetVariant, baselines_of, batch_name, history_name, nets_of
+from generator.experiment.plan import ExperimentPlan
 from generator.experiment.results import Estimates, Results, column_of, figure
 
 __all__ = ["measure"]
 
-Methods = Mapping[str, Net | str]
+Methods = Mapping[str, NetVariant | str]
 Json = dict[str, Any]
 
 
-def measure(plan: Plan, experiment: str, results: Results) -> Json:
+def measure(plan: ExperimentPlan, experiment: str, results: Results) -> Json:
     """Return the numbers of one experiment.
 
     Wherever seconds are given, the key is ``seconds`` or begins with it: they alone differ from run to run.
@@ -73,7 +73,7 @@ def _comparison(results: Results, methods: Methods, found: Estimates, one: str, 
     }
 
 
-def _accuracy(plan: Plan, results: Results, methods: Methods) -> Json:
+def _accuracy(plan: ExperimentPlan, results: Results, methods: Methods) -> Json:
     found = _estimates(results, methods)
     subject = plan.variant(plan.experiments.accuracy.subject if plan.experiments.accuracy else None)
     others = [name for name in methods if name != subject]
@@ -84,7 +84,7 @@ def _accuracy(plan: Plan, results: Results, methods: Methods) -> Json:
     }
 
 
-def _als(plan: Plan, results: Results, methods: Methods) -> Json:
+def _als(plan: ExperimentPlan, results: Results, methods: Methods) -> Json:
     found = _estimates(results, methods)
     *nets, baseline = methods
     return {
@@ -94,7 +94,7 @@ def _als(plan: Plan, results: Results, methods: Methods) -> Json:
     }
 
 
-def _nets(plan: Plan, results: Results, methods: Methods) -> Json:
+def _nets(plan: ExperimentPlan, results: Results, methods: Methods) -> Json:
     found = _estimates(results, methods)
     names = list(methods)
     pairs = zip(names[1:], names, strict=False)
@@ -104,7 +104,7 @@ def _nets(plan: Plan, results: Results, methods: Methods) -> Json:
     }
 
 
-def _top_k(_plan: Plan, results: Results, methods: Methods) -> Json:
+def _top_k(_plan: ExperimentPlan, results: Results, methods: Methods) -> Json:
     found = _estimates(results, methods)
     cutoffs = range(1, CUTOFF + 1)
     rates = {name: [found.of(name, f"HR@{k}") for k in cutoffs] for name in methods}
@@ -118,7 +118,7 @@ def _top_k(_plan: Plan, results: Results, methods: Methods) -> Json:
     }
 
 
-def _history(plan: Plan, results: Results, methods: Methods) -> Json:
+def _history(plan: ExperimentPlan, results: Results, methods: Methods) -> Json:
     tried = plan.experiments.history
     assert tried is not None  # noqa: S101 - `measure` is asked for experiments of the plan
     rows = {name: results.rows(method) for name, method in methods.items()}
@@ -151,7 +151,7 @@ def _history(plan: Plan, results: Results, methods: Methods) -> Json:
     }
 
 
-def _batch_size(plan: Plan, results: Results, methods: Methods) -> Json:
+def _batch_size(plan: ExperimentPlan, results: Results, methods: Methods) -> Json:
     tried = plan.experiments.batch_size
     assert tried is not None  # noqa: S101 - as above
     found = _estimates(results, methods)
@@ -160,7 +160,7 @@ def _batch_size(plan: Plan, results: Results, methods: Methods) -> Json:
     for size in tried.values:
         name = batch_name(size)
         net = methods[name]
-        assert isinstance(net, Net)  # noqa: S101 - the experiment has no baselines
+        assert isinstance(net, NetVariant)  # noqa: S101 - the experiment has no baselines
         epochs = float(results.epochs(net)[-1])
         sizes.append(
             {
@@ -180,12 +180,12 @@ def _batch_size(plan: Plan, results: Results, methods: Methods) -> Json:
     }
 
 
-def _convergence(plan: Plan, results: Results, methods: Methods) -> Json:
+def _convergence(plan: ExperimentPlan, results: Results, methods: Methods) -> Json:
     tried = plan.experiments.convergence
     assert tried is not None  # noqa: S101 - as above
     nets = []
     for name, net in methods.items():
-        assert isinstance(net, Net)  # noqa: S101 - the experiment has no baselines
+        assert isinstance(net, NetVariant)  # noqa: S101 - the experiment has no baselines
         epochs, iterations = results.epochs(net), results.iterations(net)
         found = results.estimates({str(point): results.rows(net, point) for point in range(len(epochs))})
         points = [
@@ -204,7 +204,7 @@ def _convergence(plan: Plan, results: Results, methods: Methods) -> Json:
     return {"share": tried.share, "few": tried.few, "nets": nets}
 
 
-def _loss(results: Results, net: Net) -> list[Json]:
+def _loss(results: Results, net: NetVariant) -> list[Json]:
     return [
         {"iteration": figure(iteration), "loss": figure(loss), "seconds": round(float(seconds), 3)}
         for iteration, loss, seconds in results.curve(net)

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from generator.experiment.plan import Plan
+from generator.experiment.plan import ExperimentPlan
 from generator.spec import Spec, spec_hash
 
-__all__ = ["Net", "baselines_of", "batch_name", "history_name", "nets_of", "points_of"]
+__all__ = ["NetVariant", "baselines_of", "batch_name", "history_name", "nets_of", "points_of"]
 
 
 @dataclass(frozen=True)
-class Net:
+class NetVariant:
     """A net to train.
 
     Attributes
@@ -47,31 +47,31 @@ def history_name(window: int, states: int) -> str:
     return f"window {window}, history {states or 'off'}"
 
 
-def nets_of(plan: Plan, experiment: str) -> dict[str, Net]:
+def nets_of(plan: ExperimentPlan, experiment: str) -> dict[str, NetVariant]:
     """Return the nets of an experiment of ``plan``, by the name to report."""
     tried = getattr(plan.experiments, experiment)
     if experiment == "history":
         base = plan.specs[plan.variant(tried.variant)]
         return {
-            history_name(window, states): Net(_changed(base, "rnn", window=window, history=states), base)
+            history_name(window, states): NetVariant(_changed(base, "rnn", window=window, history=states), base)
             for window in tried.windows
             for states in (0, tried.states)
         }
     if experiment == "batch_size":
         base = plan.specs[plan.variant(tried.variant)]
-        return {batch_name(size): Net(_changed(base, "solver", batch_size=size), base) for size in tried.values}
+        return {batch_name(size): NetVariant(_changed(base, "solver", batch_size=size), base) for size in tried.values}
     names = plan.variants(getattr(tried, "variants", ()))
-    return {name: Net(plan.specs[name], plan.specs[name]) for name in names}
+    return {name: NetVariant(plan.specs[name], plan.specs[name]) for name in names}
 
 
-def baselines_of(plan: Plan, experiment: str) -> list[str]:
+def baselines_of(plan: ExperimentPlan, experiment: str) -> list[str]:
     """Return the baselines of an experiment of ``plan``."""
     if experiment == "als":
         return [plan.experiments.als.baseline] if plan.experiments.als else []
     return list(plan.baselines) if experiment in ("accuracy", "top_k") else []
 
 
-def points_of(plan: Plan) -> Mapping[str, list[float]]:
+def points_of(plan: ExperimentPlan) -> Mapping[str, list[float]]:
     """Return the epochs after which a net is ranked beside the end, by the hash of its spec.
 
     They are part of what a training is kept under, so they are those of the whole plan, whichever experiments run.

@@ -18,15 +18,15 @@ from generator.spec.source import Document
 
 __all__ = [
     "Accuracy",
-    "Als",
     "BatchSize",
     "Convergence",
+    "ExperimentPlan",
     "Experiments",
+    "Factorisation",
     "History",
     "Nets",
-    "Plan",
+    "SessionSource",
     "Simulated",
-    "Source",
     "TopK",
     "load_plan",
 ]
@@ -57,7 +57,7 @@ class Simulated(_Section):
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Of everything.")
 
 
-class Source(_Section):
+class SessionSource(_Section):
     """Where the sessions come from: one of folder, simulate and log; the rest as `drn sessions` takes it."""
 
     folder: str | None = Field(None, description="A folder of drn sessions.")
@@ -87,7 +87,7 @@ class Accuracy(_Section):
     subject: str | None = Field(None, description="The variant that is compared with all others; else the last.")
 
 
-class Als(_Section):
+class Factorisation(_Section):
     """The nets beside matrix factorisation."""
 
     baseline: str = Field("als", description="The baseline of the comparison.")
@@ -139,7 +139,7 @@ class Experiments(_Section):
     """What to try; an experiment that is left out is not run."""
 
     accuracy: Accuracy | None = Field(None, description="All methods in one table.")
-    als: Als | None = Field(None, description="The nets beside matrix factorisation.")
+    als: Factorisation | None = Field(None, description="The nets beside matrix factorisation.")
     nets: Nets | None = Field(None, description="Feed-forward, recurrent and combined net.")
     top_k: TopK | None = Field(None, description="Hit rate over K.")
     history: History | None = Field(None, description="History state on and off by window.")
@@ -147,7 +147,7 @@ class Experiments(_Section):
     convergence: Convergence | None = Field(None, description="Loss and accuracy over the training.")
 
 
-class Plan(_Section):
+class ExperimentPlan(_Section):
     """One plan of experiments.
 
     Attributes
@@ -159,7 +159,7 @@ class Plan(_Section):
     """
 
     title: str = Field("", max_length=200, description="Heading of the report.")
-    data: Source = Field(description="Where the sessions come from.")
+    data: SessionSource = Field(description="Where the sessions come from.")
     seeds: list[Seed] = Field([1, 2, 3], min_length=1, max_length=1000, description="Each net is trained once by each.")
     metric: Metric = Field("MRR@20", description="What the claims are judged by.")
     baselines: list[str] = Field([], max_length=100, description="Baselines beside the nets.")
@@ -180,7 +180,7 @@ class Plan(_Section):
         """Return the variant ``chosen``; the last where none is."""
         return chosen or list(self.specs)[-1]
 
-    def only(self, names: Sequence[str]) -> "Plan":
+    def only(self, names: Sequence[str]) -> "ExperimentPlan":
         """Return the plan with the experiments ``names`` alone; with none named, the whole.
 
         Raises
@@ -195,7 +195,7 @@ class Plan(_Section):
         return self.model_copy(update={"experiments": self.experiments.model_copy(update=left)})
 
 
-def load_plan(path: str | os.PathLike[str]) -> Plan:
+def load_plan(path: str | os.PathLike[str]) -> ExperimentPlan:
     """Read the plan file at ``path`` (YAML in UTF-8).
 
     Raises
@@ -213,7 +213,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     if isinstance(tried := plain.get("experiments"), dict):
         # `als:` alone is the experiment with its defaults.
         plain["experiments"] = {name: {} if value is None else value for name, value in tried.items()}
-    plan = validated(document, Plan, plain)
+    plan = validated(document, ExperimentPlan, plain)
     if plan is not None:
         plan = plan.model_copy(update={"specs": specs, "folder": folder})
         _rules(document, plan)
@@ -222,7 +222,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     return plan
 
 
-def _rules(document: Document, plan: Plan) -> None:
+def _rules(document: Document, plan: ExperimentPlan) -> None:
     """Check what no single field can."""
     _check_data(document, plan.data)
     for name in sorted(set(plan.specs) & set(plan.baselines)):
@@ -254,7 +254,7 @@ def _risings(tried: Experiments) -> Iterator[tuple[Path, Sequence[float]]]:
         yield ("experiments", "convergence", "epochs"), tried.convergence.epochs
 
 
-def _check_data(document: Document, data: Source) -> None:
+def _check_data(document: Document, data: SessionSource) -> None:
     given = [name for name in ("folder", "simulate", "log") if getattr(data, name)]
     if len(given) != 1:
         seen = " and ".join(given) or "none of them"
@@ -273,7 +273,7 @@ def _check_data(document: Document, data: Source) -> None:
 
 
 def _check_baseline(document: Document, path: Path, name: str) -> None:
-    from generator.evaluate.baselines import choose
+    from generator.evaluation.baselines import choose
 
     try:
         if len(choose([name])) != 1:
@@ -282,7 +282,7 @@ def _check_baseline(document: Document, path: Path, name: str) -> None:
         document.find(path, str(error))
 
 
-def _check_variants(document: Document, plan: Plan) -> None:
+def _check_variants(document: Document, plan: ExperimentPlan) -> None:
     tried = plan.experiments
     for path, names in _named(tried):
         for index, name in enumerate(names):

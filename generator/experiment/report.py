@@ -1,18 +1,15 @@
 """The report of the experiments: one HTML file that needs nothing else."""
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from generator.evaluate.metrics import HEADLINES
+from generator.evaluation.metrics import HEADLINES
 from generator.experiment.claims import PAPER, interval, number
+from generator.report.page import Section, Table, page, picture
 
 __all__ = ["HEADINGS", "report"]
 
 Json = Mapping[str, Any]
-Table = dict[str, Any]
 
 HEADINGS = {
     "accuracy": "Accuracy",
@@ -35,35 +32,32 @@ def report(document: Json, figures: Mapping[str, bytes]) -> str:
     figures
         A PNG for each experiment.
     """
-    environment = Environment(
-        loader=PackageLoader("generator.experiment", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     claims = [
         # The verdict stands beside the sentence: it is not said twice.
-        {**claim, "sentence": claim["sentence"].removesuffix(f": {claim['verdict']}")}
+        {
+            **claim,
+            "sentence": claim["sentence"].removesuffix(f": {claim['verdict']}"),
+            "heading": HEADINGS[claim["experiment"]],
+        }
         for claim in document["claims"]
     ]
     sections = [
-        {
-            "name": name,
-            "heading": HEADINGS[name],
-            "paper": PAPER[name],
-            "claims": [claim for claim in claims if claim["experiment"] == name],
-            "figure": base64.b64encode(figures[name]).decode(),
-            "tables": _tables(name, found),
-        }
+        Section(
+            HEADINGS[name],
+            f"The paper: {PAPER[name]}",
+            [picture(HEADINGS[name], figures[name])],
+            _tables(name, found),
+            name,
+        )
         for name, found in document["experiments"].items()
     ]
-    return environment.get_template("report.html.j2").render(
-        title=document["title"],
-        facts=_facts(document),
-        claims=[{**claim, "heading": HEADINGS[claim["experiment"]]} for claim in claims],
-        sections=sections,
+    return page(
+        document["title"],
+        _facts(document),
+        sections,
+        package="generator.experiment",
+        template="experiment.html.j2",
+        claims=claims,
     )
 
 
@@ -101,10 +95,6 @@ def _tables(experiment: str, found: Json) -> list[Table]:
     return tables
 
 
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    return {"title": title, "head": head, "rows": rows}
-
-
 def _methods(found: Json) -> Table:
     metric = found["metric"]
     rows = []
@@ -116,7 +106,7 @@ def _methods(found: Json) -> Table:
             [each["name"], *figures, f"[{number(own['low'])}, {number(own['high'])}]", seeds, f"{each['seconds']:.1f}"]
         )
     head = ["method", *HEADLINES, f"{metric}, 95 %", f"{metric} by seed", "seconds"]
-    return _table("Mean over the seeds; seconds of a training, or of a baseline in all", head, rows)
+    return Table(head, rows, "Mean over the seeds; seconds of a training, or of a baseline in all")
 
 
 def _comparisons(found: Json) -> Table:
@@ -128,12 +118,12 @@ def _comparisons(found: Json) -> Table:
         ]
         for each in found["comparisons"]
     ]
-    return _table("Paired differences", ["methods", found["metric"], "by seed"], rows)
+    return Table(["methods", found["metric"], "by seed"], rows, "Paired differences")
 
 
 def _hit_rates(found: Json) -> Table:
     rows = [[each["name"], *(number(rate["value"]) for rate in each["hit_rate"])] for each in found["methods"]]
-    return _table("Hit rate @K", ["method", *map(str, found["cutoffs"])], rows)
+    return Table(["method", *map(str, found["cutoffs"])], rows, "Hit rate @K")
 
 
 def _windows(found: Json) -> Table:
@@ -148,7 +138,7 @@ def _windows(found: Json) -> Table:
         for each in found["windows"]
     ]
     head = ["window", "no history", f"history of {found['states']}", "gain", "gain by seed"]
-    return _table(f"{found['metric']} of {found['variant']}, equal epochs", head, rows)
+    return Table(head, rows, f"{found['metric']} of {found['variant']}, equal epochs")
 
 
 def _sizes(found: Json) -> Table:
@@ -164,7 +154,7 @@ def _sizes(found: Json) -> Table:
         for each in found["sizes"]
     ]
     head = ["batch", "iterations", "epochs", found["metric"], "beside the smallest", "seconds an epoch"]
-    return _table(f"{found['variant']} at an equal number of sessions seen and the same learning rate", head, rows)
+    return Table(head, rows, f"{found['variant']} at an equal number of sessions seen and the same learning rate")
 
 
 def _points(net: Json, metric: str) -> Table:
@@ -178,4 +168,4 @@ def _points(net: Json, metric: str) -> Table:
         ]
         for each in net["points"]
     ]
-    return _table(net["name"], ["epochs", "iterations", "seconds", metric, "HR@20"], rows)
+    return Table(["epochs", "iterations", "seconds", metric, "HR@20"], rows, net["name"])

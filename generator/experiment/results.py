@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.evaluate.metrics import METRICS, Interval, Tally, values
-from generator.experiment.nets import Net
+from generator.evaluation.metrics import METRICS, Interval, Tally, values
+from generator.experiment.nets import NetVariant
 from generator.experiment.shops import Fold
 from generator.experiment.work import Record
 
@@ -56,27 +56,27 @@ class Results:
             sessions.append(numbers)
         self.sessions: NDArray[np.int64] = np.concatenate(sessions)
 
-    def _records(self, method: Net | str) -> Sequence[Sequence[Record]]:
+    def _records(self, method: NetVariant | str) -> Sequence[Sequence[Record]]:
         return [self._baselines[method]] if isinstance(method, str) else self._nets[method.hash]
 
-    def rows(self, method: Net | str, point: int = -1) -> Values:
+    def rows(self, method: NetVariant | str, point: int = -1) -> Values:
         """Return what each test row contributes to each of METRICS, (R, 22), a mean over the seeds."""
         return _mean([_pooled(each, point) for each in self._records(method)])
 
-    def each_seed(self, method: Net | str, point: int = -1) -> Values:
+    def each_seed(self, method: NetVariant | str, point: int = -1) -> Values:
         """Return METRICS for each seed, (S, 22); a baseline has the same figures whatever the seed."""
         found = np.stack([_pooled(each, point).mean(axis=0) for each in self._records(method)])
         return np.repeat(found, len(self.seeds), axis=0) if isinstance(method, str) else found
 
-    def seconds(self, method: Net | str, point: int = -1) -> float:
+    def seconds(self, method: NetVariant | str, point: int = -1) -> float:
         """Return the seconds of a training up to a point, a mean over seeds and folds."""
         return float(np.mean([record.seconds[point] for each in self._records(method) for record in each]))
 
-    def iterations(self, net: Net) -> Values:
+    def iterations(self, net: NetVariant) -> Values:
         """Return the points of a net in iterations, (P,), a mean over the folds."""
         return _mean([record.iteration for record in self._records(net)[0]])
 
-    def epochs(self, net: Net) -> Values:
+    def epochs(self, net: NetVariant) -> Values:
         """Return the points of a net in epochs, (P,), a mean over the folds."""
         size = net.spec.solver.batch_size * net.spec.solver.iter_size
         found = [
@@ -85,7 +85,7 @@ class Results:
         ]
         return _mean(found)
 
-    def curve(self, net: Net) -> Values:
+    def curve(self, net: NetVariant) -> Values:
         """Return iteration, loss and seconds in the course of the training, (C, 3), a mean over seeds and folds."""
         curves = [record.curve for each in self._records(net) for record in each]
         length = min(map(len, curves))

@@ -9,15 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
 from generator.errors import DrnError, TrainingError
 from generator.experiment.claims import PAPER, claims_of
 from generator.experiment.figures import draw
 from generator.experiment.measure import measure
-from generator.experiment.nets import Net, baselines_of, nets_of, points_of
-from generator.experiment.plan import Plan
+from generator.experiment.nets import NetVariant, baselines_of, nets_of, points_of
+from generator.experiment.plan import ExperimentPlan
 from generator.experiment.report import report
 from generator.experiment.results import Results
-from generator.experiment.shops import Cut, Fold, cut, folds_of
+from generator.experiment.shops import Fold, folds_of
 from generator.experiment.work import (
     VERSIONS,
     Ranking,
@@ -29,9 +30,9 @@ from generator.experiment.work import (
     training_spec,
 )
 from generator.files import write_bytes, write_text
+from generator.jobs.cost import training_cost
+from generator.jobs.workers import Engine
 from generator.spec import Spec
-from generator.tune.engine import Engine
-from generator.tune.individual import work
 
 __all__ = ["Progress", "experiment"]
 
@@ -60,14 +61,14 @@ class _Folders:
 
     def tidy(self) -> None:
         """Remove what a kill left half made; trainings under way stay."""
-        for torn in (*self.data.glob(".make-*"), *(self.work / "cuts").glob(".cut-*")):
+        for torn in (*self.data.glob(".make-*"), *(self.work / "cuts").glob(UNFINISHED)):
             shutil.rmtree(torn, ignore_errors=True)
         for torn in (*self.kept.glob(".*.npz"), *self.work.glob("*/.point-*.npz")):
             torn.unlink(missing_ok=True)
 
 
 def experiment(
-    plan: Plan,
+    plan: ExperimentPlan,
     out: Path,
     *,
     engine: Engine,
@@ -134,7 +135,7 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 def _results(
-    plan: Plan, points: Any, folds: Sequence[Fold], folders: _Folders, engine: Engine, tell: Progress
+    plan: ExperimentPlan, points: Any, folds: Sequence[Fold], folders: _Folders, engine: Engine, tell: Progress
 ) -> Results:
     """Do what is missing, and read everything."""
     nets = {net.hash: net for name in plan.names for net in nets_of(plan, name).values()}
@@ -166,7 +167,7 @@ def _kept(folders: _Folders, key: str) -> Path:
     return folders.kept / f"{key}.npz"
 
 
-def _points(net: Net, epochs: Sequence[float], folds: Sequence[Fold]) -> list[tuple[int, ...]]:
+def _points(net: NetVariant, epochs: Sequence[float], folds: Sequence[Fold]) -> list[tuple[int, ...]]:
     """Return, fold by fold, the iterations after which a net is ranked: those of ``epochs``, and the last."""
     size = net.spec.solver.batch_size * net.spec.solver.iter_size
     places: list[list[int]] = [[] for _ in folds]
@@ -180,10 +181,10 @@ def _points(net: Net, epochs: Sequence[float], folds: Sequence[Fold]) -> list[tu
     return [(*taken, end) for taken, end in zip(places, ends, strict=True)]
 
 
-def _training(net: Net, seed: int, fold: Fold, points: tuple[int, ...], folders: _Folders) -> Training:
+def _training(net: NetVariant, seed: int, fold: Fold, points: tuple[int, ...], folders: _Folders) -> Training:
     spec = training_spec(net.spec, seed, points[-1])
     key = key_of(spec, fold.fingerprint, points)
-    data = Cut.of(fold, spec, folders.work / "cuts").target
+    data = folders.work / "cuts" / f"{fold.fingerprint[:12]}-{window_name(spec)}"
     return Training(spec, fold.folder, data, folders.work / key, _kept(folders, key), points)
 
 
@@ -204,8 +205,8 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
             found[ranking.target] = read_record(ranking.target)
         done += 1
     # The longest first, so that no worker is left with a long one at the end.
-    trainings = sorted((job for job in missing if isinstance(job, Training)), key=lambda job: -work(job.spec))
-    _cut(trainings, engine)
+    trainings = sorted((job for job in missing if isinstance(job, Training)), key=lambda job: -training_cost(job.spec))
+    _rewindow(trainings, engine)
     for outcome in engine.map(perform, trainings):
         job = trainings[outcome.index]
         done += 1
@@ -215,7 +216,7 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
             found[job.target] = read_record(job.target)
         tell(done, len(jobs), _name(job))
     if failed:
-        raise TrainingError("\n".join([*failed, "all else is kept: mend the plan and run it again"]))
+        raise TrainingError("\n".join([*failed, "all else is kept: fix the plan and run it again"]))
     records = {target: record for target, record in found.items() if record is not None}
     if len(records) < len(jobs):
         lost = next(target for target in jobs if target not in records)
@@ -223,9 +224,9 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
     return records
 
 
-def _cut(jobs: Sequence[Training], engine: Engine) -> None:
-    cuts = list({job.data: Cut(job.source, job.data, job.spec) for job in jobs}.values())
-    for outcome in engine.map(cut, cuts):
+def _rewindow(jobs: Sequence[Training], engine: Engine) -> None:
+    wanted = {job.data: Rewindow(job.source, job.data, job.spec, ("train.h5",)) for job in jobs}
+    for outcome in engine.map(rewindow_folder, list(wanted.values())):
         if outcome.error is not None:
             raise TrainingError(outcome.error)
 
@@ -236,7 +237,7 @@ def _name(job: Job) -> str:
     return f"{job.spec.name}, {job.spec.net}, seed {job.spec.solver.random_seed}"
 
 
-def _document(plan: Plan, folds: Sequence[Fold], results: Results) -> dict[str, Any]:
+def _document(plan: ExperimentPlan, folds: Sequence[Fold], results: Results) -> dict[str, Any]:
     """Return the report in plain values."""
     found = {name: measure(plan, name, results) for name in plan.names}
     specs: dict[str, Spec] = plan.specs

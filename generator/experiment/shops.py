@@ -1,4 +1,4 @@
-"""The data of a plan: a data folder for each fold, made once, and its training part cut to a net's windows."""
+"""The data of a plan: a data folder for each fold, made once, and its training split cut to a net's windows."""
 
 import hashlib
 import json
@@ -11,20 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from generator.data.blobs import Split
-from generator.data.ragged import KEPT_BOUGHT
-from generator.data.windows import Sessions, read_sessions, rewindow, rows_of
+from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions
+from generator.data.store.split import Split, read_sessions
+from generator.data.windows import rows_of
 from generator.errors import DataError
-from generator.experiment.plan import Plan, Source
-from generator.files import write_bytes
+from generator.experiment.plan import ExperimentPlan, SessionSource
+from generator.jobs.fingerprints import add_content
 from generator.spec import Spec
-from generator.tune.individual import cut_name
 
-__all__ = ["Cut", "Fold", "cut", "folds_of"]
+__all__ = ["Fold", "folds_of"]
 
 FORMAT = 2  # of a folder made from a log
-VOCABULARIES = ("pages.txt", "items.txt")
-READ = ("train.h5", "test.h5", *VOCABULARIES)
+READ = ("train.h5", "test.h5", "pages.txt", "items.txt")
 
 
 @dataclass(frozen=True)
@@ -88,41 +86,9 @@ class Fold:
         return self._rows[key]
 
 
-@dataclass(frozen=True)
-class Cut:
-    """The training part of ``source``, to be cut to the windows of ``spec`` in the folder ``target``."""
-
-    source: Path
-    target: Path
-    spec: Spec
-
-    @classmethod
-    def of(cls, fold: Fold, spec: Spec, folder: Path) -> "Cut":
-        """Return the cut of a fold for ``spec`` below ``folder``."""
-        return cls(fold.folder, folder / f"{fold.fingerprint[:12]}-{cut_name(spec)}", spec)
-
-
-def cut(job: Cut) -> None:
-    """Make the folder ``job.target``, whole or not at all: train.h5 and the vocabularies, no rows to test on.
-
-    Raises
-    ------
-    DataError
-        The sessions do not fit the spec.
-    """
-    if job.target.is_dir():
-        return
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=job.target.parent, prefix=".cut-") as name:
-        beside = Path(name) / "data"
-        beside.mkdir()
-        rewindow(job.source / "train.h5", beside / "train.h5", job.spec)
-        for vocabulary in VOCABULARIES:
-            write_bytes(beside / vocabulary, (job.source / vocabulary).read_bytes())
-        beside.rename(job.target)
-
-
-def folds_of(plan: Plan, root: Path, folder: Path, note: Callable[[str], None] = lambda _: None) -> list[Fold]:
+def folds_of(
+    plan: ExperimentPlan, root: Path, folder: Path, note: Callable[[str], None] = lambda _: None
+) -> list[Fold]:
     """Return the folds of the plan's data, made below ``folder`` where they are not there yet.
 
     Parameters
@@ -157,7 +123,7 @@ def folds_of(plan: Plan, root: Path, folder: Path, note: Callable[[str], None] =
     return made
 
 
-def _identity(plan: Plan, files: list[Path]) -> str:
+def _identity(plan: ExperimentPlan, files: list[Path]) -> str:
     """Return a hash of what the data folders depend on."""
     first = next(iter(plan.specs.values()))
     digest = hashlib.sha256()
@@ -173,7 +139,7 @@ def _identity(plan: Plan, files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _made_for(plan: Plan) -> Spec:
+def _made_for(plan: ExperimentPlan) -> Spec:
     """Return the variant the data are made for: the first, or the one that reads the most purchases.
 
     A folder keeps at least KEPT_BOUGHT purchases before a session, whatever the variant.
@@ -185,12 +151,10 @@ def _made_for(plan: Plan) -> Spec:
 
 def _hash_file(digest: Any, path: Path) -> None:
     digest.update(f"{path.name}:{path.stat().st_size}:".encode())
-    with path.open("rb") as stream:
-        while chunk := stream.read(2**20):
-            digest.update(chunk)
+    add_content(digest, path)
 
 
-def _make(plan: Plan, logs: list[Path], tests: list[Path], target: Path, fold: int) -> None:
+def _make(plan: ExperimentPlan, logs: list[Path], tests: list[Path], target: Path, fold: int) -> None:
     """Make one data folder, whole or not at all."""
     from generator.data.build import build
 
@@ -199,7 +163,7 @@ def _make(plan: Plan, logs: list[Path], tests: list[Path], target: Path, fold: i
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".make-") as name:
         if source.simulate:
-            from generator.data.simulator import Shop, simulate
+            from generator.shop.simulator import Shop, simulate
 
             simulate(Path(name), Shop(**source.simulate.model_dump()))
             logs = [Path(name) / "events.parquet"]
@@ -207,9 +171,9 @@ def _make(plan: Plan, logs: list[Path], tests: list[Path], target: Path, fold: i
         (Path(name) / "data").rename(target)
 
 
-def _options(source: Source, tests: list[Path], fold: int) -> Any:
+def _options(source: SessionSource, tests: list[Path], fold: int) -> Any:
     from generator.data.build import Options
-    from generator.data.splits import Division
+    from generator.data.sessions.splits import Division
 
     division = Division(
         files=bool(tests),

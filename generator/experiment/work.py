@@ -15,12 +15,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from generator import __version__
 from generator.errors import TrainingError
 from generator.files import replacing
 from generator.spec import Spec, spec_hash
-from generator.train.run.metrics import Metrics
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.metrics import Metrics
+from generator.training.run.train import TrainOptions, train
+from generator.version import __version__
 
 __all__ = ["VERSIONS", "Ranking", "Record", "Training", "key_of", "perform", "read_record", "training_spec"]
 
@@ -135,7 +135,7 @@ def perform(job: Training | Ranking) -> float:
 
 
 def _train(job: Training) -> Record:
-    from generator.evaluate.evaluate import row_ranks
+    from generator.evaluation.evaluate import row_ranks
     from generator.model.model import Model
 
     ranks: list[NDArray[np.float32]] = []
@@ -176,8 +176,8 @@ def _curve(lines: Sequence[Mapping[str, float]], display: int) -> NDArray[np.flo
 
 
 def _rank(job: Ranking) -> Record:
-    from generator.evaluate.baselines import choose
-    from generator.evaluate.evaluate import row_ranks
+    from generator.evaluation.baselines import choose
+    from generator.evaluation.evaluate import row_ranks
 
     start = time.perf_counter()
     (baseline,) = choose([job.baseline])

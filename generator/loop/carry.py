@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
-from generator.data.vocabulary import Vocabulary
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import ModelError
 from generator.files import replacing
 from generator.spec.schema import Spec
-from generator.train.run.generated import Generated
+from generator.training.run.generated import Generated
 
 __all__ = ["carry", "keep"]
 

@@ -10,8 +10,8 @@ import polars as pl
 
 from generator.errors import DataError
 from generator.files import replacing
-from generator.serve.store.open import open_store
-from generator.serve.store.sessions import Event
+from generator.serving.store.open import open_store
+from generator.serving.store.sessions import Event
 
 __all__ = ["events", "exported", "write_events"]
 
@@ -38,7 +38,7 @@ def events(url: str) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        In the order the events were first heard of: user (or null), session, time (unix seconds), page (of a view),
+        In the order the events were first received: user (or null), session, time (unix seconds), page (of a view),
         event (``view`` or ``buy``), item (of a buy), category (null: the service knows none).
 
     Raises

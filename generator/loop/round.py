@@ -1,4 +1,4 @@
-"""The loop closed: served events to data, data to a candidate, and the candidate published if it is not worse."""
+"""One round of the loop: served events to data, data to a candidate, published if it is not worse."""
 
 import shutil
 from collections.abc import Callable
@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from generator.data.build import Options, build
-from generator.data.splits import Division
-from generator.data.vocabulary import Vocabulary
-from generator.data.windows import read_sessions, rows_of
+from generator.data.sessions.splits import Division
+from generator.data.sessions.vocabulary import Vocabulary
+from generator.data.store.split import read_sessions
+from generator.data.windows import rows_of
 from generator.errors import ModelError
 from generator.loop.carry import carry, keep
 from generator.loop.export import write_events
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.spec.schema import Spec
-from generator.train.run.loop import Progress
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.loop import Progress
+from generator.training.run.train import TrainOptions, train
 
 __all__ = ["Round", "publish", "reciprocal_rank", "run_round"]
 
@@ -78,7 +79,7 @@ def run_round(
     progress
         As for `train`.
     wanted
-        Told the number of events; with False the round ends there.
+        Called with the number of events; with False the round ends there.
 
     Returns
     -------
@@ -100,7 +101,7 @@ def run_round(
     trained = train(spec, data, work / "run", TrainOptions(weights=start, threads=threads), progress=progress)
     if trained.model is None:
         return Round(events, 0, 0.0, None, start is not None, None)
-    queries, labels = judged(data, spec)
+    queries, labels = held_out(data, spec)
     candidate = reciprocal_rank(Model(trained.model), queries, labels)
     served = _served(run / "models" / spec.name)
     published = None if served is None else reciprocal_rank(served, queries, labels)
@@ -120,7 +121,7 @@ def _served(model: Path) -> Model | None:
         return None
 
 
-def judged(data: Path, spec: Spec) -> tuple[list[Query], list[str]]:
+def held_out(data: Path, spec: Spec) -> tuple[list[Query], list[str]]:
     """Return the newest rows of the test part as queries in original ids, and their labels; "" for an unknown one.
 
     Models of different vocabularies can be compared on them.

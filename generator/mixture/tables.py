@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.ragged import Sessions, offsets
+from generator.data.sessions.ragged import Sessions, offsets
 
 __all__ = ["Counting", "Tables", "count"]
 

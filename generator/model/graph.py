@@ -145,7 +145,7 @@ def _int8(file: Path) -> bytes:
     # Imported here, for reading the model is onnxruntime's work alone where it is taken as it is.
     import onnx
 
-    from generator.onnxgraph.int8 import with_int8_output
+    from generator.onnxgraph.rewrites.int8 import with_int8_output
 
     return with_int8_output(onnx.load(file)).SerializeToString()
 
@@ -154,17 +154,9 @@ def _up_to(output: str, graph: Path | bytes) -> bytes | None:
     """Return the part of a model that leads to one of its outputs; None where its weights are in files beside it."""
     import onnx  # here for the same reason
 
+    from generator.onnxgraph.rewrites.outputs import up_to
+
     model = onnx.load(graph, load_external_data=False) if isinstance(graph, Path) else onnx.load_from_string(graph)
-    inside = model.graph
-    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in inside.initializer):
+    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
         return None
-    needed, nodes = {output}, []
-    for node in reversed(inside.node):  # ONNX has each node after those it reads
-        if needed.intersection(node.output):
-            nodes.append(node)
-            needed.update(node.input)
-    outputs = [one for one in inside.output if one.name == output]
-    del inside.node[:], inside.output[:]
-    inside.node.extend(reversed(nodes))
-    inside.output.extend(outputs)
-    return model.SerializeToString()
+    return up_to(model, output).SerializeToString()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.vocabulary import Vocabulary
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError, ModelError
 from generator.model.find import find_model
 from generator.model.graph import InferenceGraph

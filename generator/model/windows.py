@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.vocabulary import Vocabulary
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.windows import aging, log_dwell
 from generator.model.query import Query
 

@@ -5,18 +5,24 @@ a sparse gradient (row ids and row values); a weight used in several columns get
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, shape_inference
 
 from generator.errors import ModelError
-from generator.onnxgraph.builder import Builder
-from generator.onnxgraph.gradients import RULES, row_loss
+from generator.onnxgraph.gradients import FLOATS, OPSET, RULES, row_loss
+from generator.onnxgraph.graph import GraphEditor, reads_of
 
-__all__ = ["differentiate"]
+__all__ = ["STEPS", "differentiate"]
+
+# Operators whose result is constant between its jumps, so that the gradient is 0 almost everywhere. So is that of any
+# operator whose result is whole numbers or truths, such as Greater, ArgMax, or Cast to int64: their type tells.
+STEPS = frozenset({"Ceil", "Floor", "Round", "Sign"})
 
 
 @dataclass
@@ -32,39 +38,69 @@ class _Differentiation:
     """The state of one backward walk; the `Tape` that gradient rules see."""
 
     def __init__(self, model: ModelProto, parameters: Sequence[str]):
-        graph = model.graph
+        graph, self._model = model.graph, model
         inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
         self._infos = {info.name: info for info in (*inferred.input, *inferred.value_info, *inferred.output)}
-        self._constants = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+        self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self._wanted = set(parameters)
         for node in graph.node:
-            if node.op_type not in _DISCRETE and any(name in self._wanted for name in node.input):
-                self._wanted.update(node.output)
+            if any(name in self._wanted for name in _carriers(node)):
+                self._wanted.update(name for name in node.output if self._has_derivative(name))
         self._gradients: dict[str, _Gradient] = defaultdict(_Gradient)
-        names = {*self._infos, *self._constants, *(name for node in graph.node for name in node.output)}
+        bare = ModelProto()
+        bare.CopyFrom(model)
+        del bare.graph.node[:]
+        bare.graph.name = f"{graph.name}_gradient"
+        names = {*self._infos, *(name for node in graph.node for name in node.output)}
         names |= {f"{parameter}_grad" for parameter in parameters}  # kept for the outputs
-        self.build = Builder(graph.initializer, names)
+        self.build = GraphEditor(bare, names)
         for node in graph.node:
-            if node.op_type == "SoftmaxCrossEntropyLoss":
-                loss = row_loss(node, self).loss
-                axes = self.build.constant([-1], "flat_shape")
-                self.build.nodes.append(helper.make_node("Squeeze", [loss, axes], list(node.output)))
+            if node.op_type == "SoftmaxCrossEntropyLoss" and self.wants(node.output[0]):
+                with _named(node):
+                    loss = row_loss(node, self).loss
+                self.build.put("Squeeze", [loss, self.build.constant([-1], "flat_shape")], node.output[0])
             else:
-                self.build.nodes.append(node)
+                self.build.append(node)
+
+    @cached_property
+    def _numbered(self) -> dict[str, ValueInfoProto]:
+        """The infos by name, inferred with a number in place of the first symbol, B: multiples of it are then known."""
+        graph = shape_inference.infer_shapes(_numbered(self._model), data_prop=True).graph
+        return {info.name: info for info in (*graph.input, *graph.value_info)}
 
     def wants(self, name: str) -> bool:
         return name in self._wanted
 
+    def _has_derivative(self, name: str) -> bool:
+        """Whether ``name`` may have one: it is no tensor of whole numbers or truths."""
+        kind = self._infos[name].type if name in self._infos else None
+        # Of what is no tensor, or of unknown type, the walk finds out that no rule is there. So of text, from which a
+        # Cast may lead back to numbers.
+        if kind is None or not kind.tensor_type.elem_type:
+            return bool(name)
+        return kind.tensor_type.elem_type in {*FLOATS, TensorProto.STRING}
+
     def shape(self, name: str) -> list[int | str | None]:
         if name in self._constants:
-            return list(self._constants[name])
-        dims = self._infos[name].type.tensor_type.shape.dim
-        return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims]
+            return list(self._constants[name].dims)
+        return _sizes(self.info(name))
+
+    def sizes(self, name: str) -> list[int | str | None]:
+        if name in self._constants:
+            return list(self._constants[name].dims)
+        return _sizes(self._numbered.get(name) or self.info(name))
+
+    def kind(self, name: str) -> int:
+        if name in self._constants:
+            return self._constants[name].data_type
+        return self.info(name).type.tensor_type.elem_type
 
     def dtype(self, name: str) -> np.dtype[Any]:
-        return helper.tensor_dtype_to_np_dtype(self.info(name).type.tensor_type.elem_type)
+        return helper.tensor_dtype_to_np_dtype(self.kind(name))
 
     def info(self, name: str) -> ValueInfoProto:
+        if name not in self._infos:
+            raise NotImplementedError(f"the type of {name} is unknown")
         return self._infos[name]
 
     def give(self, name: str, gradient: str) -> None:
@@ -81,6 +117,16 @@ class _Differentiation:
 
     def dense(self, name: str) -> str | None:
         """Return the whole gradient of ``name``, or None where the loss does not depend on it."""
+        base = self.without_rows(name)
+        if not self._gradients[name].rows:
+            return base
+        rows, values = self.sparse(name)
+        base = base or self.build.one("Sub", [name, name], f"{name}_grad_zero")
+        place = self.build.one("Unsqueeze", [rows, self.build.constant([-1], "flat_shape")], f"{name}_grad_place")
+        return self.build.one("ScatterND", [base, place, values], f"{name}_grad_dense", reduction="add")
+
+    def without_rows(self, name: str) -> str | None:
+        """Return the part of the gradient of ``name`` that is not given as rows; None where there is none."""
         given = self._gradients[name]
         parts = list(given.dense)
         if given.products:
@@ -88,19 +134,13 @@ class _Differentiation:
             left = self.build.joined([left for left, _ in given.products], f"{name}_grad_left")
             right = self.build.joined([right for _, right in given.products], f"{name}_grad_right")
             parts.append(self.build.one("Gemm", [left, right], f"{name}_grad_product", transA=1))
-        if given.rows:
-            rows, values = self.sparse(name)
-            base = parts.pop() if parts else self.build.one("Sub", [name, name], f"{name}_grad_zero")
-            place = self.build.one("Unsqueeze", [rows, self.build.constant([-1], "flat_shape")], f"{name}_grad_place")
-            parts = [*parts, self.build.one("ScatterND", [base, place, values], f"{name}_grad_dense", reduction="add")]
         if not parts:
             return None
         return parts[0] if len(parts) == 1 else self.build.one("Sum", parts, f"{name}_grad_total")
 
-    def is_sparse(self, name: str) -> bool:
-        """Whether ``name`` was read by Gather alone."""
-        given = self._gradients[name]
-        return bool(given.rows) and not given.dense and not given.products
+    def has_rows(self, name: str) -> bool:
+        """Whether ``name`` was read by Gather."""
+        return bool(self._gradients[name].rows)
 
     def sparse(self, name: str) -> tuple[str, str]:
         """Return the row ids and the row values of the gradient of a table."""
@@ -117,17 +157,66 @@ class _Differentiation:
             gradients = [self.dense(name) if self.wants(name) else None for name in node.output]
             if all(gradient is None for gradient in gradients):
                 continue
-            if node.op_type not in RULES:
+            operator = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+            if operator not in RULES:
                 known = ", ".join(sorted(RULES))
-                raise ModelError(f"{node.output[0]}: operator {node.op_type} has no gradient rule; known: {known}")
-            RULES[node.op_type](node, gradients, self)
+                raise ModelError(f"{_name(node)}: operator {operator} has no gradient rule; known: {known}")
+            with _named(node):
+                RULES[operator](node, gradients, self)
 
     def _one(self, loss: str) -> str:
         return self.build.constant(1, f"{loss}_grad_one", self.dtype(loss))
 
 
-# Operators whose result is a number of steps or a truth: no gradient passes.
-_DISCRETE = frozenset({"Greater", "Equal", "Not", "Shape", "Sign", "CastLike", "Cast", "TopK"})
+def _sizes(info: ValueInfoProto) -> list[int | str | None]:
+    kind = info.type.tensor_type
+    if not kind.HasField("shape"):
+        raise NotImplementedError(f"the shape of {info.name} is unknown")
+    return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in kind.shape.dim]
+
+
+def _numbered(model: ModelProto) -> ModelProto:
+    """Return a copy whose inputs have a prime in place of their first symbol, and of which nothing else is declared."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.value_info[:]
+    for info in copy.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    dims = [dim for info in copy.graph.input for dim in info.type.tensor_type.shape.dim]
+    first = next((dim.dim_param for dim in dims if dim.dim_param), None)
+    for dim in dims:
+        if first is not None and dim.dim_param == first:
+            dim.dim_value = 97
+    return copy
+
+
+def _carriers(node: NodeProto) -> list[str]:
+    """Return what a node reads whose numbers its result depends on, but for jumps."""
+    if node.domain in ("", "ai.onnx"):
+        if node.op_type in STEPS:
+            return []
+        if node.op_type == "CastLike":
+            return list(node.input[:1])
+    return reads_of(node)
+
+
+def _name(node: NodeProto) -> str:
+    """Return what a node is known by in messages: its first result."""
+    return next(filter(None, [*node.output, node.name]), node.op_type)
+
+
+@contextmanager
+def _named(node: NodeProto) -> Iterator[None]:
+    """Put the node's name before what its rule refuses; a user's rule may fail in any way."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except NotImplementedError as error:
+        raise ModelError(f"{_name(node)}: {error}") from error
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{_name(node)}: the gradient rule of {node.op_type} fails: {said}") from error
 
 
 def differentiate(model: ModelProto, loss: str, parameters: Sequence[str]) -> ModelProto:
@@ -145,35 +234,41 @@ def differentiate(model: ModelProto, loss: str, parameters: Sequence[str]) -> Mo
     Returns
     -------
     ModelProto
-        The same inputs; outputs ``loss``, then for each parameter ``<p>_grad`` with its shape, or, for a table that
-        is read by Gather alone, ``<p>_grad_rows`` int64 (R) and ``<p>_grad_values`` (R, ...): the gradient is the
-        sum of the values by row, and a row may stand in the list more than once.
+        The same inputs; outputs ``loss``, then for each parameter ``<p>_grad`` with its shape; or, for a table that
+        Gather reads, ``<p>_grad_rows`` int64 (R) and ``<p>_grad_values`` (R, ...): the gradient is the sum of the
+        values by row, and a row may stand in the list more than once. A table that other operators read too has all
+        three, and its gradient is their sum: a graph that adds rows itself would copy the table to do so, and
+        onnxruntime's ScatterND loses sums where two threads add to one row.
 
     Raises
     ------
     ModelError
-        An operator has no gradient rule, or the loss does not depend on a parameter.
+        An operator on the way has no gradient rule, or its rule does not cover the node's setting: with the node's
+        first result. The loss does not depend on a parameter. The graph is not of opset 18. Its shapes do not fit.
     """
-    graph = model.graph
-    tape = _Differentiation(model, parameters)
-    tape.walk(list(graph.node), loss)
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    if versions.get("", versions.get("ai.onnx")) != OPSET:
+        raise ModelError(f"gradient rules are those of opset {OPSET}, not of {versions}; let the graph import that")
+    try:
+        tape = _Differentiation(model, parameters)
+    except shape_inference.InferenceError as error:
+        raise ModelError(str(error)) from error
+    tape.walk(list(model.graph.node), loss)
     outputs = [tape.info(loss)]
     wishes = {}
     for name in parameters:
         kind = tape.info(name).type.tensor_type.elem_type
-        if tape.is_sparse(name):
+        gradient = tape.without_rows(name)
+        if gradient is not None:
+            wishes[f"{name}_grad"] = gradient
+            outputs.append(helper.make_tensor_value_info(f"{name}_grad", kind, tape.shape(name)))
+        if tape.has_rows(name):
             rows, values = f"{name}_grad_rows", f"{name}_grad_values"
             wishes[rows], wishes[values] = tape.sparse(name)
             outputs.append(helper.make_tensor_value_info(rows, TensorProto.INT64, [f"{name}_R"]))
             outputs.append(helper.make_tensor_value_info(values, kind, [f"{name}_R", *tape.shape(name)[1:]]))
-            continue
-        gradient = tape.dense(name)
-        if gradient is None:
+        elif gradient is None:
             raise ModelError(f"{loss} does not depend on parameter {name}")
-        wishes[f"{name}_grad"] = gradient
-        outputs.append(helper.make_tensor_value_info(f"{name}_grad", kind, tape.shape(name)))
     tape.build.publish(wishes)
-    made = helper.make_graph(tape.build.nodes, f"{graph.name}_gradient", graph.input, outputs, tape.build.initializers)
-    result = helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version)
-    result.producer_name = model.producer_name
-    return result
+    tape.build.declare_outputs(outputs)
+    return tape.build.model()

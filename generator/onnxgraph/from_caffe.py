@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from generator.caffe.layers import (
     Shape,
@@ -22,7 +22,7 @@ from generator.caffe.layers import (
 from generator.caffe.prototxt import active_layers, learnable
 from generator.caffe.schema import Message
 from generator.errors import ModelError
-from generator.onnxgraph.builder import Builder
+from generator.onnxgraph.graph import GraphEditor
 
 __all__ = ["convert", "outputs_of", "require_known"]
 
@@ -102,7 +102,7 @@ def convert(
             helper.make_tensor_value_info("top_item", INT64, ["B", top_k]),
             helper.make_tensor_value_info("top_probability", FLOAT, ["B", top_k]),
         ]
-    return graph.model(net.name or "net", infos, wishes)
+    return graph.model(infos, wishes)
 
 
 class _UnsupportedError(Exception):
@@ -115,16 +115,18 @@ class _Graph:
     def __init__(self, net: Message, shapes: Mapping[str, Shape], weights: Mapping[str, Array]) -> None:
         layers = active_layers(net, "TEST")
         inputs = [*net.input, *(top for layer in layers if layer.type == "Input" for top in layer.top)]
-        # No node takes a blob's name by itself: a blob changed in place has several values, the last gets its name.
-        self._builder = Builder([], {*shapes, "top_item", "top_probability"})
         self._shapes = shapes
         self.values = {blob: blob for blob in inputs}
         self._ints = _ids(layers) & set(inputs)
-        self.inputs = [self.info(blob) for blob in inputs]
+        empty = helper.make_graph([], net.name or "net", [self.info(blob) for blob in inputs], [])
+        opset = helper.make_opsetid("", 18)
+        model = helper.make_model(empty, opset_imports=[opset], ir_version=8, producer_name="drn")
+        # No node takes a blob's name by itself: a blob changed in place has several values, the last gets its name.
+        self._builder = GraphEditor(model, {*shapes, "top_item", "top_probability"})
         self._tensors: dict[tuple[str, int], str] = {}
         for parameter in learnable(net, "TEST"):
             name = self._builder.name(parameter.name)
-            self._builder.initializers.append(numpy_helper.from_array(weights[parameter.name], name))
+            self._builder.initialise(name, weights[parameter.name])
             self._tensors |= dict.fromkeys(parameter.places, name)
 
     def shape(self, blob: str) -> Shape:
@@ -165,16 +167,15 @@ class _Graph:
         kind = INT64 if self.values[blob] in self._ints else FLOAT
         return helper.make_tensor_value_info(blob, kind, ["B", *self.shape(blob)[1:]])
 
-    def model(self, name: str, outputs: Sequence[ValueInfoProto], wishes: Mapping[str, str]) -> ModelProto:
+    def model(self, outputs: Sequence[ValueInfoProto], wishes: Mapping[str, str]) -> ModelProto:
         """Return the model; outputs get their names first, then the other blobs whose value is theirs alone."""
         names = dict(wishes)
         for blob, value in self.values.items():
             if blob not in names and value not in self.values and value not in names.values():
                 names[blob] = value
         self._builder.publish(names)
-        graph = helper.make_graph(self._builder.nodes, name, self.inputs, outputs, self._builder.initializers)
-        opset = helper.make_opsetid("", 18)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=8, producer_name="drn")
+        self._builder.declare_outputs(outputs)
+        return self._builder.model()
 
 
 # Layers through which an id passes on its way to an Embed.

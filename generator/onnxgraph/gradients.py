@@ -2,30 +2,45 @@
 
 A rule takes the node, the gradients of its outputs (None where the loss does not depend on one) and the `Tape`,
 appends nodes, and calls ``tape.give(input, gradient)`` for each input that wants one. A new operator joins by a
-function under ``@rule("Name")``, here or in a user's file that ``gen-model --rules`` runs.
+function under ``@rule("Name")``, here or in a user's file that ``gen-model --rules`` runs; one of another domain than
+ONNX's own under ``@rule("domain.Name")``. What a rule does not cover it refuses by a NotImplementedError.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto, TensorProto
 
-from generator.onnxgraph.builder import Builder
+from generator.onnxgraph.graph import GraphEditor, attributes_of
 
-__all__ = ["RULES", "Rule", "Tape", "row_loss", "rule"]
+__all__ = ["FLOATS", "OPSET", "RULES", "Rule", "Tape", "row_loss", "rule"]
+
+# The rules are those of the operators as this opset has them: before and after, some mean something else.
+OPSET = 18
+# The element types that have a derivative.
+FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
 
 class Tape(Protocol):
     """What a rule may ask of the differentiation that runs it."""
 
-    build: Builder
+    build: GraphEditor
 
     def wants(self, name: str) -> bool:
         """Whether the tensor ``name`` leads back to a parameter."""
 
     def shape(self, name: str) -> list[int | str | None]:
-        """Return the inferred shape of ``name``; symbolic and unknown sizes are strings and None."""
+        """Return the inferred shape of ``name``; symbolic and unknown sizes are strings and None.
+
+        Raises NotImplementedError where not even the number of axes is known.
+        """
+
+    def sizes(self, name: str) -> list[int | str | None]:
+        """Return the shape of ``name`` for some batch size, to tell what is broadcast; unknown sizes as in `shape`."""
+
+    def kind(self, name: str) -> int:
+        """Return the element type of ``name``, a TensorProto.DataType."""
 
     def dtype(self, name: str) -> Any:
         """Return the numpy dtype of ``name``."""
@@ -45,7 +60,7 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(op: str) -> Callable[[Rule], Rule]:
-    """Register the gradient rule of operator ``op``."""
+    """Register the gradient rule of operator ``op``, ``Name`` or ``domain.Name``."""
 
     def register(function: Rule) -> Rule:
         RULES[op] = function
@@ -55,10 +70,7 @@ def rule(op: str) -> Callable[[Rule], Rule]:
 
 
 def _attribute(node: NodeProto, name: str, default: Any) -> Any:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return helper.get_attribute_value(attribute)
-    return default
+    return attributes_of(node).get(name, default)
 
 
 def _only(gradients: Sequence[str | None]) -> str:
@@ -70,8 +82,11 @@ def _only(gradients: Sequence[str | None]) -> str:
 
 def _like(gradient: str, result: str, name: str, tape: Tape) -> str:
     """Sum ``gradient``, shaped like ``result``, over the axes along which ``name`` was broadcast."""
-    whole, part = tape.shape(result), tape.shape(name)
+    whole, part = tape.sizes(result), tape.sizes(name)
     extra = len(whole) - len(part)
+    for axis, size in enumerate(part):
+        if not isinstance(size, int) and (size is None or size != whole[axis + extra]):
+            raise NotImplementedError(f"the size of axis {axis} of {name} is unknown: it may be broadcast or not")
     if extra:
         axes = tape.build.constant(list(range(extra)), "leading_axes")
         gradient = tape.build.one("ReduceSum", [gradient, axes], f"{name}_grad_sum", keepdims=0)
@@ -80,6 +95,12 @@ def _like(gradient: str, result: str, name: str, tape: Tape) -> str:
         axes = tape.build.constant(stretched, "stretched_axes")
         gradient = tape.build.one("ReduceSum", [gradient, axes], f"{name}_grad_sum", keepdims=1)
     return gradient
+
+
+def _axis(node: NodeProto, default: int, tape: Tape) -> int:
+    """Return the attribute ``axis`` of a node, counted from the first axis of its first input."""
+    axis: int = _attribute(node, "axis", default)
+    return axis % len(tape.shape(node.input[0])) if axis < 0 else axis
 
 
 @rule("Identity")
@@ -102,13 +123,43 @@ def _mul(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
             tape.give(name, _like(product, node.output[0], name, tape))
 
 
+@rule("Sub")
+def _sub(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
+    gradient, (left, right) = _only(gradients), node.input
+    if tape.wants(left):
+        tape.give(left, _like(gradient, node.output[0], left, tape))
+    if tape.wants(right):
+        minus = tape.build.one("Neg", [gradient], f"{right}_grad")
+        tape.give(right, _like(minus, node.output[0], right, tape))
+
+
+@rule("Neg")
+def _neg(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
+    tape.give(node.input[0], tape.build.one("Neg", [_only(gradients)], f"{node.input[0]}_grad"))
+
+
 @rule("Div")
 def _div(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
     over, under = node.input
-    if tape.wants(under):
-        raise NotImplementedError("Div by a value that leads back to a parameter has no gradient rule")
     quotient = tape.build.one("Div", [_only(gradients), under], f"{over}_grad")
-    tape.give(over, _like(quotient, node.output[0], over, tape))
+    if tape.wants(over):
+        tape.give(over, _like(quotient, node.output[0], over, tape))
+    if tape.wants(under):
+        product = tape.build.one("Mul", [quotient, node.output[0]], f"{under}_grad_product")
+        minus = tape.build.one("Neg", [product], f"{under}_grad")
+        tape.give(under, _like(minus, node.output[0], under, tape))
+
+
+@rule("Cast")
+def _cast(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
+    kinds = tape.kind(node.input[0]), tape.kind(node.output[0])
+    if not FLOATS.issuperset(kinds):
+        names = " to ".join(TensorProto.DataType.Name(kind) for kind in kinds)
+        raise NotImplementedError(f"{node.op_type} has a gradient rule between floats alone, not {names}")
+    tape.give(node.input[0], tape.build.one("Cast", [_only(gradients)], f"{node.input[0]}_grad", to=kinds[0]))
+
+
+RULES["CastLike"] = _cast  # the type alone is taken from the second input
 
 
 @rule("Relu")
@@ -126,15 +177,22 @@ def _reshape(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> No
 
 @rule("Transpose")
 def _transpose(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
-    back = np.argsort(_attribute(node, "perm", None)).tolist()
+    rank = len(tape.shape(node.input[0]))
+    back = np.argsort(_attribute(node, "perm", list(range(rank))[::-1])).tolist()
     tape.give(node.input[0], tape.build.one("Transpose", [_only(gradients)], f"{node.input[0]}_grad", perm=back))
 
 
 @rule("ReduceSum")
 def _reduce_sum(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
     gradient = _only(gradients)
+    axes = [name for name in node.input[1:] if name]
+    if axes and _attribute(node, "noop_with_empty_axes", 0):
+        raise NotImplementedError("ReduceSum with noop_with_empty_axes has a gradient rule without axes alone")
+    if _attribute(node, "noop_with_empty_axes", 0):
+        tape.give(node.input[0], gradient)
+        return
     # A sum over all axes gives a scalar, which Expand stretches as it is.
-    if len(node.input) > 1 and not _attribute(node, "keepdims", 1):
+    if axes and not _attribute(node, "keepdims", 1):
         gradient = tape.build.one("Unsqueeze", [gradient, node.input[1]], f"{node.output[0]}_grad_kept")
     shape = tape.build.one("Shape", [node.input[0]], f"{node.input[0]}_shape")
     tape.give(node.input[0], tape.build.one("Expand", [gradient, shape], f"{node.input[0]}_grad"))
@@ -142,7 +200,7 @@ def _reduce_sum(node: NodeProto, gradients: Sequence[str | None], tape: Tape) ->
 
 @rule("Concat")
 def _concat(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
-    axis = _attribute(node, "axis", 0)
+    axis = _axis(node, 0, tape)
     lengths = [tape.build.one("Shape", [name], f"{name}_length", start=axis, end=axis + 1) for name in node.input]
     sizes = tape.build.one("Concat", lengths, f"{node.output[0]}_lengths", axis=0)
     pieces = tape.build.add("Split", [_only(gradients), sizes], f"{node.output[0]}_grad", len(lengths), axis=axis)
@@ -157,19 +215,22 @@ def _split(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None
     for name, gradient in zip(node.output, gradients, strict=True):
         # An output the loss does not depend on counts with zeros.
         parts.append(gradient or tape.build.one("Sub", [name, name], f"{name}_grad_zero"))
-    axis = _attribute(node, "axis", 0)
+    axis = _axis(node, 0, tape)
     tape.give(node.input[0], tape.build.joined(parts, f"{node.input[0]}_grad", axis))
 
 
 @rule("Gather")
 def _gather(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
     table, ids = node.input
-    if _attribute(node, "axis", 0) != 0:
+    if _axis(node, 0, tape) != 0:
         raise NotImplementedError("Gather has a gradient rule on axis 0 alone")
     rows, values = ids, _only(gradients)
     if len(tape.shape(ids)) != 1:
         flat = tape.build.constant([-1], "flat_shape")
-        width = tape.build.constant([-1, *tape.shape(table)[1:]], f"{table}_row_shape")
+        sizes = tape.shape(table)[1:]
+        if not all(isinstance(size, int) for size in sizes):
+            raise NotImplementedError(f"Gather has a gradient rule for rows of known size alone, not {sizes}")
+        width = tape.build.constant([-1, *sizes], f"{table}_row_shape")
         rows = tape.build.one("Reshape", [ids, flat], f"{ids}_flat")
         values = tape.build.one("Reshape", [values, width], f"{node.output[0]}_grad_flat")
     tape.give_rows(table, rows, values)
@@ -187,22 +248,45 @@ def _scatter_elements(node: NodeProto, gradients: Sequence[str | None], tape: Ta
         tape.give(updates, tape.build.one("GatherElements", [gradient, places], f"{updates}_grad", axis=axis))
 
 
+@rule("TopK")
+def _top_k(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
+    """Each value's gradient goes to the place it was taken from."""
+    name, places = node.input[0], node.output[1]
+    if not places:
+        raise NotImplementedError("TopK has a gradient rule where its second output, the places, has a name")
+    shape = tape.build.one("Shape", [name], f"{name}_shape")
+    zero = tape.build.constant(0, f"{name}_zero", tape.dtype(name))
+    zeros = tape.build.one("Expand", [zero, shape], f"{name}_grad_zero")
+    axis = _axis(node, -1, tape)
+    given = tape.build.one("ScatterElements", [zeros, places, _only(gradients)], f"{name}_grad", axis=axis)
+    tape.give(name, given)
+
+
 @rule("Gemm")
 def _gemm(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
-    settings = {name: _attribute(node, name, default) for name, default in _GEMM.items()}
-    if settings != _GEMM | {"transB": 1}:
-        raise NotImplementedError(f"Gemm has a gradient rule for transB = 1 alone, not {settings}")
-    left, weight = node.input[:2]
-    gradient = _only(gradients)
+    """Y = alpha·A'·B' + beta·C, where A' is A or, by transA, its transpose, and B' likewise."""
+    alpha, beta = _attribute(node, "alpha", 1.0), _attribute(node, "beta", 1.0)
+    turned, turned_weight = _attribute(node, "transA", 0), _attribute(node, "transB", 0)
+    (left, weight), gradient, build = node.input[:2], _only(gradients), tape.build
+    scale = {} if alpha == 1 else {"alpha": alpha}
     if tape.wants(left):
-        tape.give(left, tape.build.one("Gemm", [gradient, weight], f"{left}_grad"))
+        pair = [weight, gradient] if turned else [gradient, weight]
+        turns = {"transA": turned_weight, "transB": 1} if turned else {"transB": 1 - turned_weight}
+        turns = {name: turn for name, turn in turns.items() if turn}
+        tape.give(left, build.one("Gemm", pair, f"{left}_grad", **turns, **scale))
     if tape.wants(weight):
-        tape.give_product(weight, gradient, left)
+        if alpha == 1 and not turned:
+            tape.give_product(weight, *((gradient, left) if turned_weight else (left, gradient)))
+        else:
+            pair = [gradient, left] if turned_weight else [left, gradient]
+            turns = {"transA": 1 if turned_weight else 1 - turned, "transB": turned if turned_weight else 0}
+            turns = {name: turn for name, turn in turns.items() if turn}
+            tape.give(weight, build.one("Gemm", pair, f"{weight}_grad", **turns, **scale))
     if len(node.input) > 2 and tape.wants(node.input[2]):
+        if beta != 1:
+            factor = build.constant(beta, "beta", tape.dtype(node.input[2]))
+            gradient = build.one("Mul", [gradient, factor], f"{node.output[0]}_grad_scaled")
         tape.give(node.input[2], _like(gradient, node.output[0], node.input[2], tape))
-
-
-_GEMM = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
 
 
 @rule("Softmax")
@@ -220,18 +304,19 @@ def _softmax(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> No
 def _cross_entropy(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
     """Z's gradient is (softmax(z) - onehot(label)) * the row's own gradient, 0 where the label is ignored."""
     row, build = row_loss(node, tape), tape.build
-    minus = build.one("Neg", [row.counted], f"{row.counted}_minus")
-    error = build.one("ScatterElements", [row.probability, row.place, minus], "error", axis=1, reduction="add")
+    less = build.one("Sub", [row.entry, row.counted], "label_error")
+    error = build.one("ScatterElements", [row.probability, row.place, less], "error", axis=1)
     gradient = build.one("Unsqueeze", [_only(gradients), build.constant([-1], "flat_shape")], "row_gradient")
     weight = build.one("Mul", [gradient, row.counted], "row_weight")
     tape.give(node.input[0], build.one("Mul", [error, weight], f"{node.input[0]}_grad"))
 
 
 class RowLoss(NamedTuple):
-    """The tensors of a cross-entropy by row: probability (R, C), and (R, 1) of label, counted and loss."""
+    """The tensors of a cross-entropy by row: probability (R, C); label, its probability, counted and loss (R, 1)."""
 
     probability: str
     place: str
+    entry: str
     counted: str
     loss: str
 
@@ -243,14 +328,18 @@ def row_loss(node: NodeProto, tape: Tape) -> RowLoss:
     """
     if _attribute(node, "reduction", b"mean") != b"none":
         raise NotImplementedError('SoftmaxCrossEntropyLoss has a gradient rule for reduction = "none" alone')
-    logit, label = node.input
+    logit, label = node.input[:2]
+    if len(node.input) > 2 or len(node.output) > 1 or len(tape.shape(logit)) != 2:
+        raise NotImplementedError(
+            "SoftmaxCrossEntropyLoss has a gradient rule for a matrix of logits, without weights and log_prob"
+        )
     build = tape.build
     probability = build.one("Softmax", [logit], "softmax", axis=-1)
     place = build.one("Unsqueeze", [label, build.constant([-1], "flat_shape")], f"{label}_place")
     ignored = build.constant([_attribute(node, "ignore_index", -1)], "ignored_label")
     valid = build.one("Not", [build.one("Equal", [place, ignored], f"{label}_ignored")], f"{label}_valid")
-    counted = build.one("CastLike", [valid, probability], f"{label}_counted")
+    counted = build.one("Cast", [valid], f"{label}_counted", to=tape.kind(logit))
     entry = build.one("GatherElements", [probability, place], "label_probability", axis=1)
     kept = build.one("Max", [entry, build.constant(np.finfo(np.float32).tiny, "tiny", tape.dtype(logit))], "kept")
     minus = build.one("Neg", [build.one("Log", [kept], "log_probability")], "negative_log")
-    return RowLoss(probability, place, counted, build.one("Mul", [minus, counted], "counted_loss"))
+    return RowLoss(probability, place, entry, counted, build.one("Mul", [minus, counted], "counted_loss"))

@@ -9,7 +9,7 @@ __all__ = ["parameter_shapes", "parse"]
 
 
 def parse(text: str, name: str) -> ModelProto:
-    """Parse and check ONNX text.
+    """Parse and check ONNX text; a node is named after its first output, for messages and for tools that list nodes.
 
     Raises
     ------
@@ -18,6 +18,8 @@ def parse(text: str, name: str) -> ModelProto:
     """
     try:
         model = parser.parse_model(text)
+        for node in model.graph.node:
+            node.name = node.name or next(output for output in node.output if output)
         checker.check_model(model)
     except parser.ParseError as error:
         message = error.args[0]

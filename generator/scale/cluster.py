@@ -9,10 +9,7 @@ from typing import Any
 
 from generator.errors import DrnError
 
-__all__ = ["ONE_THREAD", "connected", "cores", "first_line", "remote"]
-
-# A task has one core: libraries that would take them all are told so before they are imported.
-ONE_THREAD = {"env_vars": dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")}
+__all__ = ["connected", "cores", "first_line", "remote"]
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from generator.scale.cluster import ONE_THREAD, first_line, remote
-from generator.tune.engine import TRIES, Outcome, answer
+from generator.jobs.cpus import ONE_THREAD
+from generator.jobs.workers import TRIES, Outcome, answer
+from generator.scale.cluster import first_line, remote
 
 __all__ = ["RayTasks"]
 
@@ -34,7 +35,7 @@ class RayTasks:
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        task = remote(_task, num_cpus=1, max_retries=0, runtime_env=ONE_THREAD)
+        task = remote(_task, num_cpus=1, max_retries=0, runtime_env={"env_vars": ONE_THREAD})
         waiting = deque((index, 1) for index in range(len(jobs)))
         running: dict[Any, tuple[int, int]] = {}
         try:

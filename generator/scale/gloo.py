@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generator.train.engine.batches import Batch
-from generator.train.engine.candidates import SHARED
+from generator.training.engine.batches import Batch
+from generator.training.engine.candidates import SHARED
 
 __all__ = ["Gloo", "ReplicaLostError", "rendezvous", "rows_of"]
 
@@ -79,6 +79,5 @@ def rendezvous(host: str, port: int, *, first: bool) -> Any:
 
 
 def rows_of(blob: npt.NDArray[Any], rows: int, part: slice) -> npt.NDArray[Any]:
-    """Return a ``part`` of the ``rows`` of a blob; a dropout mask, with a multiple of them, has them state by state."""
-    by_state = blob.reshape(-1, rows, *blob.shape[1:])
-    return np.ascontiguousarray(by_state[:, part]).reshape(-1, *blob.shape[1:])
+    """Return a ``part`` of the ``rows`` of a blob; a dropout mask has a row for each state of a row."""
+    return blob.reshape(rows, -1, *blob.shape[1:])[part].reshape(-1, *blob.shape[1:])

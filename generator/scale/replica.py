@@ -10,12 +10,12 @@ import numpy as np
 from generator.errors import DrnError
 from generator.scale.gloo import Gloo, rendezvous
 from generator.spec.schema import Spec
-from generator.train.engine.exchange import Exchange
-from generator.train.engine.learner import Learner
-from generator.train.run.generated import Generated
-from generator.train.run.loop import prefetch
-from generator.train.run.rows import load_training, training_batches
-from generator.train.run.train import Result, TrainOptions, train
+from generator.training.engine.exchange import Exchange
+from generator.training.engine.learner import Learner
+from generator.training.run.generated import Generated
+from generator.training.run.loop import prefetch
+from generator.training.run.rows import load_training, training_batches
+from generator.training.run.train import Result, TrainOptions, train
 
 __all__ = ["Replica", "follow"]
 

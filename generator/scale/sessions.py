@@ -1,4 +1,4 @@
-"""`drn sessions` on Ray: Parquet files read and cut into sessions in parts, by user, as one machine cuts them."""
+"""`drn sessions` on Ray: Parquet files read and cut into sessions in partitions, by user, as one machine cuts them."""
 
 import tempfile
 import zlib
@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from generator.data.importers import read_events
-from generator.data.reading import Options, Part, Read, Told, cut, labelled, without_labels
+from generator.data.log.importers import read_events
+from generator.data.log.labels import labelled, without_labels
+from generator.data.log.statistics import ReadStatistics
+from generator.data.options import Options
+from generator.data.sessions.partition import Partition, sessionised
+from generator.data.stages.read import ReadLog
 from generator.errors import DataError
 from generator.scale.cluster import cores, remote
 from generator.spec.schema import Spec
@@ -24,10 +28,10 @@ SUFFIXES = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
-class _Cut:
+class _Coded:
     """The sessions of some users: their labels and users are places in ``labels`` and ``users``."""
 
-    part: Part
+    partition: Partition
     labels: pl.Series
     users: pl.Series
 
@@ -60,12 +64,12 @@ def listed(log: str) -> list[str]:
     return [system.unstrip_protocol(file) for file in found]
 
 
-def read_on_ray(logs: Sequence[str], tests: Sequence[str], options: Options, spec: Spec) -> Read:
+def read_on_ray(logs: Sequence[str], tests: Sequence[str], options: Options, spec: Spec) -> ReadLog:
     """Read a log of Parquet files into sessions; be connected to Ray.
 
-    A task a file reads it and deals its events out by the hash of their user, or of their session where there are no
-    users; a task a part then cuts its events into sessions. The sessions are those that one machine makes, in another
-    order, which nothing depends on.
+    A task a file reads it and partitions its events by the hash of their user, or of their session where there are no
+    users; a task a partition then cuts its events into sessions. The sessions are those that one machine makes, in
+    another order, which nothing depends on.
 
     Parameters
     ----------
@@ -79,21 +83,25 @@ def read_on_ray(logs: Sequence[str], tests: Sequence[str], options: Options, spe
     DataError
         A file does not hold; or some events name their user, session or time and some do not.
     """
-    parts = cores()
-    scatter = remote(_scatter, num_cpus=1, num_returns=1 + parts)
+    partitions = cores()
+    scatter = remote(_scatter, num_cpus=1, num_returns=1 + partitions)
     gather = remote(_gather, num_cpus=1)
-    dealt = [scatter.remote(url, part, parts, options, spec) for part, urls in enumerate((logs, tests)) for url in urls]
-    files: list[Told] = [_got(first) for first, *_ in dealt]
-    told = Told.sum(files)
-    _check(told)
-    starts = np.cumsum([0, *(each.height for each in files)])[:-1]
-    pieces = [[file[1 + place] for file in dealt] for place in range(parts)]
+    scattered = [
+        scatter.remote(url, in_test, partitions, options, spec)
+        for in_test, urls in enumerate((logs, tests))
+        for url in urls
+    ]
+    files: list[ReadStatistics] = [_got(first) for first, *_ in scattered]
+    whole = ReadStatistics.sum(files)
+    _check(whole)
+    starts = np.cumsum([0, *(each.events for each in files)])[:-1]
+    pieces = [[file[1 + place] for file in scattered] for place in range(partitions)]
     coming = [gather.remote(starts, options.gap, *each) for each in pieces]
-    del dealt, pieces  # Ray drops the pieces as they are used up
-    found = [part for each in coming if (part := _got(each))]
+    del scattered, pieces  # Ray drops the pieces as they are used up
+    found = [coded for each in coming if (coded := _got(each))]
     # In the order in which one machine comes upon them.
-    skipped = dict(sorted(told.skipped.items())) if tests else dict(told.skipped)
-    return _merged(found, rows=told.rows, skipped=skipped | without_labels(told.found, spec), notes=told.notes)
+    skipped = dict(sorted(whole.skipped.items())) if tests else dict(whole.skipped)
+    return _merged(found, whole, skipped | without_labels(whole.labels, spec))
 
 
 def _got(reference: Any) -> Any:
@@ -107,21 +115,22 @@ def _got(reference: Any) -> Any:
         raise error.cause from None
 
 
-def _scatter(url: str, part: int, parts: int, options: Options, spec: Spec) -> list[Any]:
-    """Read a file; return what it is found to hold, and its events by part, in order, with their ``row``."""
+def _scatter(url: str, in_test: int, partitions: int, options: Options, spec: Spec) -> list[Any]:
+    """Read a file; return its statistics, and its events by partition, in order, with their ``row``."""
     with local_copy(url) as path:
         try:
             events = read_events([path], "events", options.columns, options.max_bad)
         except DataError as error:
             raise DataError(str(error).replace(str(path), url)) from error
-    frame, found = labelled(events.frame.with_columns(part=pl.lit(part, pl.UInt8)), spec)
+    frame, labels = labelled(events.frame.with_columns(in_test=pl.lit(in_test, pl.UInt8)), spec)
     frame = frame.with_row_index("row")
-    told = replace(Told.of(frame, found), rows=events.rows, skipped=events.skipped, notes=events.notes)
+    statistics = ReadStatistics.of(frame, labels)
+    statistics = replace(statistics, rows=events.rows, skipped=events.skipped, notes=events.notes)
     owner = frame.select(pl.coalesce(pl.col("user").cast(pl.String), pl.col("session").cast(pl.String))).to_series()
     names = owner.unique()
-    place = pl.Series([zlib.crc32(name.encode()) % parts for name in names], dtype=pl.UInt32)
+    place = pl.Series([zlib.crc32(name.encode()) % partitions for name in names], dtype=pl.UInt32)
     frame = frame.with_columns(place=owner.replace_strict(names, place, return_dtype=pl.UInt32))
-    return [told, *(frame.filter(pl.col("place") == which).drop("place") for which in range(parts))]
+    return [statistics, *(frame.filter(pl.col("place") == which).drop("place") for which in range(partitions))]
 
 
 @contextmanager
@@ -143,18 +152,18 @@ def local_copy(url: str) -> Iterator[Path]:
         yield copy
 
 
-def _gather(starts: Any, gap: float | None, *pieces: pl.DataFrame) -> _Cut | None:
-    """Cut the events of a part, a piece a file, into sessions; ``starts``: the files' places in the whole log."""
+def _gather(starts: Any, gap: float | None, *pieces: pl.DataFrame) -> _Coded | None:
+    """Cut the events of a partition, a piece a file, into sessions; ``starts``: the files' places in the whole log."""
     frame = pl.concat(
         piece.with_columns(row=pl.col("row") + start) for piece, start in zip(pieces, starts.tolist(), strict=True)
     )
     if not frame.height:
         return None
-    part = cut(frame, gap)
-    labels, label = _compact(frame["label"].unique(), part.log.label)
-    users, user = _compact(frame["user"].unique(), part.log.user)
-    log = replace(part.log, order=part.log.order.astype(np.uint32), label=label, user=user)
-    return _Cut(Part(log, part.ids.cast(pl.String)), labels, users)
+    partition = sessionised(frame, gap)
+    labels, label = _compact(frame["label"].unique(), partition.log.label)
+    users, user = _compact(frame["user"].unique(), partition.log.user)
+    log = replace(partition.log, order=partition.log.order.astype(np.uint32), label=label, user=user)
+    return _Coded(Partition(log, partition.ids.cast(pl.String)), labels, users)
 
 
 def _compact(used: pl.Series, codes: Any) -> tuple[pl.Series, Any]:
@@ -166,29 +175,35 @@ def _compact(used: pl.Series, codes: Any) -> tuple[pl.Series, Any]:
     return used.cast(pl.String), places[codes]
 
 
-def _check(told: Told) -> None:
-    """Refuse a log whose events are told apart in ways that a part of them cannot know."""
-    for role, missing in told.mixed.items():
+def _check(whole: ReadStatistics) -> None:
+    """Refuse a log whose sessions depend on what a partition of it cannot know."""
+    for role, missing in whole.mixed.items():
         raise DataError(
-            f"{missing:,} of {told.height:,} events have no {role}: with --engine ray all have one, or none; "
+            f"{missing:,} of {whole.events:,} events have no {role}: with --engine ray all have one, or none; "
             "such a log is read without --engine ray"
         )
 
 
-def _merged(cuts: Sequence[_Cut], **told: Any) -> Read:
-    """Return the parts, their labels and users under codes of the whole."""
-    labels = pl.concat([each.labels for each in cuts]).unique()
+def _merged(found: Sequence[_Coded], whole: ReadStatistics, skipped: dict[str, int]) -> ReadLog:
+    """Return the partitions, their labels and users under codes of the whole."""
+    labels = pl.concat([each.labels for each in found]).unique()
     strings = pl.DataFrame({"label": labels}).with_row_index("code")
-    users = pl.concat([each.users for each in cuts])  # no user is in two parts
-    first_user = np.cumsum([0, *(len(each.users) for each in cuts)])[:-1]
+    users = pl.concat([each.users for each in found])  # no user is in two partitions
+    first_user = np.cumsum([0, *(len(each.users) for each in found)])[:-1]
 
-    def part(found: _Cut, first: int) -> Part:
-        table = pl.DataFrame({"label": found.labels})
+    def partition(coded: _Coded, first: int) -> Partition:
+        table = pl.DataFrame({"label": coded.labels})
         codes = table.join(strings, on="label", how="left", maintain_order="left")["code"].to_numpy()
-        label = np.append(codes.astype(np.int32), np.int32(-1))[found.part.log.label]
-        user = np.where(found.part.log.user >= 0, found.part.log.user + first, -1).astype(np.int32)
-        return replace(found.part, log=replace(found.part.log, label=label, user=user))
+        log = coded.partition.log
+        label = np.append(codes.astype(np.int32), np.int32(-1))[log.label]
+        user = np.where(log.user >= 0, log.user + first, -1).astype(np.int32)
+        return replace(coded.partition, log=replace(log, label=label, user=user))
 
-    named = pl.DataFrame({"user": users}).with_row_index("code").with_columns(pl.col("code").cast(pl.Int32))
-    parts = [partial(part, each, first) for each, first in zip(cuts, first_user.tolist(), strict=True)]
-    return Read(parts, strings.select("label", "code"), named.select("user", "code"), **told)
+    return ReadLog(
+        partitions=[partial(partition, each, first) for each, first in zip(found, first_user.tolist(), strict=True)],
+        labels=strings.select("label", "code"),
+        users=pl.DataFrame({"user": users, "code": pl.Series(np.arange(len(users)), dtype=pl.Int32)}),
+        rows=whole.rows,
+        skipped=skipped,
+        notes=whole.notes,
+    )

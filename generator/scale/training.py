@@ -8,10 +8,10 @@ from generator.scale.cluster import cores, first_line, remote
 from generator.scale.gloo import ReplicaLostError
 from generator.scale.replica import Replica
 from generator.spec.schema import Spec
-from generator.train.run.loop import Progress, stop_signals
-from generator.train.run.snapshots import whole_snapshots
-from generator.train.run.start import Note
-from generator.train.run.train import FRESH, Result, TrainOptions
+from generator.training.run.loop import Progress, stop_signals
+from generator.training.run.snapshots import whole_snapshots
+from generator.training.run.start import Note
+from generator.training.run.train import FRESH, Result, TrainOptions
 
 __all__ = ["train_on_ray"]
 
@@ -28,7 +28,7 @@ def train_on_ray(
     progress: Progress | None = None,
     note: Note | None = None,
 ) -> Result:
-    """Train as `generator.train.run.train.train` does, each batch divided among replicas; be connected to Ray.
+    """Train as `generator.training.run.train.train` does, each batch divided among replicas; be connected to Ray.
 
     Every replica computes the gradients of its rows of a batch; they are summed, and all make the same update. The
     losses are those of one learner but for the order of sums; the files are the same. When a replica is lost, all are
@@ -43,14 +43,14 @@ def train_on_ray(
     options
         As `TrainOptions`, but ``threads`` are the cores of a replica; 0: one.
     spec, progress, note
-        As `generator.train.run.train.train` takes them.
+        As `generator.training.run.train.train` takes them.
 
     Raises
     ------
     TrainingError
         The batch cannot be divided, the cluster has too few cores, or replicas are lost again and again.
     DrnError
-        As `generator.train.run.train.train` raises them.
+        As `generator.training.run.train.train` raises them.
     """
     if spec.solver.batch_size % workers:
         raise TrainingError(

@@ -63,6 +63,16 @@ def _steps_increase(steps: list[Any]) -> str | None:
     return f"{falls[0]} is not above the step before it: each must be larger than the last" if falls else None
 
 
+def _below_one_in_float32(value: Any) -> str | None:
+    close = isinstance(value, float) and 1 - 2**-25 <= value < 1
+    return f"{value} is 1 in float32, as Caffe keeps it, and would never fade: at most 0.9999999" if close else None
+
+
+def _above_zero_in_float32(value: Any) -> str | None:
+    tiny = isinstance(value, float) and 0 < value < 1e-38
+    return f"{value} is too small for float32, as Caffe keeps it: at least 1e-38" if tiny else None
+
+
 # The fields a rule reads; a finding is reported at the first of them.
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("rnn.layers", "rnn.widths"), _one_width_a_layer),
@@ -79,6 +89,8 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("init.bias.min", "init.bias.max", "init.bias.type"), _ordered_range),
     (("solver.lr_policy", "solver.stepvalue"), _multistep_has_steps),
     (("solver.stepvalue",), _steps_increase),
+    *(((f"solver.{name}",), _below_one_in_float32) for name in ("momentum", "momentum2")),
+    *(((f"solver.{name}",), _above_zero_in_float32) for name in ("base_lr", "delta", "clip_gradients")),
 )
 
 

@@ -157,13 +157,16 @@ class Solver(_Section):
     batch_size: int = Field(64, ge=1, le=65536, description="Sessions in a batch, B.")
     base_lr: Positive = Field(0.1, description="Learning rate at the start.")
     lr_policy: Literal["fixed", "step", "exp", "inv", "poly", "sigmoid", "multistep"] = Field(
-        "fixed", description="How the learning rate falls."
+        "fixed",
+        description="How the learning rate changes: sigmoid rises to base_lr, the others fall where gamma is under 1.",
     )
-    gamma: NotNegative = Field(0.1, description="step, exp, inv, multistep: the factor; sigmoid: the slope.")
+    gamma: NotNegative = Field(
+        0.1, description="step, exp, multistep: the factor, above 1 the rate rises; inv, sigmoid: the slope."
+    )
     power: Number = Field(1.0, description="inv, poly: the exponent.")
-    stepsize: Count = Field(1000, description="step, sigmoid: iterations.")
+    stepsize: Count = Field(1000, description="step: iterations a step; sigmoid: the iteration of half of base_lr.")
     stepvalue: list[Count] = Field(
-        [], max_length=1000, description="multistep: the iterations at which the rate falls, increasing."
+        [], max_length=1000, description="multistep: the iterations at which the rate changes, increasing."
     )
     warmup: int = Field(
         0, ge=0, le=_INT32, description="Iterations in which the rate rises to lr_policy's; drn's own, Caffe has none."

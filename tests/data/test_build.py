@@ -16,12 +16,12 @@ from click.testing import CliRunner
 
 from generator.cli import drn
 from generator.commands.sessions import FORMATS
-from generator.data.blobs import Split
 from generator.data.build import Options, build
-from generator.data.importers import FORMAT_NAMES
-from generator.data.splits import Division
-from generator.data.vocabulary import Vocabulary
-from generator.data.windows import read_sessions, rewindow
+from generator.data.log.formats import FORMAT_NAMES
+from generator.data.sessions.splits import Division
+from generator.data.sessions.vocabulary import Vocabulary
+from generator.data.stages.write import rewindow
+from generator.data.store.split import Split, read_sessions
 from generator.errors import DataError
 from generator.spec.schema import Spec
 

@@ -12,11 +12,14 @@ import polars as pl
 import pytest
 
 from generator.data import build as building
-from generator.data import reading, runs, sources
 from generator.data.build import Options, build
-from generator.data.simulator import Shop, simulate
-from generator.data.splits import Division
+from generator.data.log import tables
+from generator.data.sessions import partition
+from generator.data.sessions.splits import Division
+from generator.data.stages import read as reading
+from generator.data.store import runs
 from generator.errors import DataError
+from generator.shop.simulator import Shop, simulate
 from generator.spec.schema import Spec
 
 BASE = {
@@ -76,9 +79,9 @@ LOGS = {
 def in_parts(request) -> Iterator[pytest.MonkeyPatch]:
     """Parts of few events, kept in memory or put by in files, and small blocks; to be undone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "PART", 500)
-        patch.setattr(reading, "HELD", 700)
-        patch.setattr(sources, "PIECE", 300)
+        patch.setattr(reading, "PARTITION_EVENTS", 500)
+        patch.setattr(partition, "BUFFERED", 700)
+        patch.setattr(tables, "PIECE", 300)
         patch.setattr(runs, "BLOCK", 100)
         patch.setattr(building, "IN_MEMORY", 1000 if request.param == "memory" else 1)
         yield patch
@@ -94,12 +97,12 @@ def test_parts_give_what_the_whole_gives(kind: str, events: pl.DataFrame, tmp_pa
     for place, path in enumerate(paths):
         log[place * third : (place + 1) * third if place < 2 else None].write_parquet(path)
     spec = Spec.model_validate({name: value for name, value in (BASE | changes).items() if value is not None})
-    assert reading.parts_for(paths, options) > 3
-    assert reading.parts_for([tmp_path / "log.csv"], options) > 3
+    assert reading.partitions_for(paths, options.form) > 3
+    assert reading.partitions_for([tmp_path / "log.csv"], options.form) > 3
     parts = build(paths, tmp_path / "parts", spec, options)
     text = build([tmp_path / "log.csv"], tmp_path / "text", spec, options)
     in_parts.undo()
-    assert reading.parts_for([tmp_path / "log.csv"], options) == 1
+    assert reading.partitions_for([tmp_path / "log.csv"], options.form) == 1
     whole = build([tmp_path / "log.csv"], tmp_path / "whole", spec, options)
     assert parts | {"logs": ["log.csv"]} == text == whole
     same_files(tmp_path / "parts", tmp_path / "whole")
@@ -156,14 +159,16 @@ def test_files_with_times_and_without_do_not_go_together(events: pl.DataFrame, t
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from generator.data import build as building, reading
+from generator.data import build as building
+from generator.data.sessions import partition
+from generator.data.stages import read as reading
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
-reading.PART, reading.HELD, building.IN_MEMORY = 500, 700, 1
+reading.PARTITION_EVENTS, partition.BUFFERED, building.IN_MEMORY = 500, 700, 1
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
 try:
-    building.build([Path(sys.argv[1])], Path(sys.argv[2]), Spec.model_validate_json(sys.argv[3]), reading.Options())
+    building.build([Path(sys.argv[1])], Path(sys.argv[2]), Spec.model_validate_json(sys.argv[3]), building.Options())
 except DataError as error:
     print(error)
     sys.exit(2)
@@ -188,7 +193,7 @@ def test_a_disk_that_fills_up_with_parts_leaves_nothing(limit: int, events: pl.D
 
 
 def test_the_summary_of_parts_is_plain_json(events: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reading, "PART", 500)
+    monkeypatch.setattr(reading, "PARTITION_EVENTS", 500)
     events.write_parquet(tmp_path / "log.parquet")
     told = build([tmp_path / "log.parquet"], tmp_path / "out", Spec.model_validate(BASE), Options())
     assert json.loads((tmp_path / "out" / "meta.json").read_text()) == told

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.data import windows
-from generator.data.blobs import Split
-from generator.data.windows import Sessions, blobs, read_sessions, rewindow, rows_of, window_of, write_split
+from generator.data.sessions.ragged import Sessions
+from generator.data.stages.write import rewindow, write_split
+from generator.data.store.split import Split, read_sessions
+from generator.data.windows import blobs, rows_of, window_of
 from generator.errors import DataError
 from generator.spec.schema import Data, Fnn, Head, Mix, Rnn, Spec
 

@@ -24,7 +24,7 @@ NOT_RUN = {
     "bash tests/oracles/install_caffe.sh": "wants the network; .ci/run runs it",
     "pytest": "the suite in the suite",
     "ruff": "make lint",
-    "drn tune": "120 trainings; tests/tune runs smaller plans",
+    "drn tune": "120 trainings; tests/tuning runs smaller plans",
     "gen-model build/tune/best.yaml": "what drn tune leaves",
     "drn experiment": "a minute of training; tests/experiment runs smaller plans",
 }

@@ -16,8 +16,8 @@ from reviewed import BEFORE, NOT_RUN, SHORTER
 
 from generator.cli import COMMANDS, drn
 from generator.experiment.claims import PAPER
-from generator.serve.http.endpoints import ENDPOINTS
-from generator.serve.metrics import Metrics
+from generator.serving.http.endpoints import ENDPOINTS
+from generator.serving.metrics import Metrics
 from generator.spec import parse_spec
 from generator.spec.reference import reference
 
@@ -81,6 +81,12 @@ def check(block: Block, hooks, folder: Path) -> None:
     elif block.language == "prototxt" and not excerpt:
         files = (ROOT / "generated").rglob("*.prototxt")
         assert any(text in path.read_text() for path in files), f"{block.where}: is in no generated prototxt any more"
+    elif block.language == "python" and block.lines[0] == "import generator as drn":
+        command = [sys.executable, "-c", text]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{block.where}: {done.stderr}"
+    elif block.language == "pycon":
+        assert block.page == "docs/python.md", f"{block.where}: tests/api/test_page.py runs one page"
     elif block.language in EXTENSIONS and not excerpt:
         name, option, given = EXTENSIONS[block.language]
         file = folder / "extension" / name

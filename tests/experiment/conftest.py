@@ -6,7 +6,7 @@ import pytest
 
 from generator.experiment.plan import load_plan
 from generator.experiment.run import experiment
-from generator.tune.engine import Processes
+from generator.jobs.workers import Processes
 
 PLAN = """
 title: A <tiny> shop

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from generator.errors import SpecError
-from generator.evaluate.baselines import BASELINES
+from generator.evaluation.baselines import BASELINES
 from generator.experiment.nets import nets_of, points_of
 from generator.experiment.plan import load_plan
 

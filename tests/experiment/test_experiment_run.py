@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from generator.data.rewindowed import Rewindow, rewindow_folder
 from generator.errors import DataError, TrainingError
-from generator.evaluate.baselines import choose
-from generator.evaluate.evaluate import evaluate
-from generator.evaluate.metrics import HEADLINES
+from generator.evaluation.baselines import choose
+from generator.evaluation.evaluate import evaluate
+from generator.evaluation.metrics import HEADLINES
 from generator.experiment.plan import load_plan
 from generator.experiment.run import experiment
-from generator.experiment.shops import Cut, Fold, cut
 from generator.experiment.work import training_spec
+from generator.jobs.workers import Processes
 from generator.model.model import Model
-from generator.train.run.train import TrainOptions, train
-from generator.tune.engine import Processes
+from generator.training.run.train import TrainOptions, train
 
 NAMES = ["accuracy", "als", "nets", "top_k", "history", "batch_size", "convergence"]
 
@@ -80,9 +80,8 @@ def test_baselines_have_the_figures_of_drn_evaluate(whole):
 def test_a_net_has_the_figures_of_drn_train_and_drn_evaluate(whole, plan_file, tmp_path, variant, seed):
     spec = training_spec(load_plan(plan_file).specs[variant], seed, 80)
     assert (spec.solver.random_seed, spec.solver.max_iter, spec.solver.stepvalue) == (seed, 80, [60])
-    job = Cut.of(Fold.of(folder_of(whole)), spec, tmp_path)
-    cut(job)
-    model = train(spec, job.target, tmp_path / "run", TrainOptions(threads=1)).model
+    rewindow_folder(Rewindow(folder_of(whole), tmp_path / "data", spec, ("train.h5",)))
+    model = train(spec, tmp_path / "data", tmp_path / "run", TrainOptions(threads=1)).model
     (theirs,) = evaluate({variant: Model(model)}, folder_of(whole)).methods
     rows = {row["name"]: row for row in document(whole)["experiments"]["accuracy"]["methods"]}
     ours = next(each for each in rows[variant]["each_seed"] if each["seed"] == seed)
@@ -230,7 +229,7 @@ def test_a_training_that_fails_is_told_and_the_others_are_kept(plan_file, tmp_pa
     first, second, last = str(caught.value).splitlines()
     assert first.startswith("tiny, rnn, seed 1: ")
     assert second.startswith("tiny, rnn, seed 2: ")
-    assert last == "all else is kept: mend the plan and run it again"
+    assert last == "all else is kept: fix the plan and run it again"
     assert len(kept(tmp_path / "run")) == 4
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from generator.evaluate.metrics import METRICS, Tally, values
-from generator.experiment.nets import Net
+from generator.evaluation.metrics import METRICS, Tally, values
+from generator.experiment.nets import NetVariant
 from generator.experiment.results import Results
 from generator.experiment.work import Record, _curve
 from generator.spec.schema import Spec
@@ -30,7 +30,7 @@ def record(*ranks, seconds=(1.0,)):
 
 def test_seeds_are_averaged_and_folds_pooled():
     folds = [Fold([0, 0, 1]), Fold([0, 1])]
-    net = Net(SPEC, SPEC)
+    net = NetVariant(SPEC, SPEC)
     nets = {net.hash: [[record([1, 2, 4]), record([np.inf, 1])], [record([2, 2, 25]), record([1, 3])]]}
     results = Results(folds, [1, 2], nets, {"pop": [record([5, 5, 5]), record([10, 1])]})
     # Sessions of the two folds stay apart, though both begin at 0.

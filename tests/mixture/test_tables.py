@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from generator.data.ragged import Sessions, offsets
+from generator.data.sessions.ragged import Sessions, offsets
 from generator.mixture import tables
 from generator.mixture.tables import Counting, count
 

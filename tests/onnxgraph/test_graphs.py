@@ -37,10 +37,12 @@ def run(model: ModelProto, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def dense(outputs: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if f"{name}_grad" in outputs:
+    """A parameter's gradient from what the graph gives: whole, as rows, or both."""
+    if f"{name}_grad_rows" not in outputs:
         return outputs[f"{name}_grad"]
-    total = np.zeros(shape, outputs[f"{name}_grad_values"].dtype)
-    np.add.at(total, outputs[f"{name}_grad_rows"], outputs[f"{name}_grad_values"])
+    values = outputs[f"{name}_grad_values"]
+    total = np.array(outputs.get(f"{name}_grad", np.zeros(shape, values.dtype)))
+    np.add.at(total, outputs[f"{name}_grad_rows"], values)
     return total
 
 
@@ -91,7 +93,7 @@ def test_dropout_multiplies_visits_and_tops_by_its_masks(spec, seed):
 
 
 def in_float64(model: ModelProto) -> ModelProto:
-    """The same graph over doubles: every declared type and every float constant."""
+    """The same graph over doubles: every declared type, every float constant, every cast to a float."""
     wide = ModelProto()
     wide.CopyFrom(model)
     for info in (*wide.graph.input, *wide.graph.output):
@@ -100,6 +102,8 @@ def in_float64(model: ModelProto) -> ModelProto:
     for tensor in wide.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+    for attribute in (each for node in wide.graph.node if node.op_type == "Cast" for each in node.attribute):
+        attribute.i = TensorProto.DOUBLE if attribute.i == TensorProto.FLOAT else attribute.i
     return wide
 
 
@@ -187,6 +191,12 @@ RULE_GRAPHS = {
     "kept sum": f"y = ReduceSum <keepdims = 1> (w, axis) z = Mul (y, x) q = Mul (z, w) {SUM} (q)",
     "split": f"a, c = Split <axis = 1, num_outputs = 2> (w) z = Mul (a, a) {SUM} (z)",
     "concat": f"y = Concat <axis = 0> (w, x, w) z = Mul (y, y) {SUM} (z)",
+    "concat from the end": f"y = Concat <axis = -1> (w, x) z = Mul (y, y) {SUM} (z)",
+    "transpose of all axes": f"y = Transpose (w) z = Mul (y, y) {SUM} (z)",
+    "cast": f"c = Cast <to = 11> (w) d = CastLike (c, x) y = Mul (d, d) z = Mul (w, x) q = Add (y, z) {SUM} (q)",
+    "largest": f"v, place = TopK <axis = 0> (w, one) y = Mul (v, v) {SUM} (y)",
+    "divided by": f"y = Div (row, w) z = Sub (y, w) q = Neg (z) {SUM} (q)",
+    "scaled product": f"y = Gemm <alpha = 0.5, beta = 2.0, transA = 1> (w, x, b) z = Mul (y, y) {SUM} (z)",
     "table and matrix": f"r = Gather (w, ids) y = Gemm <transB = 1> (r, w) z = Mul (y, y) {SUM} (z)",
 }
 
@@ -195,7 +205,7 @@ RULE_GRAPHS = {
 def test_rule(body):
     text = f"""<ir_version: 8, opset_import: ["" : 18]>
     g (double[3, 4] x, double[3, 4] w, double[4] b, double[3, 1] row, double[2, 3] x2) => (double loss)
-    <int64[1] axis = {{1}}, int64[2] ids = {{2, 0}}> {{ {body} }}"""
+    <int64[1] axis = {{1}}, int64[1] one = {{1}}, int64[2] ids = {{2, 0}}> {{ {body} }}"""
     plain = onnx.parser.parse_model(text)
     rng = np.random.default_rng(0)
     shapes = {"x": (3, 4), "w": (3, 4), "b": (4,), "row": (3, 1), "x2": (2, 3)}
@@ -212,7 +222,7 @@ def test_rule(body):
             step[place] = 1e-6
             ahead, behind = (float(evaluator.run(None, feed | {name: feed[name] + s * step})[0]) for s in (1, -1))
             expected[place] = (ahead - behind) / 2e-6
-        np.testing.assert_allclose(outputs[f"{name}_grad"], expected, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(dense(outputs, name, shapes[name]), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_an_operator_without_a_rule_is_named():

@@ -7,7 +7,7 @@ from draws import blobs, specs
 from hypothesis import given, settings
 
 from generator.codegen import generate
-from generator.onnxgraph.int8 import with_int8_output
+from generator.onnxgraph.rewrites.int8 import with_int8_output
 from generator.spec.load import parse_spec
 
 LARGE = """\

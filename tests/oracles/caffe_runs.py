@@ -14,7 +14,7 @@ from generator.caffe.caffemodel import read_caffemodel
 from generator.caffe.prototxt import learnable, read_net
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.train import TrainOptions, train
 
 Weights = dict[str, NDArray[np.float32]]
 # Intervals no run reaches: nothing but the last iteration has a table's rows brought up to date.

@@ -10,7 +10,7 @@ import pytest
 from caffe_process import Caffe
 from caffe_runs import apart, both, small_spec, snapshot, weights_at, weights_of, write_data
 
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.train import TrainOptions, train
 
 pytestmark = pytest.mark.oracle
 

@@ -10,7 +10,7 @@ from caffe_runs import small_spec, snapshot, weights_at, weights_of, write_data
 
 from generator.caffe.schema import WeightsParameter
 from generator.errors import ModelError
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.train import TrainOptions, train
 
 pytestmark = pytest.mark.oracle
 

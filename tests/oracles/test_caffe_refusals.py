@@ -13,7 +13,7 @@ from caffe_runs import small_spec, snapshot, write_data
 from generator.caffe.schema import SolverState, WeightsParameter
 from generator.cli import main
 from generator.spec import dump_spec
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.train import TrainOptions, train
 
 pytestmark = pytest.mark.oracle
 

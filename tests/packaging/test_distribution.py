@@ -92,9 +92,9 @@ def test_the_sdist_can_be_tested_and_documented(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= {
-        "LICENSE", "README.md", "CHANGELOG.md", "Makefile", "mkdocs.yml", "docs/hooks.py", "setup.cfg",
+        "LICENSE", "README.md", "CHANGELOG.md", "Makefile", "setup.py", "mkdocs.yml", "docs/hooks.py", "setup.cfg",
         "pyproject.toml", "tests/conftest.py", "tests/constraints.txt", "generated/rnn/train_val.prototxt",
-        "generator/py.typed", "templates/caffe/solver.prototxt.j2", "generator/serve/http/static/index.html",
+        "generator/py.typed", "templates/caffe/solver.prototxt.j2", "generator/serving/http/static/index.html",
     }  # fmt: skip
     assert not [name for name in names if name.startswith((".", "build/", "data/", "runs/")) or name.endswith(".pyc")]
 
@@ -126,6 +126,22 @@ def test_gen_model_gives_the_same_bytes_from_the_wheel(installed, root, tmp_path
     assert run(installed / "drn", "--version", cwd=tmp_path).startswith("drn, version 0.")
 
 
+def test_the_wheel_has_the_templates_compiled_and_uses_them(installed, wheel, root, tmp_path):
+    compiled = [name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("generator/codegen/compiled/")]
+    assert len(compiled) == len(list((root / "templates").rglob("*.j2")))
+    # With the texts away, the modules alone give the bytes that are committed.
+    show = "from generator.codegen.templates import resource; print(resource('templates'))"
+    templates = Path(run(installed / "python", "-c", show, cwd=tmp_path).strip())
+    shutil.copytree(root / "generated" / "combined", tmp_path / "generated" / "combined")
+    for path in templates.rglob("*.j2"):
+        path.rename(path.with_suffix(".away"))
+    try:
+        run(installed / "gen-model", "--check", root / "arch_specs" / "combined.yaml", cwd=tmp_path)
+    finally:
+        for path in templates.rglob("*.away"):
+            path.rename(path.with_suffix(".j2"))
+
+
 def test_the_whole_way_works_from_the_wheel(installed, root, tmp_path):
     shutil.copy(root / "arch_specs" / "shop.yaml", tmp_path)
     short = ("--set", "solver.max_iter=20")
@@ -135,7 +151,7 @@ def test_the_whole_way_works_from_the_wheel(installed, root, tmp_path):
     assert "popularity" in run(installed / "drn", "evaluate", "run", "--data", "data", cwd=tmp_path)
     assert "item-" in run(installed / "drn", "recommend", "run", "--session", "home,item-1", cwd=tmp_path)
     # The static files of the page, the template of the report.
-    page = "from generator.serve.http.handlers import STATIC; print(*sorted(path.name for path in STATIC.iterdir()))"
+    page = "from generator.serving.http.handlers import STATIC; print(*sorted(path.name for path in STATIC.iterdir()))"
     assert "index.html" in run(installed / "python", "-c", page, cwd=tmp_path)
     run(installed / "drn", "inspect", "run", cwd=tmp_path)
 

@@ -37,7 +37,7 @@ def test_an_import_upwards_is_found(root, tmp_path):
     for file, line in (
         ("errors.py", "import generator.files"),
         ("spec.py", "from generator import codegen"),
-        ("train.py", "def late():\n    from generator.evaluate import model\n"),  # side by side, and late
+        ("train.py", "def late():\n    from generator.evaluation import model\n"),  # side by side, and late
     ):
         (package / file).write_text(line)
         done = lint(tmp_path, "--contract", "floors")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from generator.data.build import Options, build
-from generator.data.simulator import Shop, simulate
-from generator.data.splits import Division
+from generator.data.sessions.splits import Division
+from generator.shop.simulator import Shop, simulate
 from generator.spec import load_spec
 from generator.spec.schema import Spec
 

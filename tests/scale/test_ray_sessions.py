@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from generator.data.build import Options, build
-from generator.data.splits import Division
+from generator.data.sessions.splits import Division
 from generator.errors import DataError
 from generator.scale.sessions import listed, local_copy, read_on_ray
 from generator.spec import load_spec

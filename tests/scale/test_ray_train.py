@@ -20,8 +20,8 @@ from generator.scale.gloo import Gloo, rendezvous, rows_of
 from generator.scale.replica import follow
 from generator.scale.training import train_on_ray
 from generator.spec import load_spec
-from generator.train.run.metrics import Metrics
-from generator.train.run.train import TrainOptions, train
+from generator.training.run.metrics import Metrics
+from generator.training.run.train import TrainOptions, train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn-recommender[scale]'")
 pytestmark = pytest.mark.oracle
@@ -179,6 +179,6 @@ def test_what_cannot_be_divided_is_refused(cluster, data, spec, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dropout_mask_is_divided_state_by_state():
-    mask = np.arange(12.0, dtype=np.float32).reshape(6, 2)  # three states of two rows
-    np.testing.assert_array_equal(rows_of(mask, 2, slice(1, 2)), mask[1::2])
+def test_a_dropout_mask_is_divided_by_sessions():
+    mask = np.arange(12.0, dtype=np.float32).reshape(6, 2)  # three states of two sessions
+    np.testing.assert_array_equal(rows_of(mask, 2, slice(1, 2)), mask[3:])

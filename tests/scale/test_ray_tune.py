@@ -8,12 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from jobs import die, double, refuse, threads
+from worker_jobs import die, double, refuse, threads
 
+from generator.jobs.workers import Processes
 from generator.scale.engine import RayTasks
-from generator.tune.engine import Processes
-from generator.tune.plan import load_plan
-from generator.tune.run import tune
+from generator.tuning.plan import load_plan
+from generator.tuning.run import tune
 
 pytestmark = pytest.mark.oracle
 

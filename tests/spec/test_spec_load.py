@@ -124,7 +124,7 @@ plain_specs = st.fixed_dictionaries(
         "solver": st.fixed_dictionaries(
             {},
             optional={
-                "base_lr": st.floats(1e-300, 3e38),
+                "base_lr": st.floats(1e-38, 3e38),
                 "clip_gradients": st.none() | st.floats(1e-30, 1e30),
                 "stepvalue": st.lists(st.integers(1, 2**31 - 1), unique=True, max_size=5).map(sorted),
                 "multipliers": st.fixed_dictionaries({}, optional={"table": multiplier, "weight": multiplier}),

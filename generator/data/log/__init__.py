@@ -1,0 +1,1 @@
+"""Event logs as published: layouts, files and DataFrames opened as tables, events read from them."""

@@ -1,0 +1,139 @@
+"""Which layout a source of a log has, by its format and its first line."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from generator.data.log import sequences, tables
+from generator.data.log.layouts import FORMATS, Layout, generic, normal
+from generator.data.log.sources import Frame, Source
+from generator.data.log.tables import ROW, Table
+from generator.errors import DataError
+
+__all__ = ["FORMAT_NAMES", "open_log", "rows_of"]
+
+FORMAT_NAMES = (*FORMATS, "events")
+PARQUET = (".parquet", ".pq")
+LINE, UNPACKED = 32, 4  # bytes of a line of text, about; how many times as large it is unpacked
+
+
+@contextmanager
+def open_log(
+    source: Source, form: str, columns: Mapping[str, str], *, lean: bool = False
+) -> Iterator[tuple[Table, Layout | None]]:
+    """Yield a source as a table and its layout, None where it holds sequences.
+
+    Parameters
+    ----------
+    source
+        A file in the format as published, perhaps gzipped, or a DataFrame of the format `events`.
+    form
+        One of FORMAT_NAMES.
+    columns
+        `events` only: role to column.
+    lean
+        As in ``generic``.
+
+    Raises
+    ------
+    DataError
+        The file is absent, empty, cut short, not text, or not in the format.
+    """
+    _check(source, form, columns)
+    with ExitStack() as stack:
+        if form == "events":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
+            table = tables.in_memory(source) if isinstance(source, Frame) else _named_columns(source, folder, stack)
+            schema = table.frame.select(table.columns).collect_schema()
+            kind = "frame" if isinstance(source, Frame) else "file"
+            yield table, generic(table.name, schema, columns, lean=lean, kind=kind)
+            return
+        assert isinstance(source, Path)  # noqa: S101  # of a DataFrame, _check lets events pass alone
+        plain = stack.enter_context(tables.unpacked(source))
+        yield _published(plain, source, form)
+
+
+def _check(source: Source, form: str, columns: Mapping[str, str]) -> None:
+    if form not in FORMAT_NAMES:
+        raise DataError(f"unknown format {form!r}: the formats are {', '.join(FORMAT_NAMES)}")
+    if columns and form != "events":
+        raise DataError(f"--columns is for the format events, but the format is {form}, whose columns are known")
+    if isinstance(source, Frame) and form != "events":
+        raise DataError(f"{source.name}: a DataFrame is of the format events, whose columns are named, not {form}")
+
+
+def _named_columns(path: Path, folder: Path, stack: ExitStack) -> Table:
+    """Open a log of named columns by the suffix of its name: Parquet, JSON lines, or separated text with a header."""
+    plain = stack.enter_context(tables.unpacked(path))
+    if plain.suffix in PARQUET:
+        return tables.parquet(plain, path)
+    first = tables.first_line(plain, path)
+    if plain.suffix in (".jsonl", ".ndjson", ".json"):
+        return tables.json_lines(plain, path, folder)
+    separator = max("\t;,", key=first.count)
+    return tables.separated(plain, path, separator, first.replace('"', "").split(separator), header=True, quote='"')
+
+
+def _published(plain: Path, path: Path, form: str) -> tuple[Table, Layout | None]:
+    """Open a file of a public format, its columns under their normal names."""
+    first = tables.first_line(plain, path)
+    if form == "recbole" and sequences.holds({normal(name) for name in first.split("\t")}):
+        table = tables.separated(plain, path, "\t", first.split("\t"), header=True, quote=None)
+        return _renamed(table), None
+    layout, header = _layout(first, form, path)
+    names = first.split(layout.separator) if header else list(layout.columns)
+    table = tables.separated(plain, path, layout.separator, names, header=header, quote=layout.quote)
+    return _renamed(table), layout
+
+
+def _layout(first: str, form: str, path: Path) -> tuple[Layout, bool]:
+    """Return the layout of a file by its first line, and whether that line is a header."""
+    for layout in FORMATS[form]:
+        fields = first.split(layout.separator)
+        if layout.header is not False and _needed(layout) <= {normal(name) for name in fields}:
+            return layout, True
+        if not layout.header and len(fields) == len(layout.columns) and not _is_header(fields, layout):
+            return layout, False
+    raise DataError(
+        f"{path}: is not in the format {form}: the first line is {first[:200]!r}, but its files have "
+        + " or ".join(f"{layout.separator.join(layout.columns)!r}" for layout in FORMATS[form])
+    )
+
+
+def _needed(layout: Layout) -> set[str]:
+    """Return the columns a header must have, under their normal names."""
+    return {*layout.mark, *(name for role in layout.roles.values() for name in role.meta.root_names())}
+
+
+def _is_header(fields: Sequence[str], layout: Layout) -> bool:
+    return any(normal(field) in _needed(layout) for field in fields)
+
+
+def _renamed(table: Table) -> Table:
+    """Return the table with its columns under their normal names."""
+    names: dict[str, str] = {}
+    for name in table.columns:
+        names.setdefault(normal(name), name)
+    return Table(
+        table.name,
+        tuple(names),
+        table.frame.select(ROW, *(pl.col(old).alias(new) for new, old in names.items())),
+        table.rows,
+    )
+
+
+def rows_of(source: Source) -> int:
+    """Return about how many rows a source has: a DataFrame or Parquet file says it; of text, by its size."""
+    if isinstance(source, Frame):
+        return source.table.height
+    if not source.is_file():
+        return 0
+    if source.suffix not in PARQUET:
+        return source.stat().st_size * (UNPACKED if source.suffix == ".gz" else 1) // LINE
+    try:
+        return tables.parquet(source, source).rows or 0
+    except DataError:
+        return 0

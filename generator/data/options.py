@@ -1,0 +1,54 @@
+"""What a data folder can be asked for beside the log and the spec."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from generator.data.log.importers import MAX_BAD
+from generator.data.sessions.splits import Division
+from generator.errors import DataError
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `drn sessions` can be asked for beside the log and the spec.
+
+    Attributes
+    ----------
+    form
+        Format of the log, one of formats.FORMAT_NAMES.
+    test
+        Files or DataFrames whose sessions are the test split.
+    columns
+        Role to column, for the format `events`.
+    gap
+        Minutes between two sessions of a user, for logs without session ids.
+    division
+        How sessions are divided into training, validation and test.
+    min_support
+        How often a page must occur in the training split to have an id.
+    max_bad
+        Share of malformed rows that is skipped rather than refused.
+    vocabulary
+        Which pages and items have an id: those of the training split; all that the log views or buys; those of
+        pages.txt and items.txt in another folder, under the ids they have there.
+    """
+
+    form: str = "events"
+    test: Sequence[Any] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    gap: float | None = None
+    division: Division = field(default_factory=Division)
+    min_support: int = 1
+    max_bad: float = MAX_BAD
+    vocabulary: Literal["train", "all"] | Path = "train"
+
+    def __post_init__(self) -> None:
+        if self.min_support > 1 and self.vocabulary != "train":
+            raise DataError(
+                "--min-support is for the vocabulary of the training part: leave it out with --vocabulary "
+                + ("all" if self.vocabulary == "all" else f"{self.vocabulary}, whose ids are taken as they are")
+            )

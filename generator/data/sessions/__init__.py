@@ -1,0 +1,1 @@
+"""Events to sessions: partitioned by user, cut, divided into splits, numbered."""

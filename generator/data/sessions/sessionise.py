@@ -1,0 +1,228 @@
+"""Events to sessions: cut, order, dwell times, the label, the purchases before."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from generator.data.log.layouts import KINDS
+from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, gathered, offsets
+from generator.errors import DataError
+
+__all__ = ["BUY", "GAP", "VIEW", "SessionLog", "sessionise", "target_sessions"]
+
+GAP = 30.0
+VIEW, BUY = KINDS.index("view"), KINDS.index("buy")
+
+Ints = NDArray[np.int64]
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class SessionLog:
+    """E events in S sessions, the events of a session contiguous and in order.
+
+    Attributes
+    ----------
+    offset
+        int64 (S+1,): session i holds events offset[i]..offset[i+1]-1.
+    kind, label
+        uint8 (E,) index into KINDS; int32 (E,) code, at the level asked for, of the page viewed or the item bought, -1
+        for none.
+    time
+        float64 (E,) unix seconds, NaN in all where the log has none.
+    order
+        uint32 (E,): place in the log.
+    user, in_test
+        int32 (S,) code, -1 for none; uint8 (S,): 1 for the sources given as test, else 0.
+    resolution
+        Seconds within which the times of two sessions cannot be put in order.
+    """
+
+    offset: Ints
+    kind: NDArray[np.uint8]
+    label: Codes
+    time: NDArray[np.float64]
+    order: NDArray[np.uint32]
+    user: Codes
+    in_test: NDArray[np.uint8]
+    resolution: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.offset) - 1
+
+    def viewed(self) -> NDArray[np.bool_]:
+        """Return which events view a page with a label, bool (E,)."""
+        found: NDArray[np.bool_] = (self.kind == VIEW) & (self.label >= 0)
+        return found
+
+    @property
+    def views(self) -> Ints:
+        """Events that view a page with a label, int64."""
+        return np.flatnonzero(self.viewed())
+
+    @property
+    def buys(self) -> Ints:
+        """Events that buy an item with a label, int64."""
+        return np.flatnonzero((self.kind == BUY) & (self.label >= 0))
+
+
+def _numpy(column: pl.Series, kind: type[np.generic], missing: float) -> NDArray[Any]:
+    """Return the codes of a categorical, or the values of a number, with ``missing`` for null."""
+    physical = column.to_physical() if column.dtype != pl.Float64 else column
+    if kind is np.int32:
+        physical = physical.cast(pl.Int32)
+    return physical.fill_null(missing).to_numpy().astype(kind, copy=False)
+
+
+def sessionise(frame: pl.DataFrame, *, gap: float | None = None, resolution: float = 0.0) -> SessionLog:
+    """Cut events into sessions.
+
+    Parameters
+    ----------
+    frame
+        The events in log order: ``user``, ``session``, ``time``, ``event`` as in ``Events.frame``; ``label``, the page
+        viewed or the item bought at the level asked for (Categorical or null); ``in_test`` (0, or 1 for the sources
+        given as test), across which no session reaches. Where some events of a session name its user and some do not,
+        it is that user's.
+    gap
+        Minutes without any event, of whatever kind, after which a user starts a new session; default 30. It is for logs
+        without session ids; where they are given, a session is a (user, session id).
+    resolution
+        See ``SessionLog``.
+
+    Events are sorted by time; equal times keep the order of the log.
+
+    Raises
+    ------
+    DataError
+        ``gap`` is given but the log has session ids, or the log has neither session ids nor times.
+    """
+    given = frame["session"].null_count() < frame.height
+    if given and gap is not None:
+        raise DataError("--gap is for logs without session ids, and this log has them: leave it out")
+    if not given and frame["time"].null_count():
+        raise DataError("the log has neither session ids nor times, so there is no telling where a session ends")
+    user = _user(frame, given=given)
+    owner = _owner(frame, user, given=given)
+    time = _numpy(frame["time"], np.float64, np.nan)
+    order = _order(owner, time)
+    events = frame.select("in_test", "event", "label")
+    if order is not None:
+        events, user, owner, time = events[order], user[order], owner[order], time[order]
+    begins = np.append(True, owner[1:] != owner[:-1])
+    if not given:
+        begins[1:] |= np.diff(time) > (GAP if gap is None else gap) * 60
+    first = np.flatnonzero(begins)
+    return SessionLog(
+        offset=np.append(first, events.height),
+        kind=_numpy(events["event"], np.uint8, 0),
+        label=_numpy(events["label"], np.int32, -1),
+        time=time,
+        order=np.arange(events.height, dtype=np.uint32) if order is None else order,
+        user=_numpy(user[first], np.int32, -1),
+        in_test=events["in_test"][first].to_numpy().astype(np.uint8),
+        resolution=resolution,
+    )
+
+
+def _user(frame: pl.DataFrame, *, given: bool) -> pl.Series:
+    """Return the code of each event's user, or of the one that another event of its session names."""
+    user = pl.col("user").to_physical()
+    if given and 0 < frame["user"].null_count() < frame.height:
+        user = user.fill_null(user.drop_nulls().first().over("in_test", "session"))
+    return frame.select(user).to_series()
+
+
+def _owner(frame: pl.DataFrame, user: pl.Series, *, given: bool) -> Ints:
+    """Return one number for what each event's session is told by, int64: ``in_test``, user and, if ``given``, id."""
+    owner = frame["in_test"].to_numpy().astype(np.int64)
+    for codes in (user, *([frame["session"].to_physical()] if given else [])):
+        size = int(codes.max() or 0) + 2  # type: ignore[arg-type]  # polars types max() widely
+        owner *= size
+        owner += codes.fill_null(size - 1).to_numpy()
+    return owner
+
+
+def _order(owner: Ints, time: NDArray[np.float64]) -> NDArray[np.uint32] | None:
+    """Return the places in the log by owner, time, place; None if each owner's events lie together and in order."""
+    begins = np.append(True, owner[1:] != owner[:-1])
+    in_order = begins[1:] | ~(time[1:] < time[:-1])
+    if in_order.all() and not pl.Series(owner[begins]).is_duplicated().any():
+        return None
+    table = pl.DataFrame({"owner": owner, "time": time}).with_row_index("order")
+    return table.sort("owner", "time", "order")["order"].to_numpy()
+
+
+def _dwell(time: NDArray[np.float64], offset: Ints) -> NDArray[np.float32]:
+    """Return the seconds until the next of these views in the same session; at least 1, and 1 for the last."""
+    seconds = np.ones(len(time), np.float32)
+    between = np.diff(time)
+    seconds[:-1] = np.fmax(between, 1, out=between)  # fmax: NaN where there are no times gives 1
+    seconds[offset[1:] - 1] = 1
+    return seconds
+
+
+def target_sessions(log: SessionLog, target: str, kept: int = KEPT_BOUGHT) -> tuple[Sessions, Ints]:
+    """Return the sessions that give a row, oldest first, and their indices in ``log``, int64.
+
+    Pages, labels and users are codes, not ids. A session gives a row for `purchase` if a view precedes its first
+    purchase, for `next` if it has two views. Of a user's earlier purchases the newest ``kept`` are with it.
+    """
+    views, begin, end = log.views, log.offset[:-1], log.offset[1:]
+    before = offsets(log.viewed())  # views before each event
+    first = before[begin]
+    if target == "purchase":
+        buys = log.buys
+        sale = np.append(buys, len(log.kind))[np.searchsorted(buys, begin)]  # the first at or after the session's start
+        length = np.where(sale < end, before[sale] - first, 0)
+    else:
+        sale, length = None, before[end] - first
+    chosen = np.flatnonzero(length >= (1 if target == "purchase" else 2))
+    opening = log.offset[chosen]
+    chosen = chosen[np.lexsort((log.order[opening], log.time[opening]))]  # oldest first
+    offset = offsets(length[chosen])
+    (views,) = gathered(first[chosen], length[chosen], views)
+    bought, bought_offset = _bought(log, chosen, kept)
+    sessions = Sessions(
+        offset=offset,
+        page=log.label[views],
+        dwell=_dwell(log.time[views], offset),
+        bought_offset=bought_offset,
+        bought=bought,
+        start=log.time[log.offset[chosen]],
+        user=log.user[chosen],
+        label=None if sale is None else log.label[sale[chosen]],
+    )
+    return sessions, chosen
+
+
+def _clock(log: SessionLog, events: Ints) -> NDArray[np.float64]:
+    """Return when events happened: their time, or their place in the log where there are no times."""
+    time = log.time[events]
+    return time if not np.isnan(time).any() else log.order[events].astype(np.float64)
+
+
+def _bought(log: SessionLog, chosen: Ints, kept: int) -> tuple[Codes, Ints]:
+    """Return the newest purchases of each chosen session's user before the session's start: items and offsets."""
+    buys = log.buys
+    user = log.user[np.searchsorted(log.offset, buys, side="right") - 1]
+    buys, user = buys[user >= 0], user[user >= 0]
+    start = _clock(log, log.offset[chosen])
+    if log.resolution:
+        start = np.floor(start / log.resolution) * log.resolution
+    when = _clock(log, buys)
+    by_user = np.lexsort((log.order[buys], when, user))
+    buys, user, when = buys[by_user], user[by_user], when[by_user]
+    moments = np.unique(when)
+    span = len(moments) + 1
+    # A user and the rank of a moment make one number, so that one sorted search finds where a session's past ends.
+    key = user.astype(np.int64) * span + np.searchsorted(moments, when)
+    owner = log.user[chosen].astype(np.int64) * span
+    end = np.searchsorted(key, owner + np.searchsorted(moments, start))
+    begin = np.searchsorted(key, owner)
+    lengths = np.where(owner >= 0, np.minimum(end - begin, kept), 0)
+    (bought,) = gathered(end - lengths, lengths, log.label[buys])
+    return bought, offsets(lengths)

@@ -1,0 +1,115 @@
+"""Stage one: an event log read into partitions, each the events of some users."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from generator.data.log.formats import rows_of
+from generator.data.log.importers import check_times, opened_events, read_events
+from generator.data.log.labels import labelled, without_labels
+from generator.data.log.sources import Source
+from generator.data.log.statistics import ReadStatistics
+from generator.data.options import Options
+from generator.data.sessions.partition import Partition, Partitioner
+from generator.data.threads import prefetched
+from generator.spec.schema import Spec
+
+__all__ = ["ReadLog", "partitions_for", "read"]
+
+PARTITION_EVENTS = 1 << 20  # events of a partition
+
+
+@dataclass(frozen=True)
+class ReadLog:
+    """What is kept of a log once it is read.
+
+    Attributes
+    ----------
+    partitions
+        Functions to be called once, each for the sessions of some users; None: it has none.
+    labels
+        The labels behind the codes: ``label`` (String) and ``code`` (UInt32).
+    users
+        The users behind theirs: ``user`` (String) and ``code`` (Int32).
+    rows, skipped, notes
+        See ``Events``.
+    """
+
+    partitions: Sequence[Callable[[], Partition | None]]
+    labels: pl.DataFrame
+    users: pl.DataFrame
+    rows: int
+    skipped: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def partitions_for(sources: Sequence[Source], form: str) -> int:
+    """Return in how many partitions a log should be read; in one, if it may hold sequences."""
+    rows = sum(rows_of(source) for source in sources)
+    return 1 if form == "recbole" else max(1, -(-rows // PARTITION_EVENTS))
+
+
+def read(
+    logs: Sequence[Source], tests: Sequence[Source], options: Options, spec: Spec, partitions: int, folder: Path | None
+) -> ReadLog:
+    """Read the log, and the test sources after it.
+
+    Parameters
+    ----------
+    partitions, folder
+        As for ``Partitioner``.
+
+    Raises
+    ------
+    DataError
+        A source does not hold, or no event has a label.
+    """
+    partitioner, found, resolution = Partitioner(partitions, folder), [], 0.0
+    for in_test, sources in enumerate((logs, tests)):
+        if sources:
+            statistics, coarsest = _partitioned(sources, in_test, options, spec, partitioner)
+            check_times(statistics.missing["time"], statistics.events)
+            found.append(statistics)
+            resolution = max(resolution, coarsest)
+    whole = ReadStatistics.sum(found)
+    skipped = dict(sorted(whole.skipped.items())) if tests else dict(whole.skipped)
+    return ReadLog(
+        # Where only some events have a user, a session or a time, what they are depends on other partitions' events.
+        partitions=partitioner.partitions(options.gap, resolution, whole=bool(whole.mixed)),
+        labels=_decoded(partitioner.known("label"), "label", pl.UInt32),
+        users=_decoded(partitioner.known("user"), "user", pl.Int32),
+        rows=whole.rows,
+        skipped=skipped | without_labels(whole.labels, spec),
+        notes=whole.notes,
+    )
+
+
+def _partitioned(
+    sources: Sequence[Source], in_test: int, options: Options, spec: Spec, partitioner: Partitioner
+) -> tuple[ReadStatistics, float]:
+    """Give the events of sources to the partitioner; return their statistics, and their resolution."""
+
+    def add(piece: pl.DataFrame) -> ReadStatistics:
+        frame, labels = labelled(piece.with_columns(in_test=pl.lit(in_test, pl.UInt8)), spec)
+        partitioner.add(frame)
+        return ReadStatistics.of(frame, labels)
+
+    if options.form == "recbole":  # whose sequences are told apart as a whole
+        events = read_events(sources, options.form, options.columns, options.max_bad)
+        statistics = replace(add(events.frame), rows=events.rows, skipped=events.skipped, notes=events.notes)
+        return statistics, events.resolution
+    found, resolutions = [], []
+    for source in sources:
+        with opened_events(source, options.form, options.columns, options.max_bad) as (valid, resolution):
+            statistics = ReadStatistics.sum([add(piece) for piece in prefetched(valid)])
+        found.append(replace(statistics, rows=valid.rows, skipped=valid.skipped, notes=valid.notes))
+        resolutions.append(resolution)
+    return ReadStatistics.sum(found), max(resolutions)
+
+
+def _decoded(values: pl.Series, name: str, code: type[pl.DataType]) -> pl.DataFrame:
+    """Return the text and the code of each of some categories."""
+    values = values.drop_nulls()
+    return pl.DataFrame({name: values.cast(pl.String), "code": values.to_physical().cast(code)})

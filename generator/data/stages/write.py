@@ -1,0 +1,146 @@
+"""Stage five: sessions of ids to split files, and the data folder that holds them, whole or not at all."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.data.sessions.numbering import Numbering
+from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
+from generator.data.store.runs import MergedSessions, blocks
+from generator.data.store.split import read_kept, read_sessions, write_file
+from generator.data.threads import prefetched
+from generator.data.windows import Rows, blobs, chunk_rows, row_counts, rows_of
+from generator.errors import DataError
+from generator.files import write_text
+from generator.spec.schema import Spec
+
+__all__ = ["rewindow", "write", "write_split"]
+
+FILES = ("train.h5", "valid.h5", "test.h5", "pages.txt", "items.txt", "meta.json")
+
+
+def write(
+    folder: Path,
+    splits: Mapping[str, Sessions | MergedSessions],
+    numbering: Numbering,
+    meta: Mapping[str, Any],
+    spec: Spec,
+) -> dict[str, Any]:
+    """Write all files beside ``folder``, then move them into it; return ``meta`` with the counts of the splits.
+
+    What an earlier run left in the folder goes.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        beside = Path(name)
+        counts = {
+            split: {"sessions": len(sessions), "rows": write_split(beside / f"{split}.h5", sessions, spec)}
+            for split, sessions in splits.items()
+        }
+        whole = {**meta, "splits": counts}
+        numbering.pages.write(beside / "pages.txt")
+        numbering.items.write(beside / "items.txt")
+        write_text(beside / "meta.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+        folder.mkdir(exist_ok=True)
+        for file in FILES:
+            if (beside / file).exists():
+                (beside / file).replace(folder / file)
+            else:
+                (folder / file).unlink(missing_ok=True)
+    return whole
+
+
+def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int | None = None) -> int:
+    """Write ``sessions`` and their rows to the HDF5 file ``path``, whole or not at all; return the number of rows.
+
+    Rows are built and written in chunks, so that memory does not grow with their number. ``kept`` says how many
+    purchases before each session ``sessions`` hold at most; else as many as the spec's net reads.
+
+    Raises
+    ------
+    DataError
+        No session gives a row, the sessions do not fit the spec, or the file cannot be written.
+    """
+    _check(sessions, spec, path)
+    kept = max(KEPT_BOUGHT, spec.bought) if kept is None else kept
+    if spec.bought > kept:
+        raise DataError(
+            f"{path.name}: the sessions hold the newest {kept} purchases of a user, but the spec wants fnn.bought: "
+            f"{spec.bought}: run `drn sessions ... --spec SPEC` again with this spec"
+        )
+    ends = offsets(row_counts(sessions, spec.window, spec.loss))
+    if not ends[-1]:
+        raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
+    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
+    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
+    return int(ends[-1])
+
+
+def rewindow(source: Path, target: Path, spec: Spec) -> int:
+    """Rebuild the rows of the split file ``source`` for another ``spec`` into ``target``; return their number.
+
+    Window, history, purchases kept and loss may differ; target and vocabularies stay as they are.
+    """
+    return write_split(target, read_sessions(source), spec, read_kept(source))
+
+
+def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:
+    target = "next" if sessions.label is None else "purchase"
+    if target != spec.data.target:
+        raise DataError(
+            f"{path.name}: the sessions were made for target {target}, but the spec says {spec.data.target}"
+        )
+    labels = "page" if sessions.label is None else "label"
+    for field, limit, ids in (
+        ("pages", spec.pages, "page"),
+        ("items", spec.items, labels),
+        ("items", spec.items, "bought"),
+    ):
+        highest = sessions.highest(ids)
+        if highest > limit:
+            raise DataError(f"{path.name}: the sessions hold id {highest} but the spec allows {field}: {limit}")
+
+
+def _index(
+    sessions: Sessions | MergedSessions, sizes: Ints, spec: Spec
+) -> Iterator[Iterator[Mapping[str, NDArray[Any]]]]:
+    """Yield ``session`` and ``position``, int32 (R,), and ``unknown``, uint8 (R,), each in chunks.
+
+    ``sizes`` are the rows of each session; a row is unknown (1) if its true label is out of vocabulary.
+    """
+    unknown: list[tuple[NDArray[np.uint8], int]] = []
+
+    def positions() -> Iterator[NDArray[np.int32]]:
+        for first, last in blocks(sessions.lengths):
+            rows = rows_of(sessions.slice(first, last, ("dwell", "bought")), spec.window, spec.loss)
+            # A bit a row: they are written after all positions.
+            unknown.append((np.packbits(rows.label == 0), len(rows)))
+            yield rows.position
+
+    every = (np.repeat(np.arange(first, last, dtype=np.int32), sizes[first:last]) for first, last in blocks(sizes))
+    yield ({"session": values} for values in every)
+    yield ({"position": values} for values in positions())
+    yield ({"unknown": np.unpackbits(bits, count=held)} for bits, held in unknown)
+
+
+def _blobs(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Yield the blobs of all rows in chunks; ``ends`` says where the rows of each session begin and end."""
+    return prefetched(next(blobs(some, rows, spec)) for some, rows in _chunks(sessions, ends, spec))
+
+
+def _chunks(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[tuple[Sessions, Rows]]:
+    """Yield the rows, as many as ``blobs`` makes at a time, each time with the sessions they are of."""
+    without = {name for name, size in (("dwell", spec.history + spec.seen), ("bought", spec.bought)) if not size}
+    step, count = chunk_rows(spec), int(ends[-1])
+    for begin in range(0, count, step):
+        stop = min(begin + step, count)
+        first = int(np.searchsorted(ends, begin, side="right")) - 1
+        last = int(np.searchsorted(ends, stop))
+        some = sessions.slice(first, last, without)
+        rows = rows_of(some, spec.window, spec.loss)
+        yield some, rows[begin - int(ends[first]) : stop - int(ends[first])]

@@ -1,0 +1,267 @@
+"""The HDF5 file of a split: its only reader and its only writer.
+
+At the root lie the blobs for Caffe's HDF5Data layer, in ``rows`` which session each row is of, how many states it has
+seen, and whether its true label is unknown; in ``sessions`` the ragged sessions themselves.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, offsets
+from generator.data.store.hdf5 import Disk, create, creating, fill
+from generator.data.store.runs import MergedSessions, blocks
+from generator.errors import DataError
+from generator.files import replacing
+from generator.spec.blobs import BLOBS
+
+__all__ = ["Split", "read_kept", "read_sessions", "write_file"]
+
+INDEX = ("rows/session", "rows/position", "rows/unknown")
+VIEWS = ("page", "dwell")  # of the group sessions: ragged, divided by offset
+FIXED = ("start", "user")  # one a session; label too, where it is an item
+
+
+class Split:
+    """One HDF5 file of `drn sessions`, opened read-only; close it or use it in ``with``.
+
+    Raises
+    ------
+    DataError
+        The file is absent, cut short, or not one of `drn sessions`; the text names it and the dataset at fault.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error}") from error
+        try:
+            self._datasets = self._checked()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _checked(self) -> dict[str, h5py.Dataset]:
+        found = {name: self._file[name] for name in BLOBS if name in self._file}
+        for name in ("label", *INDEX):
+            if name not in self._file:
+                raise DataError(f"{self.path} has no dataset {name}: is it a file of drn sessions?")
+            found[name] = self._file[name]
+        rows = found["label"].shape[0] if isinstance(found["label"], h5py.Dataset) else 0
+        for name, dataset in found.items():
+            if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
+                raise DataError(f"{self.path}: {name} is not a dataset of numbers")
+            if dataset.shape[:1] != (rows,):
+                raise DataError(f"{self.path}: {name} is of shape {dataset.shape} but label has {rows} rows")
+        return found
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, R."""
+        return int(self._datasets["label"].shape[0])
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """Names of the blobs the file holds, ``label`` last."""
+        return tuple(name for name in BLOBS if name in self._datasets)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of dataset ``name``, rows first; DataError if there is none."""
+        return tuple(self._dataset(name).shape)
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        if name not in self._datasets:
+            raise DataError(f"{self.path} has no dataset {name}: it holds {', '.join(self._datasets)}")
+        return self._datasets[name]
+
+    def _get(self, name: str, key: Any) -> NDArray[Any]:
+        return _read(self._dataset(name), key, self.path)
+
+    def __len__(self) -> int:
+        """Return the number of sessions, S."""
+        return len(_group(self._file, self.path)["offset"]) - 1
+
+    def sessions(self, start: int = 0, stop: int | None = None) -> Sessions:
+        """Return the sessions ``start`` to ``stop - 1``, all of them by default; DataError if they do not hold."""
+        return _sessions(self._file, self.path, start, stop)
+
+    def labels(self, chunk: int) -> Iterator[NDArray[Any]]:
+        """Yield labels, ``chunk`` at a time: one a session where it is an item bought, else those of the rows."""
+        group = _group(self._file, self.path)
+        dataset = group["label"] if "label" in group else self._datasets["label"]
+        for start in range(0, len(dataset), chunk):
+            yield _read(dataset, slice(start, start + chunk), self.path)
+
+    def index(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return ``session``, ``position`` or ``unknown`` of the rows ``start`` to ``stop - 1``."""
+        return self._get(f"rows/{name}", slice(start, stop))
+
+    def read(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return every blob's rows ``start`` to ``stop - 1``."""
+        return {name: self._get(name, slice(start, stop)) for name in self.blobs}
+
+    def gather(self, indices: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
+        """Return every blob's rows at ``indices``, in that order; repeats are allowed."""
+        unique, inverse = np.unique(indices, return_inverse=True)
+        return {name: self._get(name, unique)[inverse] for name in self.blobs}
+
+    def load(self, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Return whole datasets by name: the blobs, or ``names``, which may be those of ``rows`` too (rows/session)."""
+        return {name: self._get(name, ()) for name in (self.blobs if names is None else names)}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> "Split":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _read(dataset: h5py.Dataset, key: Any, path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(dataset[key])
+    except (OSError, RuntimeError) as error:  # h5py reports a damaged chunk as either
+        raise DataError(f"cannot read {dataset.name.lstrip('/')} of {path}: {error}") from error
+
+
+def read_sessions(path: Path) -> Sessions:
+    """Read the ragged sessions of a split file; DataError names the file and what is missing or out of step."""
+    try:
+        with h5py.File(path, "r") as file:
+            return _sessions(file, path, 0, None)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
+def read_kept(path: Path) -> int:
+    """Return how many purchases before each session a split file holds at most."""
+    try:
+        with h5py.File(path, "r") as file:
+            return int(_group(file, path).attrs.get("bought_kept", KEPT_BOUGHT))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
+def _group(file: h5py.File, path: Path) -> h5py.Group:
+    """Return the group of the sessions, with all its datasets."""
+    if "sessions" not in file:
+        raise DataError(f"{path} has no group sessions: is it a file of drn sessions?")
+    group = file["sessions"]
+    for name in ("offset", *VIEWS, "bought_offset", "bought", *FIXED):
+        if name not in group:
+            raise DataError(f"{path} has no dataset sessions/{name}: is it a file of drn sessions?")
+    return group
+
+
+def _sessions(file: h5py.File, path: Path, start: int, stop: int | None) -> Sessions:
+    group = _group(file, path)
+    stop = len(group["offset"]) - 1 if stop is None else stop
+    found: dict[str, Any] = {}
+    for offset, names in (("offset", VIEWS), ("bought_offset", ("bought",))):
+        ends = _offsets(group, path, offset, names, start, stop)
+        for name in names:
+            found[name] = _read(group[name], slice(ends[0], ends[-1]), path)
+        found[offset] = ends - ends[0]
+    for name in (*FIXED, *(["label"] if "label" in group else [])):
+        found[name] = _read(group[name], slice(start, stop), path)
+    return Sessions(**found, training=bool(group.attrs.get("training", False)))
+
+
+def _offsets(
+    group: h5py.Group, path: Path, name: str, values: Sequence[str], start: int, stop: int
+) -> NDArray[np.int64]:
+    """Return where the sessions ``start`` to ``stop - 1`` begin and end among ``values``, checked."""
+    ends: NDArray[np.int64] = _read(group[name], slice(start, stop + 1), path).astype(np.int64)
+    last = stop == len(group[name]) - 1
+    for value in values:
+        held = len(group[value])
+        if (
+            len(ends) != stop - start + 1
+            or (np.diff(ends) < 0).any()
+            or not (ends[0] == 0 if start == 0 else ends[0] >= 0)
+            or not (ends[-1] == held if last else ends[-1] <= held)
+        ):
+            raise DataError(
+                f"{path}: sessions/{name} does not divide the {held} values of sessions/{value} into the sessions "
+                f"{start}..{stop - 1}; write the file again by drn sessions"
+            )
+    return ends
+
+
+def write_file(
+    path: Path,
+    sessions: Sessions | MergedSessions,
+    kept: int,
+    count: int,
+    index: Iterable[Iterable[Mapping[str, NDArray[Any]]]],
+    blobs: Iterable[Mapping[str, NDArray[Any]]],
+) -> None:
+    """Write a split file, whole or not at all, in chunks, so that memory does not grow with the rows.
+
+    Parameters
+    ----------
+    sessions
+        The group ``sessions``.
+    kept
+        How many purchases before each session they hold at most.
+    count
+        The number of rows, R.
+    index
+        The datasets of the group ``rows``, one after another, each in chunks of its rows.
+    blobs
+        The blobs by name, in chunks of their rows.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    try:
+        with replacing(path) as beside, creating(beside) as (file, disk):
+            _write_sessions(file, sessions, disk)
+            if kept > KEPT_BOUGHT:
+                file["sessions"].attrs["bought_kept"] = kept
+            group = file.create_group("rows")
+            for chunks in index:
+                fill(group, count, chunks, disk)
+            fill(file, count, blobs, disk)
+    except OSError as error:
+        raise DataError(f"cannot write {path.name}: {error}") from error
+
+
+def _write_sessions(file: h5py.File, sessions: Sessions | MergedSessions, disk: Disk) -> None:
+    group = file.create_group("sessions")
+    group.attrs["training"] = sessions.training
+    _write_ragged(group, sessions, "offset", sessions.lengths, VIEWS, disk)
+    _write_ragged(group, sessions, "bought_offset", sessions.bought_lengths, ("bought",), disk)
+    for name in (*FIXED, "label"):
+        values = getattr(sessions, name)
+        if values is not None:
+            create(group, name, len(values), values)[...] = values
+
+
+def _write_ragged(
+    group: h5py.Group,
+    sessions: Sessions | MergedSessions,
+    offset: str,
+    lengths: NDArray[Any],
+    names: Sequence[str],
+    disk: Disk,
+) -> None:
+    ends = offsets(lengths)
+    create(group, offset, len(ends), ends)[...] = ends
+    for name in names:
+        chunks = ({name: sessions.column(name, begin, end)} for begin, end in blocks(lengths))
+        fill(group, int(ends[-1]), chunks, disk)

@@ -1,0 +1,225 @@
+"""One pass over a split: every model and every baseline ranks all items for every row."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.errors import DataError
+from generator.evaluation.baselines import Baseline
+from generator.evaluation.metrics import HEADLINES, Interval, Tally, ranks
+from generator.evaluation.rows import Batch, SplitRows
+from generator.jobs.cpus import available
+from generator.model.model import Model
+
+__all__ = ["Difference", "Method", "Report", "evaluate", "row_ranks"]
+
+Found = TypeVar("Found")
+BLOCK = 128  # rows of a batch scored at a time: enough for a fast product, few enough to stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Method:
+    """What one method reached."""
+
+    name: str
+    kind: str  # model or baseline
+    metrics: Mapping[str, Interval]  # by METRICS
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one method is ahead of another, on the same rows and the same resampled sessions."""
+
+    method: str
+    other: str
+    metrics: Mapping[str, Interval]  # by METRICS
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The outcome of an evaluation."""
+
+    data: str  # name of the data folder
+    split: str
+    items: int
+    rows: int
+    sessions: int
+    unknown: int  # rows whose true item is out of the vocabulary: a miss for every method
+    methods: tuple[Method, ...]
+    differences: tuple[Difference, ...]  # of every method and every one after it
+
+    def __getitem__(self, method: str) -> Mapping[str, Interval]:
+        """Return the metrics of a method by their names; KeyError where there is none of that name."""
+        found = {each.name: each.metrics for each in self.methods}
+        if method not in found:
+            raise KeyError(f"no method {method!r}: there are {', '.join(found)}")
+        return found[method]
+
+    def __repr__(self) -> str:
+        """Return a table of the headline metrics, a method a line."""
+        width = max(len(method.name) for method in self.methods)
+        lines = [f"{self.data}, {self.split}: {self.rows:,} rows", " " * width + "".join(f"{n:>9}" for n in HEADLINES)]
+        for method in self.methods:
+            figures = "".join(f"{method.metrics[name].value:9.3f}" for name in HEADLINES)
+            lines.append(f"{method.name:<{width}}{figures}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the same table with the intervals, for notebooks."""
+        head = "".join(f"<th>{name}</th>" for name in ("method", *HEADLINES))
+        rows = ""
+        for method in self.methods:
+            cells = [method.metrics[name] for name in HEADLINES]
+            rows += f"<tr><td>{escape(method.name)}</td>" + "".join(
+                f"<td>{cell.value:.3f} ± {cell.half:.3f}</td>" for cell in cells
+            )
+        return f"<table><caption>{escape(self.data)}, {self.split}</caption><tr>{head}</tr>{rows}</table>"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report in plain dicts, lists and numbers."""
+        return asdict(self)
+
+
+def evaluate(
+    models: Mapping[str, Model],
+    data: Path,
+    baselines: Sequence[Baseline] = (),
+    *,
+    split: str = "test",
+    batch_size: int = 512,
+    threads: int = 1,
+    replicates: int = 1000,
+    seed: int = 0,
+    step: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Rank all items for every row of a split by every method, in one pass and constant memory.
+
+    Parameters
+    ----------
+    models : exported models by the name to report; their vocabularies must be those of ``data``
+    data : folder written by `drn sessions`
+    baselines : fitted here on the training split
+    split : ``test`` or ``valid``
+    batch_size : rows a thread takes at a time
+    threads : that models score in, while this one reads, ranks by the baselines and tallies; 0 takes all cores. The
+        figures do not depend on their number.
+    replicates, seed : of the bootstrap, see `Tally`
+    step : called after each batch with the rows done and their total
+
+    Raises
+    ------
+    DataError : there is nothing to evaluate, or a model is of other data.
+    ModelError : a model gives NaN or fails.
+    """
+    methods = [*models, *(baseline.name for baseline in baselines)]
+    if not methods:
+        raise DataError("there is nothing to evaluate: give a run, or baselines other than none")
+    if twice := sorted({name for name in methods if methods.count(name) > 1}):
+        raise DataError(f"two methods are named {twice[0]}: give each its own name")
+    if baselines:
+        with SplitRows(data, "train") as train:
+            for baseline in baselines:
+                baseline.fit(train)
+    tally = Tally(methods, replicates, seed)
+    unknown = 0
+    with SplitRows(data, split) as rows:
+        if len(rows) == 0:
+            raise DataError(f"{rows.path}: it has no row to evaluate")
+        for model in models.values():
+            _same_vocabularies(model, rows)
+        ranked = _ahead(
+            lambda batch: {name: _rank(model, batch) for name, model in models.items()},
+            rows.batches(batch_size),
+            threads,
+        )
+        for batch, found in ranked:
+            found |= {baseline.name: ranks(baseline.scores(batch), batch.label) for baseline in baselines}
+            tally.add(found, batch.session)
+            unknown += int(np.count_nonzero(batch.label == 0))
+            if step:
+                step(tally.rows, len(rows))
+        items = len(rows.items)
+    return Report(
+        data=data.resolve().name,
+        split=split,
+        items=items,
+        rows=tally.rows,
+        sessions=tally.sessions,
+        unknown=unknown,
+        methods=tuple(
+            Method(name, "model" if name in models else "baseline", tally.estimates(name)) for name in methods
+        ),
+        differences=tuple(
+            Difference(one, two, tally.differences(one, two))
+            for index, one in enumerate(methods)
+            for two in methods[index + 1 :]
+        ),
+    )
+
+
+def row_ranks(
+    method: Model | Baseline, data: Path, *, split: str = "test", batch_size: int = 512, threads: int = 1
+) -> NDArray[np.float64]:
+    """Return the rank of every row's label by one method, (R,) in the order of the split; infinity is a miss.
+
+    Parameters
+    ----------
+    method : a model whose vocabularies are those of ``data``, or a baseline, fitted here
+    data, split, batch_size, threads : as in `evaluate`
+
+    Raises
+    ------
+    DataError, ModelError : as `evaluate`.
+    """
+    if not isinstance(method, Model):
+        with SplitRows(data, "train") as train:
+            method.fit(train)
+    with SplitRows(data, split) as rows:
+        if len(rows) == 0:
+            raise DataError(f"{rows.path}: it has no row to evaluate")
+        batches = rows.batches(batch_size)
+        if not isinstance(method, Model):
+            return np.concatenate([ranks(method.scores(batch), batch.label) for batch in batches])
+        _same_vocabularies(method, rows)
+        return np.concatenate([found for _, found in _ahead(partial(_rank, method), batches, threads)])
+
+
+def _ahead(work: Callable[[Batch], Found], batches: Iterable[Batch], threads: int) -> Iterator[tuple[Batch, Found]]:
+    """Yield each batch with what ``work`` makes of it, in order; the next ``threads`` are worked on meanwhile."""
+    threads = threads or available()
+    with ThreadPoolExecutor(threads) as pool:
+        begun: deque[tuple[Batch, Future[Found]]] = deque()
+        for batch in batches:
+            begun.append((batch, pool.submit(work, batch)))
+            if len(begun) > threads:
+                first, found = begun.popleft()
+                yield first, found.result()
+        for first, found in begun:
+            yield first, found.result()
+
+
+def _same_vocabularies(model: Model, rows: SplitRows) -> None:
+    for kind, ours, theirs in (("pages", model.pages, rows.pages), ("items", model.items, rows.items)):
+        if ours.labels != theirs.labels:
+            raise DataError(
+                f"{model.file.parent / kind}.txt and {rows.path.parent / kind}.txt differ, so the model's ids are not "
+                "the data's: evaluate on the data folder the model was trained on"
+            )
+
+
+def _rank(model: Model, batch: Batch) -> NDArray[np.float64]:
+    """Return the ranks of a batch's labels; items of the graph beyond the vocabulary take no part."""
+    inputs, found = batch.inputs(model.sizes), np.empty(len(batch))
+    for start in range(0, len(batch), BLOCK):
+        rows = slice(start, start + BLOCK)
+        scores = model.scores({name: values[rows] for name, values in inputs.items()})
+        found[rows] = ranks(scores[:, : batch.items + 1], batch.label[rows])
+    return found

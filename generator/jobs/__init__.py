@@ -1,0 +1,1 @@
+"""Work as jobs: worker processes, processors, fingerprints of files."""

@@ -1,0 +1,81 @@
+"""The ASGI application: routes behind a guard, and the periodic tasks beside them."""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from generator.serving.http.guard import Guard
+from generator.serving.http.handlers import Handlers
+from generator.serving.http.openapi import document
+from generator.serving.http.routes import router
+from generator.serving.http.settings import Settings
+from generator.serving.metrics import Metrics
+from generator.serving.models.recommender import Recommender
+from generator.serving.models.repository import Repository
+from generator.serving.store.sessions import Kept
+from generator.serving.store.store import Store, StoreError
+
+__all__ = ["application"]
+
+EXPIRY = 60.0  # seconds between two looks for idle sessions
+
+
+def application(
+    settings: Settings, store: Store, repository: Repository, metrics: Metrics, log: logging.Logger
+) -> ASGIApp:
+    """Return the service as an ASGI application.
+
+    Parameters
+    ----------
+    settings
+        What to serve and how.
+    store, repository
+        With what; the store is closed at shutdown.
+    metrics, log
+        Where figures and lines go.
+    """
+    recommender = Recommender(store, repository, metrics, settings.batch)
+
+    def keep() -> None:
+        """Have sessions keep what the loaded versions read."""
+        store.kept = Kept.of(repository.sizes())
+
+    def reload() -> None:
+        repository.scan()
+        keep()
+
+    def expire() -> None:
+        with suppress(StoreError):  # the store is down: requests say so, and the next look is soon
+            metrics.expired.inc(store.expire(time.time()))
+
+    @asynccontextmanager
+    async def life(_app: Router) -> AsyncIterator[None]:
+        """Run the periodic tasks from startup to shutdown, then end the work under way and close the store."""
+        tasks = [asyncio.create_task(_every(EXPIRY, expire))]
+        if settings.reload:
+            tasks.append(asyncio.create_task(_every(settings.reload, reload)))
+        gc.collect()
+        gc.freeze()  # models and modules stay: no collection need look at them again
+        yield
+        for task in tasks:
+            task.cancel()
+        recommender.close()
+        store.close()
+        log.info("stopped")
+
+    keep()
+    routes = router(Handlers(recommender, document(bool(settings.token))), life)
+    return Guard(routes, metrics, log, settings.token, log_requests=settings.log_requests)
+
+
+async def _every(seconds: float, work: Callable[[], object]) -> None:
+    """Call ``work`` in a thread, again and again."""
+    while True:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(work)

@@ -1,0 +1,274 @@
+"""The handlers: sessions and recommendations under /v1, the Open Inference Protocol under /v2, the web page."""
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from generator.errors import DataError, ModelError
+from generator.serving.http import bodies, protocol
+from generator.serving.http.bodies import PurchaseBody, VisitBody
+from generator.serving.http.responses import answered
+from generator.serving.metrics import CONTENT_TYPE
+from generator.serving.models.recommender import Recommendation, Recommender
+from generator.serving.models.served import Served
+from generator.serving.store.sessions import Event, State
+from generator.version import __version__
+
+__all__ = ["STATIC", "Handlers"]
+
+SMALL, LARGE = 16 * 2**10, 16 * 2**20  # bytes of a body: of an event, of tensors
+FUTURE = 300.0  # seconds a client's clock may be ahead
+HEADER_LENGTH = "inference-header-content-length"
+STATIC = Path(__file__).parent / "static"
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class Handlers:
+    """What answers the endpoints, each method from a request to a response.
+
+    Parameters
+    ----------
+    recommender
+        What answers.
+    document
+        The OpenAPI document.
+    """
+
+    def __init__(self, recommender: Recommender, document: Mapping[str, Any]) -> None:
+        self._recommender, self._repository = recommender, recommender.repository
+        self._document = to_json(document)
+        self._last_received = 0
+        self._boot, self._drawn = uuid.uuid4().hex, itertools.count(1)
+        self._files = {path.name: path.read_bytes() for path in STATIC.iterdir()}
+
+    # /v1: sessions
+
+    async def visit(self, request: Request) -> Response:
+        """Record a visit and answer the refreshed top items."""
+        session, top = bodies.session_id(request.path_params["session"]), _top(request)
+        body = await _parsed(request, VisitBody)
+        event = self._event(session, "view", body.page, body, body.dwell)
+        return _recommended(await self._recommender.visit(event), top, event.event)
+
+    async def purchase(self, request: Request) -> Response:
+        """Record a purchase."""
+        session = bodies.session_id(request.path_params["session"])
+        body = await _parsed(request, PurchaseBody)
+        event = self._event(session, "buy", body.item, body)
+        await self._recommender.record(event)
+        return answered({"session": session, "event": event.event})
+
+    async def recommendations(self, request: Request) -> Response:
+        """Answer the top items of a session as it is; a new one is fine."""
+        session, top = bodies.session_id(request.path_params["session"]), _top(request)
+        user = request.query_params.get("user")
+        found = await self._recommender.recommend(session, None if user is None else bodies.label(user))
+        return _recommended(found, top, None)
+
+    async def session(self, request: Request) -> Response:
+        """Answer what is kept of a session, and what of it the net sees."""
+        session = bodies.session_id(request.path_params["session"])
+        state = await self._recommender.look(self._recommender.store.state, session)
+        if state is None:
+            raise HTTPException(404, "there is no such session")
+        return answered(_view(state, self._repository.of_session(session)))
+
+    async def forget_session(self, request: Request) -> Response:
+        """Erase a session and its events."""
+        session = bodies.session_id(request.path_params["session"])
+        return await self._forgotten(self._recommender.store.forget_session, session, "session")
+
+    async def user(self, request: Request) -> Response:
+        """Answer what is kept of a user."""
+        user = bodies.label(request.path_params["user"])
+        bought = await self._recommender.look(self._recommender.store.purchases, user)
+        if bought is None:
+            raise HTTPException(404, "there is no such user")
+        purchases = [{"item": one.label, "time": one.time, "session": one.session} for one in bought]
+        return answered({"user": user, "purchases": purchases})
+
+    async def forget_user(self, request: Request) -> Response:
+        """Erase a user, their sessions and all their events."""
+        user = bodies.label(request.path_params["user"])
+        return await self._forgotten(self._recommender.store.forget_user, user, "user")
+
+    async def _forgotten(self, erase: Any, name: str, what: str) -> Response:
+        if not await self._recommender.forget(erase, name):
+            raise HTTPException(404, f"there is no such {what}")
+        return Response(status_code=204)
+
+    def _event(
+        self, session: str, kind: str, label: str, body: VisitBody | PurchaseBody, dwell: float | None = None
+    ) -> Event:
+        now = time.time_ns() // 1000
+        self._last_received = max(now, self._last_received + 1)  # so that equal times keep the order of arrival
+        if body.time is not None and body.time > now / 1e6 + FUTURE:
+            raise HTTPException(422, "time: it is in the future")
+        moment = now / 1e6 if body.time is None else body.time
+        event = body.event or f"{self._boot}-{next(self._drawn)}"
+        return Event(session, event, kind, label, moment, self._last_received, body.user, dwell)
+
+    # /v1: models
+
+    async def models(self, request: Request) -> Response:
+        """Answer the versions there are, and which serve which share of the sessions."""
+        arms = [
+            {"arm": arm, "version": version, "share": share, "outcomes": self._recommender.metrics.outcomes(version)}
+            for arm, (version, share) in self._repository.arms().items()
+        ]
+        return answered({"model": self._repository.name, "arms": arms, "versions": self._repository.index()})
+
+    async def pages(self, request: Request) -> Response:
+        """Answer pages the model knows, the most visited first, to click on."""
+        wanted = request.query_params.get("contains", "")[:256].casefold()
+        limit = bodies.count(request.query_params.get("limit", "50"))
+        labels = self._repository.find(self._repository.name).model.pages.labels
+        found = [label for label in labels if wanted in label.casefold()][:limit] if wanted else list(labels[:limit])
+        return answered({"pages": found})
+
+    # /v2: the Open Inference Protocol
+
+    async def live(self, request: Request) -> Response:
+        """Answer that the process runs."""
+        return answered({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """Answer whether an event sent now would be taken and answered: the store is asked."""
+        await self._recommender.look(self._recommender.store.ping)
+        return answered({"ready": True})
+
+    async def server(self, request: Request) -> Response:
+        """Answer the server's metadata."""
+        return answered({"name": "drn", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+    async def index(self, request: Request) -> Response:
+        """Answer the versions of all models, by Triton's repository extension."""
+        return answered(self._repository.index())
+
+    async def model(self, request: Request) -> Response:
+        """Answer a model's metadata."""
+        model = self._served(request).model
+        lines = self._repository.index()
+        versions = [str(one["version"]) for one in lines if one["name"] == model.name and one["state"] == "READY"]
+        return answered(protocol.metadata(model, versions))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Answer whether a model is loaded."""
+        return answered({"name": self._served(request).model.name, "ready": True})
+
+    async def infer(self, request: Request) -> Response:
+        """Run a model on tensors."""
+        served = self._served(request)
+        model = served.model
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise HTTPException(415, "compressed bodies are not taken")
+        length = request.headers.get(HEADER_LENGTH)
+        if length is not None and not (length.isascii() and length.isdecimal() and len(length) < 10):
+            raise DataError("Inference-Header-Content-Length is a number of bytes")
+        body = await _body(request, LARGE)
+        asked = protocol.parse(body, None if length is None else int(length), model)
+        values = await self._recommender.infer(lambda: model.infer(list(asked.outputs), asked.inputs))
+        content, head = protocol.respond(asked, model, served.version, values)
+        if head is None:
+            return Response(content, media_type="application/json")
+        return Response(content, headers={HEADER_LENGTH: str(head)}, media_type="application/octet-stream")
+
+    def _served(self, request: Request) -> Served:
+        version = request.path_params.get("version")
+        if version is not None and not (version.isascii() and version.isdecimal() and len(version) < 18):
+            raise HTTPException(404, "versions are numbers")
+        try:
+            return self._repository.find(request.path_params["model"], None if version is None else int(version))
+        except ModelError as error:
+            raise HTTPException(404, "this model or version is not loaded") from error
+
+    # pages and figures
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer the figures for Prometheus."""
+        metrics = self._recommender.metrics
+        for arm, (version, _) in self._repository.arms().items():
+            metrics.version.labels(self._repository.name, arm).set(version)
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    async def openapi(self, request: Request) -> Response:
+        """Answer the OpenAPI document."""
+        return Response(self._document, media_type="application/json")
+
+    async def page(self, request: Request) -> Response:
+        """Answer a file of the web page."""
+        name = {"/": "index.html", "/docs": "docs.html"}.get(request.url.path, request.url.path.rpartition("/")[2])
+        kinds = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+        if name not in self._files:
+            raise HTTPException(404, "there is no such page")
+        return Response(self._files[name], media_type=kinds[name.rpartition(".")[2]])
+
+
+def _top(request: Request) -> int:
+    return bodies.count(request.query_params.get("k", "20")) if request.scope["query_string"] else 20
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """Return the body; 413 as soon as it is larger than ``limit``."""
+    parts, size = [], 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise HTTPException(413, f"the body is larger than {limit} bytes", {"Connection": "close"})
+            parts.append(part)
+    except ClientDisconnect as error:
+        raise asyncio.CancelledError from error
+    return b"".join(parts)
+
+
+async def _parsed(request: Request, kind: type[B]) -> B:
+    """Return the body as ``kind``; JSON must say so, which keeps other sites' forms out."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "send application/json")
+    return kind.model_validate_json(await _body(request, SMALL))
+
+
+def _recommended(found: Recommendation, top: int, event: str | None) -> Response:
+    return answered(
+        {
+            "session": found.state.session.id,
+            "event": event,
+            "model": {"name": found.served.model.name, "version": found.served.version},
+            "items": [{"item": item, "probability": probability} for item, probability in found.answer.items[:top]],
+            "unknown_pages": found.answer.unknown_pages,
+            "unknown_bought": found.answer.unknown_bought,
+        }
+    )
+
+
+def _view(state: State, served: Served) -> dict[str, Any]:
+    session, query, model = state.session, state.query(), served.model
+    seen, pages, items = model.window(query), model.pages.label, model.items.label
+    return {
+        "session": session.id,
+        "user": session.user,
+        "start": session.start,
+        "seen": session.seen,
+        "visits": [{"page": page, "dwell": dwell} for page, dwell in query.pages],
+        "window": [{"page": pages(page), "dwell": dwell} for page, dwell in zip(seen.page, seen.dwell, strict=True)],
+        "history": [
+            {"page": pages(page), "dwell": dwell, "weight": weight}
+            for page, dwell, weight in zip(seen.history_page, seen.history_dwell, seen.history_weight(), strict=True)
+        ],
+        "bought": [items(item) for item in seen.bought],
+        "purchases": [one.label for one in session.purchases],
+        "unknown_pages": seen.unknown_pages,
+        "model": {"name": model.name, "version": served.version},
+    }

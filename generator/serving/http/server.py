@@ -1,0 +1,79 @@
+"""The service at work: `drn serve` under uvicorn."""
+
+import logging
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from generator.errors import DrnError
+from generator.serving.http.app import application
+from generator.serving.http.logs import json_logger
+from generator.serving.http.settings import Settings
+from generator.serving.metrics import Metrics
+from generator.serving.models.repository import Repository
+from generator.serving.store.open import open_store
+
+__all__ = ["serve"]
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, log: logging.Logger) -> None:
+        super().__init__(config)
+        self._log = log
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._log.info("started", extra={"fields": {"host": self.config.host, "port": self.config.port}})
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; requests under way are answered first.
+
+    Raises
+    ------
+    ModelError
+        No model holds.
+    StoreError
+        The store cannot be opened.
+    DrnError
+        The port is taken.
+    """
+    log, metrics = json_logger(), Metrics()
+
+    def report(name: str, version: int, why: str) -> None:
+        metrics.reloads.labels(name, "refused" if why else "loaded").inc()
+        result = {"refused": why} if why else {"loaded": True}
+        log.info("model", extra={"fields": {"model": name, "version": version, **result}})
+
+    repository = Repository(settings.models, settings.model, settings.choice, report, int8=settings.int8)
+    store = open_store(settings.store, settings.idle)
+    sys.setswitchinterval(0.0002)  # the loop waits at most so long for a thread that computes in Python
+    config = uvicorn.Config(
+        application(settings, store, repository, metrics, log),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        ws="none",
+        proxy_headers=False,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(settings.drain),
+        limit_concurrency=2048,
+        backlog=2048,
+    )
+    server = _Server(config, log)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises a signal again once it has drained: to have done so is success
+        signal.signal(number, lambda *_: None)
+    try:
+        server.run()
+    except SystemExit as error:  # uvicorn's word for a port that it cannot have
+        raise DrnError(f"cannot listen on {settings.host}:{settings.port}: is the port taken?") from error
+    if not server.started:
+        raise DrnError(f"cannot listen on {settings.host}:{settings.port}: is the port taken?")

@@ -1,0 +1,196 @@
+"""From an event to the refreshed recommendation: the store, then the net, in batches."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from generator.errors import DrnError, ModelError
+from generator.model.query import Answer
+from generator.serving.metrics import Metrics
+from generator.serving.models.batcher import Batcher
+from generator.serving.models.repository import Repository
+from generator.serving.models.served import Served
+from generator.serving.store.sessions import Event, Session, State
+from generator.serving.store.store import Store, StoreError
+
+__all__ = ["ForeignSessionError", "Recommendation", "Recommender"]
+
+T = TypeVar("T")
+REMEMBERED = 10_000  # sessions whose last recommendation is kept to see whether it was taken
+
+
+class ForeignSessionError(DrnError):
+    """An event of one user for the session of another."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What a session was answered, by which version, in which state."""
+
+    state: State
+    served: Served
+    answer: Answer
+
+
+class Recommender:
+    """Records events and recommends; all methods are of one event loop.
+
+    Parameters
+    ----------
+    store, repository, metrics
+        What it works with; they are the caller's to close.
+    largest
+        Requests in a batch.
+    """
+
+    def __init__(self, store: Store, repository: Repository, metrics: Metrics, largest: int = 32) -> None:
+        self.store, self.repository, self.metrics = store, repository, metrics
+        self._threads = ThreadPoolExecutor(store.workers + 2, "drn-batch")
+        self._net = ThreadPoolExecutor(1, "drn-infer")
+        self._serve: Batcher[Event | State, Recommendation | State] = Batcher(
+            self._serve_batch, self._threads, workers=store.workers, largest=largest
+        )
+        self._last: OrderedDict[str, tuple[int, Answer]] = OrderedDict()
+
+    def close(self) -> None:
+        """End the threads, after the work they have."""
+        self._threads.shutdown()
+        self._net.shutdown()
+
+    def _serve_batch(self, asked: Sequence[Event | State]) -> list[Recommendation | State | Exception]:
+        """Record the events, then answer the visits among them and the states.
+
+        One thread does both: handing a batch over costs more than a small net's answer to it.
+        """
+        began = time.perf_counter()
+        states = self._recorded(asked)
+        if any(isinstance(one, Event) for one in asked):
+            self.metrics.store.observe(time.perf_counter() - began)
+        began = time.perf_counter()
+        found = self._answered(asked, states)
+        if any(isinstance(one, Recommendation) for one in found):
+            self.metrics.inference.observe(time.perf_counter() - began)
+        return found
+
+    def _recorded(self, asked: Sequence[Event | State]) -> list[State | ForeignSessionError]:
+        """Return each state as it is, and for each event the state right after it."""
+        events = [one for one in asked if isinstance(one, Event)]
+        after = iter(self.store.record(events) if events else ())
+        foreign = ForeignSessionError("the session is another user's: begin a new one with a new id")
+        return [(next(after) or foreign) if isinstance(one, Event) else one for one in asked]
+
+    def _answered(
+        self, asked: Sequence[Event | State], states: Sequence[State | ForeignSessionError]
+    ) -> list[Recommendation | State | Exception]:
+        """Answer the queries of each version together; one version that fails leaves the others be."""
+        found: list[Recommendation | State | Exception] = list(states)
+        wanting: dict[Served, list[tuple[int, State]]] = {}
+        for place, (one, state) in enumerate(zip(asked, states, strict=True)):
+            if isinstance(state, State) and not (isinstance(one, Event) and one.kind == "buy"):
+                try:
+                    wanting.setdefault(self.repository.of_session(state.session.id), []).append((place, state))
+                except DrnError as error:
+                    found[place] = error
+        for served, places in wanting.items():
+            self.metrics.batch.observe(len(places))
+            answers: Sequence[Answer | DrnError]
+            try:
+                answers = served.model.recommend([state.query() for _, state in places])
+            except DrnError as error:
+                answers = [error] * len(places)
+            for (place, state), answer in zip(places, answers, strict=True):
+                found[place] = Recommendation(state, served, answer) if isinstance(answer, Answer) else answer
+        return found
+
+    async def record(self, event: Event) -> None:
+        """Log a purchase, durably.
+
+        Raises
+        ------
+        ForeignSessionError : the session is another user's.
+        StoreError : the store failed; the same event may be sent again.
+        OverloadError : too many wait.
+        """
+        await self._counted(self._serve(event))
+        self._judge(event)
+
+    async def visit(self, event: Event) -> Recommendation:
+        """Log a visit, durably, and recommend.
+
+        Raises
+        ------
+        ForeignSessionError, StoreError, OverloadError : as `record`.
+        ModelError : the net fails; the visit is recorded.
+        """
+        try:
+            found = await self._counted(self._serve(event))
+        except ModelError:
+            self._judge(event)
+            raise
+        self._judge(event)
+        return self._shown(found)
+
+    async def recommend(self, session: str, user: str | None = None) -> Recommendation:
+        """Recommend for a session as it is; for one not seen yet, from what ``user`` has bought.
+
+        Raises
+        ------
+        StoreError, OverloadError, ModelError : as `visit`.
+        """
+        state = await self.look(self.store.state, session)
+        if state is None:
+            bought = await self.look(self.store.purchases, user) if user else None
+            state = State(Session(session, user), bought or ())
+        return self._shown(await self._serve(state))
+
+    def _shown(self, found: Recommendation | State) -> Recommendation:
+        """Remember what is about to be shown to a session."""
+        if not isinstance(found, Recommendation):
+            raise TypeError("a purchase is not answered")
+        session = found.state.session.id
+        self._last[session] = (found.served.version, found.answer)
+        self._last.move_to_end(session)
+        if len(self._last) > REMEMBERED:
+            self._last.popitem(last=False)
+        return found
+
+    def _judge(self, event: Event) -> None:
+        """Count an event, and whether what was last shown to its session holds what it names: the figures of an A/B."""
+        self.metrics.events.labels(event.kind).inc()
+        model = self.repository.of_session(event.session).model
+        known = model.items if event.kind == "buy" else model.pages
+        if not known.ids([event.label])[0]:
+            self.metrics.unknown.labels(event.kind).inc()
+        if event.session in self._last:
+            version, answer = self._last[event.session]
+            held = any(item == event.label for item, _ in answer.items)
+            self.metrics.shown.labels(str(version), event.kind, str(held).lower()).inc()
+
+    async def look(self, read: Callable[..., T], *given: object) -> T:
+        """Call a method of the store in a thread; raises what it does."""
+        began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        found = await self._counted(loop.run_in_executor(self._threads, partial(read, *given)))
+        self.metrics.store.observe(time.perf_counter() - began)
+        return found
+
+    async def infer(self, work: Callable[[], T]) -> T:
+        """Call ``work`` in the thread of the inference protocol, after what waits there."""
+        return await asyncio.get_running_loop().run_in_executor(self._net, work)
+
+    async def forget(self, erase: Callable[[str], bool], name: str) -> bool:
+        """Erase a session or user by a method of the store; return whether there was anything."""
+        self._last.clear()  # what was recommended to whom goes with it
+        return await self.look(erase, name)
+
+    async def _counted(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except StoreError:
+            self.metrics.store_failures.inc()
+            raise

@@ -1,0 +1,141 @@
+"""Events, the sessions they make, and what of a session the net is asked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import attrgetter
+
+from generator.model.query import Query
+
+__all__ = ["SPARE", "Event", "Kept", "Session", "State", "insert"]
+
+SPARE = 512  # events kept beyond what a net reads: it passes over pages it does not know
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How many events a store keeps beside a session, the newest; its log of events keeps all.
+
+    Attributes
+    ----------
+    visits
+        Of a session.
+    purchases
+        Of a session, and of a user.
+    """
+
+    visits: int = SPARE
+    purchases: int = SPARE
+
+    @classmethod
+    def of(cls, sizes: Iterable[Mapping[str, int]]) -> "Kept":
+        """Return what nets need whose input blobs have these ``sizes``."""
+        nets = list(sizes)
+        return cls(
+            SPARE
+            + max(
+                (max(net.get("page", 0) + net.get("history_page", 0), net.get("seen_page", 0)) for net in nets),
+                default=0,
+            ),
+            SPARE + max((net.get("bought", 0) for net in nets), default=0),
+        )
+
+
+@dataclass(frozen=True)
+class Event:
+    """One visit or purchase.
+
+    Attributes
+    ----------
+    session, event
+        Ids; the second is the client's own name of the event, unique in its session, and makes a retry harmless.
+    kind, label
+        ``view`` of a page or ``buy`` of an item, and which.
+    time
+        Unix seconds at which it happened.
+    received
+        Microseconds since 1970 at which the server first received it; puts events of equal time in order.
+    user
+        Who, if the client says so.
+    dwell
+        Seconds on the page, if the client knows; else they last until the session's next visit.
+    """
+
+    session: str
+    event: str
+    kind: str
+    label: str
+    time: float
+    received: int
+    user: str | None = None
+    dwell: float | None = None
+
+
+def insert(events: tuple[Event, ...], event: Event, kept: int) -> tuple[Event, ...]:
+    """Return ``events`` with ``event`` in its place in time, the newest ``kept`` of them; an event known stays once."""
+    if any(one.session == event.session and one.event == event.event for one in events):
+        return events
+    return tuple(sorted((*events, event), key=attrgetter("time", "received"))[-kept:])
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session as its store keeps it.
+
+    Attributes
+    ----------
+    user
+        Whose it is; None until an event says so.
+    start
+        Time of the oldest visit ever, unix seconds; None without visits.
+    seen
+        When the server last received an event of it, unix seconds: what its expiry counts from.
+    visits, purchases
+        The newest, oldest first.
+    """
+
+    id: str
+    user: str | None = None
+    start: float | None = None
+    seen: float = 0.0
+    visits: tuple[Event, ...] = ()
+    purchases: tuple[Event, ...] = ()
+
+    def after(self, event: Event, seen: float, kept: Kept) -> "Session":
+        """Return the session after ``event``, received at ``seen``; one already applied changes nothing."""
+        known = replace(self, user=self.user or event.user, seen=max(self.seen, seen))
+        if event.kind == "buy":
+            return replace(known, purchases=insert(self.purchases, event, kept.purchases))
+        start = event.time if self.start is None else min(self.start, event.time)
+        return replace(known, start=start, visits=insert(self.visits, event, kept.visits))
+
+    def takes(self, event: Event) -> bool:
+        """Return whether ``event`` may belong here: a session is of one user."""
+        return None in (self.user, event.user) or self.user == event.user
+
+    def dwells(self) -> list[float]:
+        """Return the seconds on each visit's page: the client's, or until the next visit; at least 1."""
+        times = [visit.time for visit in self.visits]
+        until_next = [max(after - before, 1.0) for before, after in pairwise(times)] + [1.0]
+        return [
+            until if visit.dwell is None else max(visit.dwell, 1.0)
+            for visit, until in zip(self.visits, until_next, strict=False)
+        ]
+
+
+@dataclass(frozen=True)
+class State:
+    """A session, and what its user has bought in any session, oldest first."""
+
+    session: Session
+    purchases: Sequence[Event] = ()
+
+    def bought(self) -> list[str]:
+        """Return the items bought in earlier sessions, oldest first: before this one began, and not in it."""
+        start = float("inf") if self.session.start is None else self.session.start
+        return [one.label for one in self.purchases if one.session != self.session.id and one.time < start]
+
+    def query(self) -> Query:
+        """Return what the net is asked."""
+        pages = [visit.label for visit in self.session.visits]
+        return Query(list(zip(pages, self.session.dwells(), strict=True)), self.bought())

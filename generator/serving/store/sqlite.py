@@ -1,0 +1,241 @@
+"""Sessions in one SQLite file, write-ahead log, flushed to disk at every commit."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from generator.serving.store.sessions import Event, Kept, Session, State, insert
+from generator.serving.store.store import StoreError
+
+__all__ = ["SqliteStore"]
+
+FIELDS = "session, event, kind, label, time, received, user, dwell"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY, session TEXT NOT NULL, event TEXT NOT NULL, kind TEXT NOT NULL, label TEXT NOT NULL,
+    time REAL NOT NULL, received INTEGER NOT NULL, user TEXT, dwell REAL, UNIQUE (session, event)
+);
+CREATE INDEX IF NOT EXISTS events_user ON events (user) WHERE user IS NOT NULL;
+CREATE TABLE IF NOT EXISTS sessions (
+    id TEXT PRIMARY KEY, user TEXT, start REAL, seen REAL NOT NULL, visits TEXT NOT NULL, purchases TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sessions_seen ON sessions (seen);
+CREATE INDEX IF NOT EXISTS sessions_user ON sessions (user) WHERE user IS NOT NULL;
+CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, purchases TEXT NOT NULL);
+"""
+PAGE = 10_000  # events read at a time
+
+
+class SqliteStore:
+    """A store in the SQLite file ``path``, which several processes may share.
+
+    Parameters
+    ----------
+    path
+        The file; made if absent, its folder too.
+    idle
+        Seconds without an event after which `expire` forgets a session.
+    """
+
+    workers = 1  # SQLite writes one transaction at a time; what waits meanwhile shares the next one
+
+    def __init__(self, path: str, idle: float) -> None:
+        self._path, self._idle = Path(path), idle
+        self.kept = Kept()
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        with self._transaction():
+            pass
+
+    def _open(self) -> sqlite3.Connection:
+        """Return the connection to the file that is at the path now; one that was moved away takes no more events."""
+        if self._connection and not self._is_ours():
+            self._connection.close()
+            self._connection = None
+        if not self._connection:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=2, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")  # erased means erased
+            connection.executescript(SCHEMA)
+            self._file = self._path.stat().st_ino
+            self._connection = connection
+        return self._connection
+
+    def _is_ours(self) -> bool:
+        try:
+            return self._path.stat().st_ino == self._file
+        except OSError:
+            return False
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection within a write transaction, durable at the end of the block."""
+        with self._lock:
+            try:
+                db = self._open()
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                    db.execute("COMMIT")
+                except BaseException:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
+                if not self._is_ours():
+                    raise StoreError(f"{self._path}: the file was taken away while it was written to")
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(f"{self._path}: {error}") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._open()
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(f"{self._path}: {error}") from error
+
+    def record(self, events: Sequence[Event]) -> list[State | None]:
+        """See `Store.record`."""
+        with self._transaction() as db:
+            return [self._apply(db, event) for event in events]
+
+    def _apply(self, db: sqlite3.Connection, event: Event) -> State | None:
+        seen = event.received / 1e6
+        session = _session(db, event.session)
+        if session is None or session.seen + self._idle < seen:
+            session = Session(event.session)
+        if not session.takes(event):
+            return None
+        event = _logged(db, event)
+        changed = session.after(event, seen, self.kept)
+        _save(db, changed)
+        if changed.user and changed.purchases and (event.kind == "buy" or session.user is None):
+            _credit(db, changed.user, changed.purchases, self.kept.purchases)
+        return _state(db, changed)
+
+    def state(self, session: str) -> State | None:
+        """See `Store.state`."""
+        with self._reading() as db:
+            found = _session(db, session)
+            return _state(db, found) if found else None
+
+    def purchases(self, user: str) -> tuple[Event, ...] | None:
+        """See `Store.purchases`."""
+        with self._reading() as db:
+            found = _purchases(db, user)
+            if found is None and not db.execute("SELECT 1 FROM events WHERE user = ? LIMIT 1", (user,)).fetchone():
+                return None
+            return found or ()
+
+    def forget_session(self, session: str) -> bool:
+        """See `Store.forget_session`."""
+        with self._transaction() as db:
+            users = db.execute("SELECT DISTINCT user FROM events WHERE session = ?", (session,)).fetchall()
+            gone = db.execute("DELETE FROM events WHERE session = ?", (session,)).rowcount
+            gone += db.execute("DELETE FROM sessions WHERE id = ? RETURNING 1", (session,)).fetchone() is not None
+            owners = {user for (user,) in users if user}
+            for user in owners:
+                kept = tuple(one for one in _purchases(db, user) or () if one.session != session)
+                db.execute("REPLACE INTO users VALUES (?, ?)", (user, _dump(kept)))
+            return gone > 0
+
+    def forget_user(self, user: str) -> bool:
+        """See `Store.forget_user`."""
+        with self._transaction() as db:
+            gone = db.execute(
+                "DELETE FROM events WHERE session IN (SELECT session FROM events WHERE user = ?1)"
+                " AND (user IS NULL OR user = ?1)",
+                (user,),
+            ).rowcount
+            gone += db.execute("DELETE FROM sessions WHERE user = ?", (user,)).rowcount
+            gone += db.execute("DELETE FROM users WHERE id = ?", (user,)).rowcount
+            return gone > 0
+
+    def events(self) -> Iterator[Event]:
+        """See `Store.events`."""
+        last = 0
+        while True:
+            with self._reading() as db:
+                rows = db.execute(
+                    f"SELECT number, {FIELDS} FROM events WHERE number > ? ORDER BY number LIMIT {PAGE}",  # noqa: S608
+                    (last,),
+                ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            for row in rows:
+                yield Event(*row[1:])
+
+    def expire(self, now: float) -> int:
+        """See `Store.expire`."""
+        with self._transaction() as db:
+            return db.execute("DELETE FROM sessions WHERE seen < ?", (now - self._idle,)).rowcount
+
+    def ping(self) -> None:
+        """See `Store.ping`."""
+        with self._transaction():
+            pass
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+                self._connection = None
+
+
+def _dump(events: Sequence[Event]) -> str:
+    return json.dumps(
+        [(one.session, one.event, one.kind, one.label, one.time, one.received, one.user, one.dwell) for one in events]
+    )
+
+
+def _load(text: str) -> tuple[Event, ...]:
+    return tuple(Event(*fields) for fields in json.loads(text))
+
+
+def _session(db: sqlite3.Connection, identity: str) -> Session | None:
+    row = db.execute("SELECT id, user, start, seen, visits, purchases FROM sessions WHERE id = ?", (identity,))
+    for session, user, start, seen, visits, purchases in row:
+        return Session(session, user, start, seen, _load(visits), _load(purchases))
+    return None
+
+
+def _save(db: sqlite3.Connection, one: Session) -> None:
+    db.execute(
+        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET user = excluded.user,"
+        " start = excluded.start, seen = excluded.seen, visits = excluded.visits, purchases = excluded.purchases",
+        (one.id, one.user, one.start, one.seen, _dump(one.visits), _dump(one.purchases)),
+    )
+
+
+def _logged(db: sqlite3.Connection, event: Event) -> Event:
+    """Append ``event`` to the log, and return it, or the one of its name that is there already."""
+    row = (event.session, event.event, event.kind, event.label, event.time, event.received, event.user, event.dwell)
+    added = db.execute(f"INSERT OR IGNORE INTO events ({FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+    if added.rowcount:
+        return event
+    found = f"SELECT {FIELDS} FROM events WHERE session = ? AND event = ?"  # noqa: S608
+    return Event(*db.execute(found, row[:2]).fetchone())
+
+
+def _purchases(db: sqlite3.Connection, user: str) -> tuple[Event, ...] | None:
+    row = db.execute("SELECT purchases FROM users WHERE id = ?", (user,)).fetchone()
+    return _load(row[0]) if row else None
+
+
+def _credit(db: sqlite3.Connection, user: str, purchases: Sequence[Event], kept: int) -> None:
+    """Add ``purchases`` to those of ``user``, the newest ``kept`` of them; one known stays once."""
+    held = _purchases(db, user) or ()
+    for one in purchases:
+        held = insert(held, one, kept)
+    db.execute("REPLACE INTO users VALUES (?, ?)", (user, _dump(held)))
+
+
+def _state(db: sqlite3.Connection, session: Session) -> State:
+    return State(session, (_purchases(db, session.user) or ()) if session.user else ())

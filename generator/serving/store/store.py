@@ -1,0 +1,60 @@
+"""What a store of sessions does, and how it fails."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from generator.errors import DrnError
+from generator.serving.store.sessions import Event, Kept, State
+
+__all__ = ["IDLE", "Store", "StoreError"]
+
+IDLE = 30 * 86400.0  # seconds without an event after which a session is forgotten; its events stay in the log
+
+
+class StoreError(DrnError):
+    """A store that cannot be reached or does not answer; what was asked for may be asked again."""
+
+
+class Store(Protocol):
+    """A durable store of sessions, users and the log of events. All methods may be called from any thread.
+
+    Every method raises `StoreError` when the store cannot do its work; nothing is then half done that asking again
+    with the same event ids would not complete.
+    """
+
+    workers: int  # threads that may usefully call `record` at a time
+    kept: Kept  # what stays beside a session; it may be changed at any time, for the events recorded from then on
+
+    def record(self, events: Sequence[Event]) -> list[State | None]:
+        """Log and apply events, one after another; they are durable when this returns.
+
+        Returns
+        -------
+        list
+            For each event the state right after it; None where the session is another user's and the event refused.
+            An event whose (session, event) is known changes nothing, and counts with the time first given.
+        """
+
+    def state(self, session: str) -> State | None:
+        """Return a session; None if there is none."""
+
+    def purchases(self, user: str) -> tuple[Event, ...] | None:
+        """Return the newest purchases of a user, oldest first; None if the user is unknown."""
+
+    def forget_session(self, session: str) -> bool:
+        """Erase a session, its events and its purchases; return whether there was anything."""
+
+    def forget_user(self, user: str) -> bool:
+        """Erase a user, their sessions and all their events; return whether there was anything."""
+
+    def events(self) -> Iterator[Event]:
+        """Yield the log, in the order it was written."""
+
+    def expire(self, now: float) -> int:
+        """Forget the sessions idle at ``now``, unix seconds, where the store does not do so itself; return how many."""
+
+    def ping(self) -> None:
+        """Return if the store would take an event now."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""

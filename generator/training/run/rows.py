@@ -1,0 +1,154 @@
+"""The rows a net is trained and tested on: read from a split, and cut into batches as the spec says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from generator.codegen.net import net_of
+from generator.data.store.split import Split
+from generator.errors import DataError
+from generator.spec.blobs import BLOBS, Blob
+from generator.spec.schema import Spec
+from generator.training.engine.batches import Batches, Dropout, Order
+from generator.training.engine.candidates import Candidates
+
+__all__ = ["candidates_of", "dropout_of", "load_split", "load_training", "newest_sessions", "training_batches"]
+
+NEWEST = 0.1  # share of the sessions of train.h5 that the mixture is fitted to, where none are held out
+
+
+def training_batches(
+    spec: Spec, rows: Mapping[str, npt.NDArray[Any]], *, order: Order, tables: Sequence[str]
+) -> Batches:
+    """Return the training batches of ``spec``: the same wherever they are made.
+
+    Parameters
+    ----------
+    rows
+        What `load_split` read.
+    order
+        ``shuffle`` or ``file``.
+    tables
+        The parameters that are updated row by row.
+    """
+    return Batches(
+        rows,
+        spec.solver.batch_size,
+        order=order,
+        seed=spec.solver.random_seed,
+        tables=tables,
+        tied=spec.head.tied,
+        dropout=dropout_of(spec),
+        candidates=candidates_of(spec, rows["label"]),
+    )
+
+
+def dropout_of(spec: Spec) -> Dropout:
+    """Return the masks of the net: of the visits (B·n, a1), and of the states the output reads."""
+    ratio = spec.head.dropout
+    if not (ratio and spec.rnn and spec.has_rnn):
+        return Dropout()
+    visits = spec.window * spec.solver.batch_size
+    tops = visits if spec.loss == "every" else spec.solver.batch_size
+    shapes = {"visit_dropout": (visits, spec.rnn.widths[0]), "top_dropout": (tops, spec.rnn.widths[-1])}
+    return Dropout(ratio, shapes, spec.solver.random_seed)
+
+
+def candidates_of(spec: Spec, label: npt.NDArray[Any]) -> Candidates | None:
+    """Return the candidates of ``solver.sampled``, by the labels of the training rows; None: all items are."""
+    sampled, solver = spec.solver.sampled, spec.solver
+    if sampled is None:
+        return None
+    return Candidates(
+        label,
+        spec.items,
+        size=net_of(spec).candidates,
+        negatives=sampled.negatives,
+        alpha=sampled.alpha,
+        seed=solver.random_seed,
+    )
+
+
+def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
+    """Read the blobs that training the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
+
+    Parameters
+    ----------
+    path
+        ``train.h5``, ``valid.h5`` or ``test.h5`` as `drn sessions` writes them.
+    spec
+        The spec; says which blobs, how wide, and the largest id of each.
+
+    Returns
+    -------
+    dict
+        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H) and
+        bought_weight (R, K) as float32; those of size 0 are absent.
+
+    Raises
+    ------
+    DataError
+        If the file or a blob is absent, or a shape or an id does not fit the spec.
+    """
+    with Split(path) as split:
+        if not split.rows:
+            raise DataError(f"{path}: holds no rows to train or test with")
+        return {
+            name: _blob(split, blob, spec) for name, blob in BLOBS.items() if blob.trained and 0 not in blob.shape(spec)
+        }
+
+
+def load_training(data: Path, spec: Spec, *, fitted: bool) -> dict[str, npt.NDArray[Any]]:
+    """Read the rows to train on: all of train.h5, but those of the newest sessions where a mixture is fitted to them.
+
+    Parameters
+    ----------
+    data
+        The data folder.
+    spec
+        As for `load_split`.
+    fitted
+        Whether the mixture is fitted already, so that no rows are needed for it.
+    """
+    path = data / "train.h5"
+    rows = load_split(path, spec)
+    if spec.head.mix is None or fitted or (data / "valid.h5").exists():
+        return rows
+    with Split(path) as split:
+        session = split.index("session", 0, split.rows)
+        kept = ~newest_sessions(split.sessions().start)[session]
+    if not kept.any() or kept.all():
+        raise DataError(f"{path}: holds too few sessions to fit head.mix to the newest of them; give a valid.h5")
+    return {name: values[kept] for name, values in rows.items()}
+
+
+def newest_sessions(start: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return which sessions are the newest share, by their ``start``, the last where it is unknown, bool (S,)."""
+    newest = np.zeros(len(start), np.bool_)
+    newest[np.argsort(start, kind="stable")[len(start) - round(NEWEST * len(start)) :]] = True
+    return newest
+
+
+def _blob(split: Split, blob: Blob, spec: Spec) -> npt.NDArray[Any]:
+    """Read one blob and check it against the spec."""
+    remedy = "run `drn sessions ... --spec SPEC` again with this spec"
+    name, shape, key = blob.name, blob.shape(spec), blob.field
+    if name not in split.blobs:
+        raise DataError(f"{split.path}: blob {name} is absent, but the spec's net reads it ({key}): {remedy}")
+    if split.shape(name)[1:] != shape:
+        seen, want = (", ".join(["rows", *map(str, dims)]) for dims in (split.shape(name)[1:], shape))
+        raise DataError(f"{split.path}: blob {name} has shape ({seen}); the spec's {key} wants ({want}): {remedy}")
+    array: npt.NDArray[Any] = split.load([name])[name].astype(np.int32 if blob.ids else np.float32, copy=False)
+    largest: int | None = getattr(spec, blob.ids) if blob.ids else None
+    if largest is not None and (array.min() < 0 or array.max() > largest):
+        raise DataError(
+            f"{split.path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {blob.ids}: {largest}, "
+            f"so ids are 0..{largest}: raise {blob.ids} in the spec, or {remedy}"
+        )
+    if largest is None and not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise DataError(f"{split.path}: blob {name} holds a number that is not finite, first in row {row}: {remedy}")
+    return array

@@ -1,0 +1,138 @@
+"""The sampled softmax against the softmax over all items, and against the chances that its correction rests on."""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from draws import blobs, specs, weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import assert_equal
+
+from generator.codegen import generate_text
+from generator.onnxgraph.parse import parameter_shapes, parse
+from generator.spec.schema import Spec
+from generator.training.engine.candidates import Candidates
+from generator.training.run.rows import candidates_of
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+BATCH = 5
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def with_sampled(spec: Spec, negatives: int) -> Spec:
+    solver = {"batch_size": BATCH, "sampled": {"negatives": negatives}}
+    return Spec.model_validate(spec.model_dump(exclude_defaults=True) | {"solver": solver})
+
+
+def gradients(spec: Spec, feed: Arrays) -> tuple[Arrays, dict[str, tuple[int, ...]]]:
+    """Return the loss and each parameter's whole gradient, and the parameters' shapes."""
+    model = parse(generate_text(spec, ["gradient"])["gradient.onnxtxt"], "gradient.onnxtxt")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    given = {value.name: feed[value.name] for value in session.get_inputs()}
+    outputs = dict(zip(names, session.run(names, given), strict=True))
+    found = {"loss": outputs["loss"]}
+    for name, shape in (shapes := parameter_shapes(model)).items():
+        found[name] = np.array(outputs.get(f"{name}_grad", np.zeros(shape, np.float32)))
+        if f"{name}_grad_rows" in outputs:
+            np.add.at(found[name], outputs[f"{name}_grad_rows"], outputs[f"{name}_grad_values"])
+    return found, shapes
+
+
+def shapes_of(spec: Spec) -> dict[str, tuple[int, ...]]:
+    return parameter_shapes(parse(generate_text(spec, ["onnx"])["loss.onnxtxt"], "loss.onnxtxt"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(specs(), SEEDS, st.integers(1, 12))
+def test_loss_and_gradients_are_those_of_pytorch(spec, seed, negatives):
+    spec = with_sampled(spec, negatives)
+    batch = blobs(spec, BATCH, seed)
+    w = weights(shapes_of(spec), seed)
+    batch |= candidates_of(spec, batch["label"]).blobs(3, batch)
+    found, _ = gradients(spec, w | batch)
+    assert_equal(spec, w, batch, found.pop("loss"), found)
+
+
+@settings(max_examples=20, deadline=None)
+@given(specs(), SEEDS)
+def test_with_all_items_as_candidates_it_is_the_softmax_over_all(spec, seed):
+    """As many draws as make every item as good as certain: the loss and all gradients are those without sampling."""
+    spec = with_sampled(spec, 2000)
+    plain = spec.model_copy(update={"solver": spec.solver.model_copy(update={"sampled": None})})
+    batch = blobs(spec, BATCH, seed)
+    w = weights(shapes_of(spec), seed)
+    drawn = candidates_of(spec, batch["label"]).blobs(0, batch)
+    assert set(range(spec.items + 1)) == set(drawn["candidate"].tolist())
+    sampled, _ = gradients(spec, w | batch | drawn)
+    whole, _ = gradients(plain, w | batch)
+    for name, gradient in whole.items():
+        np.testing.assert_allclose(sampled[name], gradient, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def shop(items: int, negatives: int, alpha: float, rows: int) -> tuple[Candidates, np.ndarray[Any, Any]]:
+    """Return candidates over labels as unevenly bought as 1 / k, with the share of each."""
+    share = 1 / np.arange(1, items + 1)
+    counts = np.ceil(1000 * share).astype(int)
+    label = np.repeat(np.arange(1, items + 1), counts)
+    made = Candidates(label, items, size=2 + rows + negatives, negatives=negatives, alpha=alpha, seed=5)
+    return made, counts / counts.sum()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.75, 1.0])
+def test_the_correction_is_minus_the_log_of_how_often_an_item_comes(alpha: float) -> None:
+    items, rows, batches = 12, 4, 4000
+    made, share = shop(items, 6, alpha, rows)
+    rng = np.random.default_rng(1)
+    seen, chance = np.zeros(items + 1), np.zeros(items + 1)
+    for number in range(batches):
+        label = np.concatenate([[items], rng.choice(items, rows - 1, p=share) + 1])  # the first row's is fixed
+        drawn = made.blobs(number, {"label": label})
+        candidate, place = drawn["candidate"], drawn["label"]
+        np.testing.assert_array_equal(candidate[place], label)
+        there = np.flatnonzero(drawn["candidate_correction"] > -1e20)
+        assert len(set(candidate[there])) == len(there)
+        assert not candidate[len(there) :].any()
+        seen[candidate[there]] += 1
+        chance[candidate[there]] = np.exp(-drawn["candidate_correction"][there])
+    assert chance[0] == 1 and seen[0] == batches
+    expected, others = chance[1:items], seen[1:items] / batches
+    spread = np.sqrt(expected * (1 - expected) / batches)
+    assert np.all(np.abs(others - expected) < 4 * spread + 1e-9)
+
+
+def test_at_the_true_probabilities_the_mean_gradient_is_zero() -> None:
+    """So training on candidates ends where training on all items does; without the correction it would not."""
+    items, rows = 30, 8
+    made, share = shop(items, 12, 0.75, rows)
+    score = np.concatenate([[-30.0], np.log(share)])
+    rng = np.random.default_rng(2)
+    total, raw, squares, batches = np.zeros(items + 1), np.zeros(items + 1), np.zeros(items + 1), 6000
+    for number in range(batches):
+        label = rng.choice(items, rows, p=share) + 1
+        drawn = made.blobs(number, {"label": label})
+        candidate = drawn["candidate"]
+        there = drawn["candidate_correction"] > -1e20
+        for correction, sums in ((drawn["candidate_correction"], total), (0.0, raw)):
+            z = np.where(there, score[candidate] + correction, -np.inf)
+            gradient = rows * np.exp(z - np.logaddexp.reduce(z))
+            np.subtract.at(gradient, drawn["label"], 1.0)
+            whole = np.bincount(candidate[there], gradient[there], items + 1)
+            np.add(sums, whole, out=sums)
+            if sums is total:
+                squares += whole**2
+    spread = np.sqrt(squares / batches / batches)[1:]
+    assert np.all(np.abs(total[1:] / batches) < 5 * spread + 0.004 * rows * share)
+    assert np.abs(raw[1:] / batches).max() > 20 * spread.max()
+
+
+def test_candidates_depend_on_the_seed_and_the_batch_alone() -> None:
+    made, _ = shop(50, 10, 0.75, 6)
+    again, _ = shop(50, 10, 0.75, 6)
+    batch = {"label": np.array([3, 0, 7, 7, 50, 1])}
+    one, two = made.blobs(9, batch), again.blobs(9, batch)
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert not np.array_equal(one["candidate"], made.blobs(10, batch)["candidate"])
+    assert one["label"][1] == 0

@@ -1,0 +1,157 @@
+"""Tables updated where a batch touches them, against SGD over all rows written down plainly in double precision."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_solver import Settings
+
+from generator.training.engine.dense_group import DenseGroup, Multipliers
+from generator.training.engine.lazy_rows import LazyRows
+from generator.training.engine.row_sums import RowSums, distinct_ids
+from generator.training.engine.solver import Rule, clip_factor
+
+ROWS, WIDTH = 6, 3
+# Together large enough for two threads, the border between them inside the first.
+SHAPES = {"matrix": (5000, 101), "bias": (7,), "other": (300, 200)}
+
+
+def plain_update(kind: str, w: Any, v: Any, g: Any, rate: float, momentum: float) -> None:
+    """One update of every row, as Caffe's solvers write it."""
+    if kind == "AdaGrad":
+        v += g**2
+        w -= rate * g / (np.sqrt(v) + 1e-8)
+        return
+    old = v.copy()
+    v *= momentum
+    v += rate * g
+    w -= v if kind == "SGD" else (1 + momentum) * v - momentum * old
+
+
+touches = st.lists(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=5), min_size=1, max_size=25)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    touches=touches,
+    kind=st.sampled_from(["SGD", "Nesterov", "AdaGrad"]),
+    momentum=st.sampled_from([0.0, 0.5, 0.875]),
+    iter_size=st.sampled_from([1, 2, 3]),
+    clip=st.sampled_from([-1.0, 0.75]),
+    seed=st.integers(0, 9),
+)
+def test_rows_end_where_an_update_of_all_rows_leads(
+    touches: list[list[int]], kind: str, momentum: float, iter_size: int, clip: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rule = Rule(Settings(type=kind, momentum=momentum))
+    start = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    table = LazyRows(start.copy(), [np.zeros_like(start)], rule, Multipliers(lr=0.5), iter_size=iter_size)
+    w, v = start.astype(np.float64), np.zeros((ROWS, WIDTH))
+    updates = [touches[i : i + iter_size] for i in range(0, len(touches) - iter_size + 1, iter_size)]
+    for iteration, batches in enumerate(updates):
+        rate = 0.25 / (1 + iteration)
+        dense = np.zeros((ROWS, WIDTH))
+        for ids in batches:
+            values = rng.standard_normal((len(ids), WIDTH)).astype(np.float32)
+            np.add.at(dense, ids, values)
+            table.catch_up(np.unique(ids), iteration)
+            # The forward pass sees these rows: they are where training of all rows has them.
+            np.testing.assert_allclose(table.weight[ids], w[ids], rtol=1e-5, atol=1e-5)
+            table.add((np.array(ids), values))
+        assert table.squares() == pytest.approx((dense**2).sum(), rel=1e-4)
+        scale = clip_factor(float((dense**2).sum()), clip) / iter_size
+        table.update(iteration, rate, scale)
+        plain_update(kind, w, v, dense * scale, 0.5 * rate, momentum)
+    table.flush(len(updates))
+    np.testing.assert_allclose(table.weight, w, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(table.histories[0], v, rtol=1e-5, atol=1e-6)
+    assert not table.behind(len(updates))
+
+
+def test_wide_tables_are_updated_in_blocks() -> None:
+    rng = np.random.default_rng(0)
+    rule = Rule(Settings())
+    start = rng.standard_normal((500, 100)).astype(np.float32)
+    ids = rng.integers(0, 500, 800)
+    values = rng.standard_normal((800, 100)).astype(np.float32)
+    table = LazyRows(start.copy(), [np.zeros_like(start)], rule, Multipliers())
+    table.add((ids, values))
+    table.update(0, 0.5, 1.0)
+    dense = np.zeros((500, 100))
+    np.add.at(dense, ids, values)
+    np.testing.assert_allclose(table.weight, start - 0.5 * dense, rtol=1e-4, atol=1e-5)
+
+
+def test_dense_takes_rows_too() -> None:
+    # A tied table: the graph writes one part of the gradient, rows are the other.
+    weight = np.zeros((4, 2), np.float32)
+    dense = DenseGroup({"table": weight}, [{"table": weight}], Rule(Settings()), Multipliers())
+    dense.gradients["table"][:] = 1.0
+    dense.add({"table": (np.array([2, 0, 2]), np.full((3, 2), 3.0, np.float32))})
+    dense.update(0, 1.0, 1.0)
+    assert dense.weights["table"][:, 0].tolist() == [-4.0, -1.0, -7.0, -1.0]
+
+
+def test_dense_without_a_written_gradient_starts_from_zero() -> None:
+    weight = np.zeros((3, 2), np.float32)
+    rule = Rule(Settings(momentum=0.0))
+    dense = DenseGroup({"table": weight}, [{"table": weight}], rule, Multipliers(), sparse={"table"})
+    for iteration in range(2):
+        dense.add({"table": (np.array([1]), np.ones((1, 2), np.float32))})
+        dense.update(iteration, 1.0, 1.0)
+    assert dense.weights["table"][:, 0].tolist() == [0.0, -2.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "Adam"])
+def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    start = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+    gradients = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+    rule = Rule(Settings(type=kind))
+    zeros = [{name: np.zeros_like(weight) for name, weight in start.items()}] * rule.histories
+    with ThreadPoolExecutor(1) as helper:
+        dense = DenseGroup(start, zeros, rule, Multipliers(decay=0.1), helper=helper)
+        for iteration in range(3):
+            for name, gradient in gradients.items():
+                dense.gradients[name][...] = gradient
+            dense.add()
+            dense.update(iteration, 0.5, 0.5)
+    for name, weight in start.items():
+        histories = [np.zeros_like(weight) for _ in range(rule.histories)]
+        for iteration in range(3):
+            rule.apply(weight, gradients[name].copy(), histories, iteration=iteration, rate=0.5, scale=0.5, decay=0.1)
+        assert np.array_equal(dense.weights[name], weight), name
+
+
+def test_decay_and_adam_need_all_rows() -> None:
+    assert LazyRows.fits(Rule(Settings()), Multipliers())
+    assert LazyRows.fits(Rule(Settings(type="AdaGrad")), Multipliers())
+    assert not LazyRows.fits(Rule(Settings()), Multipliers(decay=0.01))
+    assert not LazyRows.fits(Rule(Settings(type="Adam")), Multipliers())
+
+
+@given(
+    batches=st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=60), min_size=1, max_size=4),
+    known=st.booleans(),
+    more=st.sets(st.integers(0, 40)),
+)
+def test_sums_by_id(batches: list[list[int]], known: bool, more: set[int]) -> None:
+    sums_of, room = RowSums(), np.zeros((60, 2), np.float32)
+    for number, ids in enumerate(batches):
+        values = room[: len(ids)]  # in the same place, and of another length now and then
+        values[...] = np.arange(number, number + 2 * len(ids)).reshape(-1, 2)
+        given_ids = sorted({*ids, *more}) if known else None
+        distinct, sums = sums_of(np.array(ids), values, np.array(given_ids) if known else None)
+        expected = np.zeros((41, 2), np.float32)
+        np.add.at(expected, ids, values)
+        assert distinct.tolist() == (given_ids or sorted(set(ids)))
+        assert np.array_equal(sums, expected[distinct])
+
+
+@given(ids=st.lists(st.integers(0, 9)))
+def test_distinct_ids(ids: list[int]) -> None:
+    assert distinct_ids(np.array(ids, np.int64)).tolist() == sorted(set(ids))
