@@ -150,8 +150,10 @@ class WindowSizes:
     @classmethod
     def of(cls, columns: Mapping[str, int]) -> "WindowSizes":
         """Return the sizes of blobs with these many ``columns``, by name; what is not named is absent."""
-        names = ("page", "history_page", "bought", "seen_page")
-        return cls(*(columns.get(name, 0) for name in names))
+        window, history, bought, seen = (
+            columns.get(name, 0) for name in ("page", "history_page", "bought", "seen_page")
+        )
+        return cls(window, history, bought, seen)
 
 
 def _inputs(
