@@ -58,7 +58,9 @@ def main() -> None:
             continue
         plan = load_plan(ROOT / "arch_specs" / "experiments" / f"{name}.yaml")
         plan = plan.model_copy(update={"seeds": plan.seeds[: options.seeds]})
-        document = experiment(plan, options.output / name, engine=engine, root=root, only=chosen, progress=progress)
+        document = experiment(
+            plan, options.output / name, engine=engine, root=root, only=chosen, progress=progress
+        ).as_json()
         show(name, document)
     engine.close()
 

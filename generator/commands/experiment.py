@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ from generator.errors import pip_install
 from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
+    from generator.experiment.document import ExperimentReport
     from generator.experiment.plan import ExperimentPlan
 
 __all__ = ["command"]
@@ -63,28 +64,26 @@ def command(
         err.print("stopped; run it again to go on", markup=False)
         sys.exit(Exit.INTERRUPTED)
     if output_format == "json":
-        print_json(document)
+        print_json(document.as_json())
     else:
         _print(plan, document, folder)
 
 
-def _print(plan: "ExperimentPlan", document: dict[str, Any], folder: Path) -> None:
+def _print(plan: "ExperimentPlan", document: "ExperimentReport", folder: Path) -> None:
     from rich.markup import escape
 
     from generator.evaluation.metrics import HEADLINES
+    from generator.experiment.measures import AccuracyFigures
 
-    table = document["experiments"].get("accuracy")
-    if table:
-        data = document["data"]
+    table = document.experiments.get("accuracy")
+    if isinstance(table, AccuracyFigures):
+        data = document.data
         print_table(
-            f"{escape(document['title'])}: {data['test_rows']:,} test rows of {data['test_sessions']:,} sessions, "
+            f"{escape(document.title)}: {data.test_rows:,} test rows of {data.test_sessions:,} sessions, "
             f"mean over {len(plan.seeds)} seeds",
             ["method", *HEADLINES],
-            [
-                [escape(each["name"]), *(f"{each['metrics'][name]['value']:.3f}" for name in HEADLINES)]
-                for each in table["methods"]
-            ],
+            [[escape(each.name), *(f"{each.metrics[name].value:.3f}" for name in HEADLINES)] for each in table.methods],
         )
-    for claim in document["claims"]:
-        out.print(f"{claim['experiment']}: {claim['sentence']}", markup=False)
+    for claim in document.claims:
+        out.print(f"{claim.experiment}: {claim.sentence}", markup=False)
     out.print(str(folder / "report.html"), markup=False)

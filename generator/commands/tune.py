@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from generator.tuning.run import TuningResult
 
 __all__ = ["command"]
+
+OPTUNA = 5  # the first with mutations of its NSGA-II; its histories differ from those of optuna 4
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,6 +64,8 @@ def command(
     """
     if find_spec("optuna") is None:
         raise click.UsageError(f"drn tune needs optuna: {pip_install('tune')}")
+    if int((found := version("optuna")).partition(".")[0]) < OPTUNA:
+        raise click.UsageError(f"drn tune needs optuna {OPTUNA} or later, and here is {found}: {pip_install('tune')}")
     from generator.tuning.plan import load_plan
     from generator.tuning.run import tune
 

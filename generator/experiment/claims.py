@@ -1,13 +1,25 @@
 """The paper's claims, and for each one plain sentence that says whether it held here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from generator.evaluation.metrics import Interval
+from generator.experiment.measures import (
+    AccuracyFigures,
+    BatchSizeFigures,
+    Comparison,
+    ConvergenceFigures,
+    FactorisationFigures,
+    Figures,
+    HistoryFigures,
+    NetsFigures,
+    TopKFigures,
+)
 
 __all__ = ["PAPER", "Claim", "claims_of", "interval", "number", "verdict"]
 
 Verdict = Literal["held", "did not hold", "undecided"]
-Json = Mapping[str, Any]
 
 # What the paper says, by experiment.
 PAPER = {
@@ -27,6 +39,8 @@ class Claim:
 
     Attributes
     ----------
+    paper
+        What the paper says.
     experiment
         By name.
     verdict
@@ -37,20 +51,21 @@ class Claim:
         Whether the sentence has seconds in it, which differ from run to run.
     """
 
+    paper: str
     experiment: str
     verdict: Verdict
     sentence: str
     timed: bool = False
 
 
-def verdict(difference: Json, above: float = 0.0) -> Verdict:
+def verdict(difference: Interval, above: float = 0.0) -> Verdict:
     """Say whether a difference is above a bound: by its interval, ends of which on the bound do not decide."""
-    if difference["low"] > above:
+    if difference.low > above:
         return "held"
-    return "did not hold" if difference["high"] < above else "undecided"
+    return "did not hold" if difference.high < above else "undecided"
 
 
-def claims_of(experiment: str, found: Json) -> list[Claim]:
+def claims_of(experiment: str, found: Figures) -> list[Claim]:
     """Return the claims of an experiment, judged by its numbers as `measure` gives them."""
     return _CLAIMS[experiment](found)
 
@@ -63,11 +78,11 @@ def _all(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def _claim(experiment: str, outcome: Verdict, text: str, timed: bool = False) -> Claim:
-    return Claim(experiment, outcome, f"{text}: {outcome}", timed)
+    return Claim(PAPER[experiment], experiment, outcome, f"{text}: {outcome}", timed)
 
 
-def _seeds(found: Json) -> str:
-    count = len(found["seeds"])
+def _seeds(found: Figures) -> str:
+    count = len(found.seeds)
     return f"over {count} seeds" if count > 1 else "with one seed"
 
 
@@ -78,73 +93,67 @@ def number(value: float, sign: bool = False) -> str:
     return text.replace("0.", ".", 1) if abs(rounded) < 1 else text
 
 
-def interval(figure: Json, sign: bool = True) -> str:
+def interval(figure: Interval, sign: bool = True) -> str:
     """Return a figure with its interval: +.012 [.004, .020]."""
-    return f"{number(figure['value'], sign)} [{number(figure['low'])}, {number(figure['high'])}]"
+    return f"{number(figure.value, sign)} [{number(figure.low)}, {number(figure.high)}]"
 
 
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _compared(comparison: Json, metric: str) -> str:
+def _compared(comparison: Comparison, metric: str) -> str:
     """Say which of two methods is ahead."""
     words = {"held": "beats", "did not hold": "is behind", "undecided": "is not told apart from"}
-    outcome = verdict(comparison["difference"])
-    return (
-        f"{comparison['method']} {words[outcome]} {comparison['other']} ({metric} {interval(comparison['difference'])})"
-    )
+    outcome = verdict(comparison.difference)
+    return f"{comparison.method} {words[outcome]} {comparison.other} ({metric} {interval(comparison.difference)})"
 
 
-def _beats(experiment: str, found: Json) -> list[Claim]:
+def _beats(experiment: str, found: FactorisationFigures | NetsFigures) -> list[Claim]:
     """Judge a list of comparisons, each of which should be above 0."""
-    compared = found["comparisons"]
-    outcome = _all([verdict(each["difference"]) for each in compared])
+    compared = found.comparisons
+    outcome = _all([verdict(each.difference) for each in compared])
     if len(compared) == 1:
         one = compared[0]
         words = {"held": "beats", "did not hold": "is behind", "undecided": "is not told apart from"}[outcome]
-        text = f"{one['method']} {words} {one['other']}: {found['metric']} {interval(one['difference'])}"
+        text = f"{one.method} {words} {one.other}: {found.metric} {interval(one.difference)}"
         return [_claim(experiment, outcome, f"{text} {_seeds(found)}")]
-    text = _listed([_compared(each, found["metric"]) for each in compared])
+    text = _listed([_compared(each, found.metric) for each in compared])
     return [_claim(experiment, outcome, f"{text}, {_seeds(found)}")]
 
 
-def _accuracy(found: Json) -> list[Claim]:
-    compared = sorted(found["comparisons"], key=lambda each: each["difference"]["value"])
+def _accuracy(found: AccuracyFigures) -> list[Claim]:
+    compared = sorted(found.comparisons, key=lambda each: each.difference.value)
     if not compared:
         return []
-    subject, metric = found["subject"], found["metric"]
-    outcome = _all([verdict(each["difference"]) for each in compared])
+    subject, metric = found.subject, found.metric
+    outcome = _all([verdict(each.difference) for each in compared])
     if outcome == "held":
         near = compared[0]
         rest = f" all {len(compared)} other methods, the nearest" if len(compared) > 1 else ""
-        text = f"{subject} is ahead of{rest} {near['other']}: {metric} {interval(near['difference'])} {_seeds(found)}"
+        text = f"{subject} is ahead of{rest} {near.other}: {metric} {interval(near.difference)} {_seeds(found)}"
         return [_claim("accuracy", outcome, text)]
     groups = {"did not hold": "is behind", "undecided": "is not told apart from", "held": "is ahead of"}
     parts = []
     for kind, words in groups.items():
-        names = [
-            f"{each['other']} ({interval(each['difference'])})"
-            for each in compared
-            if verdict(each["difference"]) == kind
-        ]
+        names = [f"{each.other} ({interval(each.difference)})" for each in compared if verdict(each.difference) == kind]
         if names:
             parts.append(f"{words} {_listed(names)}")
     return [_claim("accuracy", outcome, f"{subject} {_listed(parts)} in {metric}, {_seeds(found)}")]
 
 
-def _top_k(found: Json) -> list[Claim]:
-    nets = [each for each in found["methods"] if each["kind"] == "net"] or found["methods"]
-    best = max(nets, key=lambda each: each["hit_rate"][-1]["value"])
-    rates = [each["value"] for each in best["hit_rate"]]
-    cutoffs, leaders = found["cutoffs"], found["leaders"]
-    grows = all(each["hit_rate"][-1]["value"] > each["hit_rate"][0]["value"] for each in found["methods"])
+def _top_k(found: TopKFigures) -> list[Claim]:
+    nets = [each for each in found.methods if each.kind == "net"] or found.methods
+    best = max(nets, key=lambda each: each.hit_rate[-1].value)
+    rates = [each.value for each in best.hit_rate]
+    cutoffs, leaders = found.cutoffs, found.leaders
+    grows = all(each.hit_rate[-1].value > each.hit_rate[0].value for each in found.methods)
     middle = len(cutoffs) // 2 - 1
     text = (
-        f"the hit rate of {best['name']}, the best net at K = {cutoffs[-1]}, goes from {number(rates[0])} at "
+        f"the hit rate of {best.name}, the best net at K = {cutoffs[-1]}, goes from {number(rates[0])} at "
         f"K = {cutoffs[0]} over {number(rates[middle])} at {cutoffs[middle]} to {number(rates[-1])} at {cutoffs[-1]}"
     )
-    if len(found["methods"]) > 1:
+    if len(found.methods) > 1:
         text += f"; highest is {_spans(cutoffs, leaders)}"
     return [_claim("top_k", "held" if grows else "did not hold", f"{text}, {_seeds(found)}")]
 
@@ -162,29 +171,29 @@ def _spans(cutoffs: Sequence[int], leaders: Sequence[str]) -> str:
     return ", ".join(f"{leader} up to K = {cutoff}" for leader, cutoff in spans[:-1]) + f", then {spans[-1][0]}"
 
 
-def _history(found: Json) -> list[Claim]:
-    contrast, metric = found["contrast"], found["metric"]
-    gains = {each["window"]: each["gain"] for each in found["windows"]}
-    small, large = gains[contrast["small"]], gains[contrast["large"]]
-    outcome = _all([verdict(small), verdict(contrast["difference"])])
+def _history(found: HistoryFigures) -> list[Claim]:
+    contrast, metric = found.contrast, found.metric
+    gains = {each.window: each.gain for each in found.windows}
+    small, large = gains[contrast.small], gains[contrast.large]
+    outcome = _all([verdict(small), verdict(contrast.difference)])
     text = (
-        f"with the history state {metric} changes by {interval(small)} at window {contrast['small']} and by "
-        f"{interval(large)} at window {contrast['large']}, a difference of {interval(contrast['difference'])}"
+        f"with the history state {metric} changes by {interval(small)} at window {contrast.small} and by "
+        f"{interval(large)} at window {contrast.large}, a difference of {interval(contrast.difference)}"
     )
     return [_claim("history", outcome, f"{text}, {_seeds(found)}")]
 
 
-def _batch_size(found: Json) -> list[Claim]:
-    first, last = found["sizes"][0], found["sizes"][-1]
-    small, large = first["batch_size"], last["batch_size"]
-    outcome = verdict(last["difference"], -found["tolerance"])
+def _batch_size(found: BatchSizeFigures) -> list[Claim]:
+    first, last = found.sizes[0], found.sizes[-1]
+    small, large = first.batch_size, last.batch_size
+    outcome = verdict(last.difference, -found.tolerance)
     text = (
-        f"batches of {large} instead of {small} at the same number of sessions: {found['metric']} "
-        f"{interval(last['difference'])} {_seeds(found)} (little: above {number(-found['tolerance'])})"
+        f"batches of {large} instead of {small} at the same number of sessions: {found.metric} "
+        f"{interval(last.difference)} {_seeds(found)} (little: above {number(-found.tolerance)})"
     )
-    ratio = first["seconds_an_epoch"] / last["seconds_an_epoch"] if last["seconds_an_epoch"] else float("inf")
+    ratio = first.seconds_an_epoch / last.seconds_an_epoch if last.seconds_an_epoch else float("inf")
     speed = (
-        f"an epoch takes {last['seconds_an_epoch']:.2f} s in batches of {large} and {first['seconds_an_epoch']:.2f} s "
+        f"an epoch takes {last.seconds_an_epoch:.2f} s in batches of {large} and {first.seconds_an_epoch:.2f} s "
         f"in batches of {small}, {ratio:.1f} times as fast"
     )
     return [
@@ -193,22 +202,23 @@ def _batch_size(found: Json) -> list[Claim]:
     ]
 
 
-def _convergence(found: Json) -> list[Claim]:
-    few, parts, outcomes = found["few"], [], []
-    for net in found["nets"]:
-        reached = net["reached"]
-        good = reached["before_the_end"] and reached["epochs"] <= few
+def _convergence(found: ConvergenceFigures) -> list[Claim]:
+    few, parts, outcomes = found.few, [], []
+    for net in found.nets:
+        reached = net.reached
+        good = reached.before_the_end and reached.epochs <= few
         outcomes.append(good)
         parts.append(
-            f"{net['name']} after {reached['epochs']:.3g} of {reached['of_epochs']:.3g} epochs "
-            f"({number(reached['value'])} of {number(reached['final'])})"
+            f"{net.name} after {reached.epochs:.3g} of {reached.of_epochs:.3g} epochs "
+            f"({number(reached.value)} of {number(reached.final)})"
         )
-    text = f"{100 * found['share']:g} % of the final {found['metric']} is reached by {_listed(parts)}, {_seeds(found)}"
+    text = f"{100 * found.share:g} % of the final {found.metric} is reached by {_listed(parts)}, {_seeds(found)}"
     outcome: Verdict = "held" if all(outcomes) else "did not hold"
     return [_claim("convergence", outcome, f"{text} (few: at most {few:g}, and before the end)")]
 
 
-_CLAIMS: dict[str, Callable[[Json], list[Claim]]] = {
+# Each takes the figures of its experiment.
+_CLAIMS: dict[str, Callable[[Any], list[Claim]]] = {
     "accuracy": _accuracy,
     "als": lambda found: _beats("als", found),
     "nets": lambda found: _beats("nets", found),

@@ -17,7 +17,7 @@ from generator.experiment.nets import NetVariant
 from generator.experiment.shops import Fold
 from generator.experiment.work import Record
 
-__all__ = ["Estimates", "Results", "as_json", "column_of", "figure"]
+__all__ = ["Estimates", "Results", "column_of", "figure", "rounded"]
 
 Values = NDArray[np.float64]
 SLICE = 4096  # rows tallied at a time
@@ -113,18 +113,18 @@ class Estimates:
             part = slice(start, start + SLICE)
             self._tally.add_values(np.stack([column[part] for column in columns.values()], axis=1), sessions[part])
 
-    def of(self, column: str, metric: str) -> dict[str, float]:
+    def of(self, column: str, metric: str) -> Interval:
         """Return the figure of a column with its interval."""
-        return as_json(self._tally.estimate(column, metric))
+        return rounded(self._tally.estimate(column, metric))
 
-    def difference(self, column: str, other: str, metric: str) -> dict[str, float]:
+    def difference(self, column: str, other: str, metric: str) -> Interval:
         """Return how far a column is ahead of another, paired."""
-        return as_json(self._tally.difference(column, other, metric))
+        return rounded(self._tally.difference(column, other, metric))
 
 
-def as_json(interval: Interval) -> dict[str, float]:
-    """Return an interval as value, low and high, to six digits."""
-    return {name: round(getattr(interval, name), 6) + 0.0 for name in ("value", "low", "high")}
+def rounded(interval: Interval) -> Interval:
+    """Return an interval to six digits."""
+    return Interval(figure(interval.value), figure(interval.low), figure(interval.high))
 
 
 def figure(value: Any) -> float:

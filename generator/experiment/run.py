@@ -4,14 +4,14 @@ import contextlib
 import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
 from generator.errors import DrnError, TrainingError
-from generator.experiment.claims import PAPER, claims_of
+from generator.experiment.claims import claims_of
+from generator.experiment.document import DataFigures, ExperimentReport, FoldFigures
 from generator.experiment.figures import draw
 from generator.experiment.measure import measure
 from generator.experiment.nets import NetVariant, baselines_of, nets_of, points_of
@@ -75,7 +75,7 @@ def experiment(
     root: Path | None = None,
     only: Sequence[str] = (),
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ExperimentReport:
     """Run the experiments of ``plan`` and write the report; return what report.json holds.
 
     Every training and every baseline is kept in ``out``/kept under a hash of all it depends on, written beside and
@@ -114,10 +114,10 @@ def experiment(
         folds = folds_of(chosen, root or plan.folder, folders.data, lambda note: tell(0, 0, note))
         results = _results(chosen, points_of(plan), folds, folders, engine, tell)
         document = _document(chosen, folds, results)
-        figures = {name: draw(name, document["experiments"][name]) for name in chosen.names}
+        figures = {name: draw(name, document.experiments[name]) for name in chosen.names}
         for name, png in figures.items():
             write_bytes(out / f"{name}.png", png)
-        write_text(out / "report.json", json.dumps(document, indent=1) + "\n")
+        write_text(out / "report.json", json.dumps(document.as_json(), indent=1) + "\n")
         write_text(out / "report.html", report(document, figures))
         shutil.rmtree(folders.work, ignore_errors=True)
     return document
@@ -135,7 +135,12 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 def _results(
-    plan: ExperimentPlan, points: Any, folds: Sequence[Fold], folders: _Folders, engine: Engine, tell: Progress
+    plan: ExperimentPlan,
+    points: Mapping[str, Sequence[float]],
+    folds: Sequence[Fold],
+    folders: _Folders,
+    engine: Engine,
+    tell: Progress,
 ) -> Results:
     """Do what is missing, and read everything."""
     nets = {net.hash: net for name in plan.names for net in nets_of(plan, name).values()}
@@ -237,32 +242,21 @@ def _name(job: Job) -> str:
     return f"{job.spec.name}, {job.spec.net}, seed {job.spec.solver.random_seed}"
 
 
-def _document(plan: ExperimentPlan, folds: Sequence[Fold], results: Results) -> dict[str, Any]:
-    """Return the report in plain values."""
+def _document(plan: ExperimentPlan, folds: Sequence[Fold], results: Results) -> ExperimentReport:
+    """Return what the plan came to."""
     found = {name: measure(plan, name, results) for name in plan.names}
     specs: dict[str, Spec] = plan.specs
-    return {
-        "title": plan.title or next(iter(specs.values())).name,
-        "plan": plan.model_dump(mode="json", exclude_none=True),
-        "variants": {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in specs.items()},
-        "data": {
-            "folds": [
-                {
-                    "fingerprint": fold.fingerprint,
-                    "items": fold.items,
-                    "training_sessions": fold.training_sessions,
-                    "test_rows": len(fold.test["session"]),
-                    "unknown": int(fold.test["unknown"].sum()),
-                }
-                for fold in folds
-            ],
-            "test_rows": len(results.sessions),
-            "test_sessions": len(set(results.sessions.tolist())),
-            "unknown": int(sum(fold.test["unknown"].sum() for fold in folds)),
-        },
-        "versions": VERSIONS,
-        "claims": [
-            {"paper": PAPER[name], **asdict(claim)} for name in plan.names for claim in claims_of(name, found[name])
-        ],
-        "experiments": found,
-    }
+    unknown = [int(fold.test["unknown"].sum()) for fold in folds]
+    of_folds = [
+        FoldFigures(fold.fingerprint, fold.items, fold.training_sessions, len(fold.test["session"]), count)
+        for fold, count in zip(folds, unknown, strict=True)
+    ]
+    return ExperimentReport(
+        title=plan.title or next(iter(specs.values())).name,
+        plan=plan.model_dump(mode="json", exclude_none=True),
+        variants={name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in specs.items()},
+        data=DataFigures(of_folds, len(results.sessions), len(set(results.sessions.tolist())), sum(unknown)),
+        versions=VERSIONS,
+        claims=[claim for name in plan.names for claim in claims_of(name, found[name])],
+        experiments=found,
+    )

@@ -1,1 +1,1 @@
-"""Work as jobs: worker processes, processors, fingerprints of files."""
+"""Work as jobs: worker processes, processors, memory, fingerprints of files, what a training costs."""

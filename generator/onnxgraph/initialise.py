@@ -1,5 +1,6 @@
 """Initial weights after Caffe's fillers, and graphs with the weights inside."""
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from onnx import ModelProto, helper, numpy_helper
 from generator.caffe.prototxt import Parameter
 from generator.errors import ModelError
 from generator.files import replacing
+from generator.jobs.memory import require
 from generator.spec.schema import Spec
 
 __all__ = ["embed_weights", "fill", "nothing_mixed", "save"]
@@ -42,7 +44,14 @@ def fill(
     Each parameter draws from a generator of its own, seeded by (seed, position), so that one parameter's shape does
     not change another's start. The distributions are Caffe's (`BlobFiller.draw`). What the spec lets start as a number
     times the identity does so instead.
+
+    Raises
+    ------
+    DrnError
+        The weights are larger than the memory there is.
     """
+    size = sum(math.prod(shape) for shape in shapes.values()) * np.dtype(np.float32).itemsize
+    require(size, f"{spec.name}: the net's weights", "lower widths, pages or items")
     identities = _identities(spec)
     return {
         parameter.name: _identity(shapes[parameter.name], identities[parameter.name])

@@ -8,11 +8,11 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-__all__ = ["Section", "Table", "chart", "page", "picture"]
+__all__ = ["Section", "TextTable", "chart", "page", "picture"]
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table of text: the ``head``, a cell a column, and ``rows`` of as many; ``title`` may be empty."""
 
     head: Sequence[str]
@@ -30,7 +30,7 @@ class Section:
     heading: str
     note: str = ""
     figures: Sequence[Markup] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[TextTable] = ()
     name: str = ""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from generator.report.charts import Axis, bars, number, parallel, scatter
-from generator.report.page import Section, Table, chart, page
+from generator.report.page import Section, TextTable, chart, page
 from generator.tuning.genes import ListGene, NumberGene
 from generator.tuning.history import Individual, Status
 from generator.tuning.plan import COSTS, TuningPlan
@@ -166,7 +166,7 @@ def _table(plan: TuningPlan, trained: Sequence[Individual], front: Sequence[Indi
         [str(each.number), *map(number, _figures(plan, each)), *(_shown(value) for value in each.genes.values())]
         for each in front[:50]
     ]
-    return Section("The front" if len(plan.objectives) > 1 else "The best", tables=[Table(heads, rows)])
+    return Section("The front" if len(plan.objectives) > 1 else "The best", tables=[TextTable(heads, rows)])
 
 
 def _failures(trained: Sequence[Individual]) -> list[Section]:
@@ -174,4 +174,4 @@ def _failures(trained: Sequence[Individual]) -> list[Section]:
     failed = [each for each in trained if each.state == "failed"]
     rows = [[str(each.number), each.error or ""] for each in failed[:50]]
     note = f"{len(failed)} individuals could not be trained."
-    return [Section("Failed", note, tables=[Table(["individual", "error"], rows)])] if failed else []
+    return [Section("Failed", note, tables=[TextTable(["individual", "error"], rows)])] if failed else []

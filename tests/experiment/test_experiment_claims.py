@@ -1,21 +1,40 @@
 """The sentences, on numbers made by hand."""
 
+from dataclasses import fields
+
 import pytest
 
+from generator.evaluation.metrics import Interval
+from generator.experiment import measures
 from generator.experiment.claims import claims_of, interval, number, verdict
+
+FIGURES = {
+    "accuracy": measures.AccuracyFigures,
+    "als": measures.FactorisationFigures,
+    "nets": measures.NetsFigures,
+    "top_k": measures.TopKFigures,
+    "history": measures.HistoryFigures,
+    "batch_size": measures.BatchSizeFigures,
+    "convergence": measures.ConvergenceFigures,
+}
+
+
+def filled(kind, **given):
+    """Return a ``kind`` of figures with what is given; claims do not look at the rest."""
+    return kind(**{field.name: given.get(field.name) for field in fields(kind)})
 
 
 def figure(value, low, high):
-    return {"value": value, "low": low, "high": high}
+    return Interval(value, low, high)
 
 
 def compared(method, other, *difference):
-    return {"method": method, "other": other, "difference": figure(*difference), "each_seed": []}
+    return measures.Comparison(method, other, figure(*difference), [])
 
 
 def said(experiment, **found):
     """Return verdict and sentence of each claim."""
-    claims = claims_of(experiment, {"metric": "MRR@20", "seeds": [1, 2, 3], **found})
+    claims = claims_of(experiment, filled(FIGURES[experiment], **{"metric": "MRR@20", "seeds": [1, 2, 3], **found}))
     return [(claim.verdict, claim.sentence) for claim in claims]
 
 
@@ -87,7 +106,7 @@ def test_the_subject_among_all_methods():
 
 
 def rates(name, kind, *values):
-    return {"name": name, "kind": kind, "hit_rate": [figure(value, value, value) for value in values]}
+    return measures.RateFigures(name, kind, [figure(value, value, value) for value in values])
 
 
 def test_the_hit_rate_over_k():
@@ -109,10 +128,9 @@ def test_the_hit_rate_over_k():
      ((-0.05, -0.06, -0.04), (-0.04, -0.05, -0.03), "did not hold")],
 )  # fmt: skip
 def test_the_history_state_by_window(small, contrast, outcome):
-    windows = [{"window": 1, "gain": figure(*small)}, {"window": 8, "gain": figure(0.01, 0.005, 0.015)}]
-    ((found, sentence),) = said(
-        "history", windows=windows, contrast={"small": 1, "large": 8, "difference": figure(*contrast)}
-    )
+    gains = {1: figure(*small), 8: figure(0.01, 0.005, 0.015)}
+    windows = [filled(measures.WindowFigures, window=window, gain=gain) for window, gain in gains.items()]
+    ((found, sentence),) = said("history", windows=windows, contrast=measures.Contrast(1, 8, figure(*contrast)))
     assert found == outcome
     assert sentence == (
         f"with the history state MRR@20 changes by {interval(figure(*small))} at window 1 and by +.010 [.005, .015] at "
@@ -126,10 +144,11 @@ def test_the_history_state_by_window(small, contrast, outcome):
 )
 def test_a_larger_batch(difference, outcome):
     sizes = [
-        {"batch_size": 16, "difference": figure(0, 0, 0), "seconds_an_epoch": 3.5},
-        {"batch_size": 256, "difference": figure(*difference), "seconds_an_epoch": 0.7},
+        filled(measures.SizeFigures, batch_size=16, difference=figure(0, 0, 0), seconds_an_epoch=3.5),
+        filled(measures.SizeFigures, batch_size=256, difference=figure(*difference), seconds_an_epoch=0.7),
     ]
-    accuracy, speed = claims_of("batch_size", {"metric": "HR@20", "seeds": [1], "sizes": sizes, "tolerance": 0.01})
+    found = filled(measures.BatchSizeFigures, metric="HR@20", seeds=[1], sizes=sizes, tolerance=0.01)
+    accuracy, speed = claims_of("batch_size", found)
     assert (accuracy.verdict, accuracy.timed) == (outcome, False)
     assert accuracy.sentence == (
         f"batches of 256 instead of 16 at the same number of sessions: HR@20 {interval(figure(*difference))} with one "
@@ -145,8 +164,9 @@ def test_a_larger_batch(difference, outcome):
     ("epochs", "before", "outcome"), [(2, True, "held"), (7, True, "did not hold"), (2, False, "did not hold")]
 )
 def test_convergence_within_a_few_epochs(epochs, before, outcome):
-    reached = {"epochs": epochs, "value": 0.51, "final": 0.53, "of_epochs": 9.18, "before_the_end": before}
-    assert said("convergence", share=0.95, few=5.0, nets=[{"name": "rnn", "reached": reached}]) == [
+    reached = measures.Reached(epochs=epochs, value=0.51, final=0.53, of_epochs=9.18, before_the_end=before)
+    nets = [filled(measures.Course, name="rnn", reached=reached)]
+    assert said("convergence", share=0.95, few=5.0, nets=nets) == [
         (outcome, f"95 % of the final MRR@20 is reached by rnn after {epochs} of 9.18 epochs (.510 of .530), "
                   f"over 3 seeds (few: at most 5, and before the end): {outcome}")
     ]  # fmt: skip

@@ -180,7 +180,9 @@ def test_folds_are_pooled(plan_file, tmp_path):
     text = plan_file.read_text().replace("test_share: 0.2", "folds: 3").replace("[1, 2]\nbase", "[1]\nbase")
     (tmp_path / "plan.yaml").write_text(text)
     with Processes(1) as engine:
-        found = experiment(load_plan(tmp_path / "plan.yaml"), tmp_path / "run", engine=engine, only=["accuracy"])
+        found = experiment(
+            load_plan(tmp_path / "plan.yaml"), tmp_path / "run", engine=engine, only=["accuracy"]
+        ).as_json()
     folders = sorted((tmp_path / "run" / "data").iterdir())
     alone = [evaluate({}, folder, choose("popularity")) for folder in folders]
     assert len(alone) == 3
@@ -205,7 +207,7 @@ def test_a_log_is_found_where_data_says(whole, plan_file, tmp_path):
     rows += [f"u{n % 40},{n},{1e9 + 90 * n + 80},i{(n + 2) % 9},buy" for n in range(120)]
     (tmp_path / "logs/shop/clicks.csv").write_text("\n".join(["user,session,time,page,event", *rows]) + "\n")
     with Processes(1) as engine:
-        found = experiment(plan, tmp_path / "run", engine=engine, root=tmp_path / "logs", only=["als"])
+        found = experiment(plan, tmp_path / "run", engine=engine, root=tmp_path / "logs", only=["als"]).as_json()
     assert (found["data"]["test_rows"], found["data"]["folds"][0]["items"]) == (24, 9)
 
 
@@ -215,7 +217,7 @@ def test_a_folder_of_drn_sessions_is_taken_as_it_is(whole, plan_file, tmp_path):
     text = "\n".join(f"  folder: {folder_of(whole)}" if "simulate" in line else line for line in kept_lines)
     (tmp_path / "plan.yaml").write_text(text)
     with Processes(1) as engine:
-        found = experiment(load_plan(tmp_path / "plan.yaml"), tmp_path / "run", engine=engine, only=["top_k"])
+        found = experiment(load_plan(tmp_path / "plan.yaml"), tmp_path / "run", engine=engine, only=["top_k"]).as_json()
     assert found["experiments"]["top_k"] == document(whole)["experiments"]["top_k"]
 
 

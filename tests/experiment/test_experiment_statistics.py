@@ -41,8 +41,8 @@ def test_seeds_are_averaged_and_folds_pooled():
     np.testing.assert_allclose(results.each_seed("pop")[:, mrr], [1.7 / 5] * 2)
     assert results.epochs(net) == 20 * 64 / 640
     found = results.estimates({"net": results.rows(net), "pop": results.rows("pop")})
-    assert found.of("net", "MRR@20")["value"] == pytest.approx(((2.75 + 7 / 3) / 2) / 5, abs=1e-6)
-    assert found.difference("net", "pop", "HR@1")["value"] == pytest.approx((2 + 1) / 2 / 5 - 1 / 5, abs=1e-6)
+    assert found.of("net", "MRR@20").value == pytest.approx(((2.75 + 7 / 3) / 2) / 5, abs=1e-6)
+    assert found.difference("net", "pop", "HR@1").value == pytest.approx((2 + 1) / 2 / 5 - 1 / 5, abs=1e-6)
 
 
 def test_by_values_or_by_ranks_the_bootstrap_is_the_same():
@@ -72,4 +72,4 @@ def test_a_difference_of_gains_is_paired():
     results = Results([Fold([0, 1, 2])], [1], {}, {})
     gains = {name: rows[f"{name} on"] - rows[f"{name} off"] for name in ("w1", "w8")}
     found = results.estimates(gains).difference("w1", "w8", "MRR@20")
-    assert found == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
