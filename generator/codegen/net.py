@@ -64,7 +64,6 @@ class Net:
         item = [] if self.tied else [("mix_item", "int64", [self.page_rows])]
         return [
             ("mix_trend", "float", [self.item_rows]),
-            ("mix_popular", "float", [1, self.item_rows]),
             ("mix_follower", "int32", [self.page_rows, self.followers]),
             ("mix_share", "float", [self.page_rows, self.followers]),
             *item,

@@ -117,14 +117,12 @@ def test_buckets_by_their_least_length():
 
 def mixture_of(rng: np.random.Generator, pages: int, items: int, newest: int) -> Mixture:
     follower = np.zeros((pages + 1, 2), np.int32)
-    for page in range(1, pages + 1):
+    for page in range(pages + 1):
         follower[page] = rng.permutation(items)[:2] + 1
     share = np.sort(rng.random((pages + 1, 2)) / 2, axis=1)[:, ::-1].astype(np.float32) * (follower > 0)
-    popular = rng.random(items + 1).astype(np.float32) * (np.arange(items + 1) > 0)
     tables = Tables(
         follower,
         share,
-        popular / popular.sum(),
         rng.normal(size=items + 1).astype(np.float32),
         rng.integers(0, items + 1, pages + 1) * (np.arange(pages + 1) > 0),
     )
