@@ -17,7 +17,7 @@ from generator.evaluation.baseline import Baseline, Choice, label_counts
 from generator.evaluation.coverage import Coverage
 from generator.evaluation.metrics import HEADLINES, Interval, Tally
 from generator.evaluation.ranking import Ranking, Ties, ranked
-from generator.evaluation.rows import Batch, SplitRows
+from generator.evaluation.rows import RowBatch, SplitRows
 from generator.jobs.cpus import available
 from generator.model.model import Model
 
@@ -205,11 +205,13 @@ def row_ranks(
         return np.concatenate([found.rank for _, found in _ahead(partial(_rank, method, "median"), batches, threads)])
 
 
-def _ahead(work: Callable[[Batch], Found], batches: Iterable[Batch], threads: int) -> Iterator[tuple[Batch, Found]]:
+def _ahead(
+    work: Callable[[RowBatch], Found], batches: Iterable[RowBatch], threads: int
+) -> Iterator[tuple[RowBatch, Found]]:
     """Yield each batch with what ``work`` makes of it, in order; the next ``threads`` are worked on meanwhile."""
     threads = threads or available()
     with ThreadPoolExecutor(threads) as pool:
-        begun: deque[tuple[Batch, Future[Found]]] = deque()
+        begun: deque[tuple[RowBatch, Future[Found]]] = deque()
         for batch in batches:
             begun.append((batch, pool.submit(work, batch)))
             if len(begun) > threads:
@@ -228,11 +230,11 @@ def _same_vocabularies(model: Model, rows: SplitRows) -> None:
             )
 
 
-def _rank_all(methods: Mapping[str, Model | Baseline], ties: Ties, batch: Batch) -> dict[str, Ranking]:
+def _rank_all(methods: Mapping[str, Model | Baseline], ties: Ties, batch: RowBatch) -> dict[str, Ranking]:
     return {name: _rank(method, ties, batch) for name, method in methods.items()}
 
 
-def _rank(method: Model | Baseline, ties: Ties, batch: Batch) -> Ranking:
+def _rank(method: Model | Baseline, ties: Ties, batch: RowBatch) -> Ranking:
     """Return how a method ranks a batch; items of a model's graph beyond the vocabulary take no part."""
     if not isinstance(method, Model):
         return method.rank(batch, ties)
