@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from generator.errors import in_words
 from generator.jobs.cpus import ONE_THREAD, available
 
-__all__ = ["TRIES", "Answer", "Engine", "Outcome", "Processes", "answer"]
+__all__ = ["TRIES", "Reply", "Engine", "Outcome", "Processes", "answer"]
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class Outcome(Generic[R]):
     machine: bool = False
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What a worker sends back for a job: `Outcome` without its place."""
 
     value: Any
@@ -157,10 +157,10 @@ class _Worker:
         with contextlib.suppress(OSError):  # it died since its last job: the answer will say so
             self.connection.send((function, job))
 
-    def answer(self) -> tuple[Answer | None, str]:
+    def answer(self) -> tuple[Reply | None, str]:
         """Return the answer; or, if the worker died, None and how."""
         try:
-            return Answer(*self.connection.recv()), ""
+            return Reply(*self.connection.recv()), ""
         except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode or 0
@@ -173,12 +173,12 @@ class _Worker:
         self.connection.close()
 
 
-def answer(function: Callable[[Any], Any], job: object) -> Answer:
+def answer(function: Callable[[Any], Any], job: object) -> Reply:
     """Return what ``function`` makes of ``job``, or the error in words and whether the machine is to blame for it."""
     try:
-        return Answer(function(job))
+        return Reply(function(job))
     except Exception as error:  # the boundary of the worker: whatever it was, it is the job's outcome
-        return Answer(None, in_words(error), _of_the_machine(error))
+        return Reply(None, in_words(error), _of_the_machine(error))
 
 
 def _of_the_machine(error: BaseException | None) -> bool:
@@ -189,7 +189,7 @@ def _of_the_machine(error: BaseException | None) -> bool:
 
 
 def _serve(connection: Connection) -> None:
-    """Answer jobs until the parent is gone."""
+    """Reply jobs until the parent is gone."""
     os.setpgid(0, 0)  # a Ctrl-C on the terminal is the parent's affair
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:
