@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from generator.errors import in_words
 from generator.jobs.cpus import ONE_THREAD, available
 
-__all__ = ["TRIES", "Reply", "Engine", "Outcome", "Processes", "answer"]
+__all__ = ["TRIES", "Engine", "Outcome", "Processes", "Reply", "answer"]
 
 J = TypeVar("J")
 R = TypeVar("R")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from generator.jobs.cpus import ONE_THREAD
-from generator.jobs.workers import TRIES, Reply, Outcome, answer
+from generator.jobs.workers import TRIES, Outcome, Reply, answer
 from generator.scale.cluster import first_line, remote
 
 __all__ = ["RayTasks"]
