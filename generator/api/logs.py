@@ -242,7 +242,7 @@ def sessions(
 @contextmanager
 def _opened(log: Any) -> Iterator[list[Any]]:
     """Yield the sources of a log; what a store holds is in a file meanwhile."""
-    if isinstance(log, str) and log.startswith(("sqlite://", "mongodb://")):
+    if isinstance(log, str) and "://" in log:
         from generator.loop.export import exported
 
         with exported(log) as files:

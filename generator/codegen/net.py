@@ -9,6 +9,8 @@ __all__ = ["Net", "net_of"]
 
 # The visits of a page that the copy path tells apart: the first, the second, the third, and all later ones.
 COPY_COUNTS = 4
+# The most ids whose table a portable net holds, once a column: 10,000 ids of width 100 in seven columns are 28 MB.
+MOST_ONE_HOT = 10_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Net:
     negatives: int
     init: Init
     multipliers: Multipliers
+    portable: bool = False
+
+    def holds(self, rows: int) -> bool:
+        """Whether a portable net holds a table of so many rows, and reads vectors as long as it; else it reads rows."""
+        return rows - 1 <= MOST_ONE_HOT
 
     @property
     def columns(self) -> list[str]:
@@ -77,8 +84,11 @@ class Net:
         return [(blob, size) for blob, size in self.blobs if blob != "page_dwell"]
 
 
-def net_of(spec: Spec) -> Net:
-    """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0."""
+def net_of(spec: Spec, *, portable: bool = False) -> Net:
+    """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0.
+
+    ``portable`` is for the net of deploy.portable.prototxt.
+    """
     return Net(
         name=spec.name,
         # A name of ONNX text is an identifier of C.
@@ -104,4 +114,5 @@ def net_of(spec: Spec) -> Net:
         negatives=spec.solver.sampled.negatives if spec.solver.sampled else 0,
         init=spec.init,
         multipliers=spec.solver.multipliers,
+        portable=portable,
     )

@@ -3,11 +3,12 @@
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from generator.errors import DrnError, ModelError
-from generator.model.find import find_model
+from generator.model.find import find_model, version_number
 from generator.serving.models.served import Served
 
 __all__ = ["Repository", "VersionChoice"]
@@ -96,12 +97,19 @@ class Repository:
                 raise ModelError(f"model {self.name}, version {version}: {why}")
 
     def scan(self) -> None:
-        """Look at the version folders; load, try and swap in what is new. A call that meets another does nothing."""
+        """Look at the version folders; load, try and swap in what is new. A call that meets another does nothing.
+
+        Raises
+        ------
+        OSError
+            A folder of a model cannot be read; its versions stay as they were, those of the others are looked at.
+        """
         if not self._lock.acquire(blocking=False):
             return
         try:
-            for name, folder in self._folders.items():
-                self._scan(name, folder)
+            with ExitStack() as scans:  # runs all of them, and raises at its end
+                for name, folder in self._folders.items():
+                    scans.callback(self._scan, name, folder)
         finally:
             self._lock.release()
 
@@ -208,7 +216,7 @@ def _models(path: Path, model: str | None) -> tuple[dict[str, Path], int | None]
         return {path.resolve().name: path}, None
     file = find_model(path)  # its messages say what is missing
     version = file.resolve().parent
-    if not version.name.isdecimal() or file.name != "model.onnx":
+    if version_number(version.name) is None or file.name != "model.onnx":
         raise ModelError(f"{file}: is in no model repository: NAME/VERSION/model.onnx, as drn train writes it")
     return {version.parent.name: version.parent}, int(version.name)
 
@@ -216,15 +224,16 @@ def _models(path: Path, model: str | None) -> tuple[dict[str, Path], int | None]
 def _version_numbers(folder: Path) -> list[int]:
     """Return the versions that have a folder with anything in it."""
     return [
-        int(inner.name)
+        number
         for inner in folder.iterdir()
-        if inner.name.isdecimal() and str(int(inner.name)) == inner.name and inner.is_dir() and any(inner.iterdir())
+        if (number := version_number(inner.name)) and inner.is_dir() and any(inner.iterdir())
     ]
 
 
 def _signature(folder: Path) -> Signature:
     """Return names, sizes and times of the files of a version: by which a refused one is seen to have changed."""
-    if not folder.is_dir():
+    try:
+        stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    except OSError:  # it is gone, or going
         return ()
-    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
