@@ -79,5 +79,7 @@ def trial_folder(log: Path, folder: Path, spec: Spec, epochs: float, seed: int) 
 
 def trial_spec(candidate: Candidate, share: float) -> Spec:
     """Return the spec of a candidate for a trial on ``share`` of the training rows."""
-    shorter = with_iterations(candidate.spec, max(1, round(share * candidate.spec.solver.max_iter)))
+    solver = candidate.spec.solver
+    most = max(1, min(round(share * solver.max_iter), SAMPLES // (solver.batch_size * solver.iter_size)))
+    shorter = with_iterations(candidate.spec, most)
     return shorter.model_copy(update={"name": candidate.name})

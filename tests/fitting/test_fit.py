@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from selenium import webdriver
-from serving import Drn
+from served import Drn
 
 import generator as drn
 from generator.evaluation.evaluate import evaluate
@@ -193,11 +193,11 @@ def test_a_table_is_fitted_from_python(news_jsonl, tmp_path):
 
 def test_the_minutes_bound_the_training(shop_csv, tmp_path):
     notes = []
-    options = FitOptions(minutes=0.05, overrides=("solver.max_iter=100000",))
+    options = FitOptions(minutes=0.02, overrides=("solver.max_iter=100000", "solver.batch_size=4096"))
     found = fit([shop_csv], tmp_path / "shop", options, listener=Listener(notes.append))
     assert found.spec.solver.max_iter < 100_000
-    assert any("0.05 minutes hold" in note for note in notes)
-    assert "what 0.05 minutes hold" in (tmp_path / "shop/spec.yaml").read_text()
+    assert any("0.02 minutes hold" in note for note in notes)
+    assert "what 0.02 minutes hold" in (tmp_path / "shop/spec.yaml").read_text()
 
 
 @pytest.mark.parametrize(
