@@ -73,22 +73,10 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 def events_option(function: F) -> F:
-    """Add ``--events kind=word,...`` to a click command, as the argument ``events``: kind by word."""
+    """Add ``--events KIND=WORD,WORD...`` to a click command, as the argument ``events``: the texts given."""
     return click.option(
         "--events",
         multiple=True,
-        callback=_events,
-        metavar="KIND=WORD,...",
-        help="For events: the words that mean view, buy or other, as in 'view=click,detail buy=order'.",
+        metavar="KIND=WORD,WORD...",
+        help="What words for events mean: view=click,detail buy=order; view, buy or other.",
     )(function)
-
-
-def _events(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    # A word may hold blanks, so that a part ends only where another kind begins.
-    for part in (each for value in values for each in re.split(r"\s+(?=(?:view|buy|other)=)", value.strip())):
-        kind, _, words = part.partition("=")
-        if kind not in ("view", "buy", "other") or not words:
-            raise click.BadParameter(f"{part!r} is none: write view=WORD,WORD buy=WORD other=WORD")
-        found |= {word.strip(): kind for word in words.split(",")}
-    return found

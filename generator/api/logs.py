@@ -165,13 +165,8 @@ def sessions(
     log_format, columns
         Format of the log; for ``events`` the column of each role (user, session, time, page, event, item, category).
     events
-<<<<<<< HEAD
-        For ``events``: what each word of the event column is, as in ``{"click": "view", "order": "buy"}``; the words
-        view and buy mean themselves, and any other event only keeps a session going.
-=======
         What words of the column of events mean, beside those that the format knows: ``{"order": "buy"}``; the kinds are
         view, buy and other.
->>>>>>> main
     gap
         Minutes of silence that end a session; 30 by default where the log has no session ids.
     drop_repeats
@@ -236,20 +231,12 @@ def sessions(
 
         urls, tests = ([url for each in logs for url in listed(str(each))] for logs in (log, test))
         files = [Path(each) for each in tests]
-<<<<<<< HEAD
-        options = Options(log_format, files, columns or {}, gap, division, min_support, max_bad, ids, events or {})
-        with connected(engine):
-            reader = partial(read_on_ray, urls, tests, options, spec)
-            return DataFolder(folder, build([Path(url) for url in urls], folder, spec, options, name, reader=reader))
-    options = Options(log_format, files_of(test), columns or {}, gap, division, min_support, max_bad, ids, events or {})
-=======
         options = settings(files)
         with connected(engine):
             reader = partial(read_on_ray, urls, tests, options, spec)
             return DataFolder(folder, build([Path(url) for url in urls], folder, spec, options, name, reader=reader))
->>>>>>> main
     with _opened(log) as logs:
-        return DataFolder(folder, build(logs, folder, spec, settings(_files(test)), name))
+        return DataFolder(folder, build(logs, folder, spec, settings(files_of(test)), name))
 
 
 @contextmanager

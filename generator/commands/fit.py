@@ -90,13 +90,15 @@ def command(
     Example:
       drn fit clicks.csv -o shop
       drn serve shop
-      drn fit log.parquet -o shop --columns page=url,user=visitor --events "view=detail buy=order" --minutes 30
+      drn fit log.parquet -o shop --columns page=url,user=visitor --events view=detail buy=order --minutes 30
       drn fit clicks.jsonl -o shop --dry-run
     """
     from generator.api.fits import fit
+    from generator.data.log.words import logs_and_words
     from generator.fitting.draft import Draft
     from generator.fitting.fit import StoppedError
 
+    logs, words = logs_and_words(logs, options.pop("events"))
     try:
         with progress() as bar:
             tasks: dict[str, Any] = {}
@@ -114,6 +116,7 @@ def command(
                 note=lambda text: err.print(text, markup=False),
                 progress=shown,
                 log_format=options.pop("form"),
+                events=words,
                 test=list(options.pop("tests")),
                 **options,
             )

@@ -6,12 +6,8 @@ import click
 
 from generator.console import err, print_json, print_table
 from generator.data.log.formats import FORMAT_NAMES
-<<<<<<< HEAD
+from generator.data.log.words import logs_and_words
 from generator.options import columns_option, engine_option, events_option, format_option
-=======
-from generator.data.log.words import KINDS, parsed
-from generator.options import engine_option, format_option
->>>>>>> main
 
 __all__ = ["command"]
 
@@ -31,12 +27,6 @@ SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 )
 @columns_option
 @events_option
-@click.option(
-    "--events",
-    multiple=True,
-    metavar="KIND=WORD,WORD...",
-    help="What words for events mean: view=click,detail buy=order; view, buy or other.",
-)
 @click.option(
     "--gap",
     type=click.FloatRange(0, min_open=True),
@@ -99,11 +89,7 @@ def command(
     out: Path,
     form: str,
     columns: dict[str, str],
-<<<<<<< HEAD
-    events: dict[str, str],
-=======
     events: tuple[str, ...],
->>>>>>> main
     gap: float | None,
     drop_repeats: float | None,
     tests: tuple[str, ...],
@@ -137,13 +123,11 @@ def command(
       drn sessions s3://shop/events --spec arch_specs/shop.yaml -o data/shop --engine ray
       drn sessions --from sqlite:///drn.sqlite --spec arch_specs/shop.yaml -o data/served
     """
-    # --events KIND=WORD KIND=WORD: what follows the first is no LOG.
-    said = tuple(each for each in logs if each.partition("=")[0] in KINDS and not Path(each).exists()) if events else ()
-    logs = tuple(each for each in logs if each not in said)
+    logs, words = logs_and_words(logs, events)
     if bool(logs) == bool(store):
         raise click.UsageError("give LOG or --from URL, one of the two")
-    if store and (form != "events" or columns or events):
-        raise click.UsageError("--from reads the format events: leave --log-format, --columns and --events out")
+    if store and (form != "events" or columns):
+        raise click.UsageError("--from reads the format events: leave --log-format and --columns out")
     if engine != "local" and (store or form != "events"):
         raise click.UsageError(f"--engine {engine} reads Parquet files of the format events: leave it out")
     from generator.api.logs import sessions
@@ -154,11 +138,7 @@ def command(
         spec_path,
         log_format=form,
         columns=columns,
-<<<<<<< HEAD
-        events=events,
-=======
-        events=parsed((*events, *said)),
->>>>>>> main
+        events=words,
         gap=gap,
         drop_repeats=drop_repeats,
         test=tests,

@@ -28,12 +28,16 @@ def command(*, logs: tuple[str, ...], file: Path | None, **options: Any) -> None
       gen-model clicks.yaml
     """
     from generator.api.fits import spec_for
+    from generator.data.log.words import logs_and_words
     from generator.files import write_text
+
+    logs, words = logs_and_words(logs, options.pop("events"))
 
     text = spec_for(
         list(logs),
         note=lambda text: err.print(text, markup=False),
         log_format=options.pop("form"),
+        events=words,
         test=list(options.pop("tests")),
         **options,
     )

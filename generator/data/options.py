@@ -39,8 +39,6 @@ class Options:
     vocabulary
         Which pages and items have an id: those of the training split; all that the log views or buys; those of
         pages.txt and items.txt in another folder, under the ids they have there.
-    words
-        Kind of event (view, buy, other) by the word in the log, for the format `events`.
     """
 
     form: str = "events"
@@ -53,7 +51,6 @@ class Options:
     max_bad: float = MAX_BAD
     drop_repeats: float | None = None
     vocabulary: Literal["train", "all"] | Path = "train"
-    words: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.min_support > 1 and self.vocabulary != "train":

@@ -97,19 +97,23 @@ def candidates_for(facts: Facts, target: Target, name: str, overrides: Sequence[
     fixed |= {"name": name, "data": {"target": facts.target, "page": target.level, "item": target.level}}
     reasons = {**recipe.reasons, **reasons, **target.reasons, "net": f"recipe {recipe_name}: {recipe.about}"}
     found: list[Candidate] = []
-    for each, fields in recipe.candidates.items():
-        values = laid_over(laid_over(fixed, recipe.spec), fields)
+    for each, variant in recipe.candidates.items():
+        epochs = recipe.epochs if variant.epochs is None else variant.epochs
+        values = laid_over(laid_over(fixed, recipe.spec), variant.spec)
         values = laid_over(values, {"rnn": {"window": fixed["rnn"]["window"], "history": fixed["rnn"]["history"]}})
         if values["net"] == "rnn":
             values.pop("fnn", None)
         else:
             values["fnn"] = {"bought": recipe.bought, **values.get("fnn", {})}
         spec = _parsed(values, overrides)
-        most = max(1, math.ceil(recipe.epochs * rows_of_training(facts, spec) / spec.solver.batch_size))
+        most = max(1, math.ceil(epochs * rows_of_training(facts, spec) / spec.solver.batch_size))
         values = laid_over(values, {"solver": {**_intervals(most), "random_seed": seed}})
         spec = _parsed(values, overrides)
+        why = f"{epochs:g} passes over {rows_of_training(facts, spec):,} rows"
+        if not epochs:
+            why = "one batch: no net that was tried did better than the mixture alone, which leans on the rules"
         if not any(spec == other.spec for other in found):
-            found.append(Candidate(each, spec, {**reasons, **_reasons_of_iterations(facts, recipe, spec)}))
+            found.append(Candidate(each, spec, {**reasons, "solver.max_iter": why}))
     return found
 
 
@@ -153,11 +157,6 @@ def _sizes(facts: Facts, recipe: Recipe) -> tuple[dict[str, Any], dict[str, str]
     if history:
         reasons["rnn.history"] = f"{longer / sum(facts.lengths):.0%} of the sessions are longer than the window"
     return sizes, reasons
-
-
-def _reasons_of_iterations(facts: Facts, recipe: Recipe, spec: Spec) -> dict[str, str]:
-    rows = rows_of_training(facts, spec)
-    return {"solver.max_iter": f"{recipe.epochs:g} passes over {rows:,} rows"}
 
 
 def _parsed(values: dict[str, Any], overrides: Sequence[str]) -> Spec:

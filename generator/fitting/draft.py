@@ -22,8 +22,8 @@ from generator.spec.schema import NAME, Data, Rnn, Spec
 
 __all__ = ["Draft", "draft"]
 
-SHARE, SMALL_SHARE, SMALL = 0.1, 0.2, 100_000  # of the sessions for the test part; of logs of fewer rows than these
-TEST_ROWS = 60_000  # rows of the log that the test part takes, about, where it would be more
+# Of the sessions for the test part, and of logs of fewer labels than SMALL; and the labels that it has at most, about.
+SHARE, SMALL_SHARE, SMALL, TEST_LABELS = 0.1, 0.2, 50_000, 60_000
 FEWEST = 100  # sessions with a purchase after a view, below which the next page is recommended
 MOST_IDS = 2**24 - 1
 
@@ -91,7 +91,7 @@ def draft(sources: Sequence[Source], folder: Path, options: FitOptions) -> Draft
             raise DataError(f"{source}: no such file")
     seen = look([*sources, *options.tests], options.given)
     target = choose_target(seen, options.target, options.level)
-    share = _share(sources)
+    share = _share(sources, seen, target)
     try:
         _build(sources, folder, seen, target, options, share)
         facts = Facts.of(folder)
@@ -122,10 +122,12 @@ def name_of(source: Source) -> str:
     return found if re.fullmatch(NAME, found) else "log"
 
 
-def _share(sources: Sequence[Source]) -> float:
+def _share(sources: Sequence[Source], seen: Look, target: Target) -> float:
     """Return the share of the sessions for the test part, in two digits."""
-    rows = sum(rows_of(source) for source in sources)
-    return float(f"{min(SMALL_SHARE if rows < SMALL else SHARE, TEST_ROWS / max(rows, 1)):.2g}")
+    labels = float(sum(rows_of(source) for source in sources))
+    if target.target == "purchase":
+        labels *= seen.bought[0] / seen.rows
+    return float(f"{min(SMALL_SHARE if labels < SMALL else SHARE, TEST_LABELS / max(labels, 1)):.2g}")
 
 
 def _build(
@@ -156,5 +158,5 @@ def _data_options(seen: Look, options: FitOptions, share: float) -> DataOptions:
         gap=options.gap,
         division=division,
         max_bad=options.max_bad,
-        words=seen.words,
+        events=seen.words,
     )

@@ -101,6 +101,8 @@ class Fit:
 
     def behind(self) -> str:
         """Return in a sentence that a rule was ahead on the validation part; empty if none was."""
+        if self.chosen == "mixture":
+            return "no net that was tried did better than the mixture alone, which leans on the rules"
         gap = _figure(self.validation, self.chosen, compare.METRIC) - _figure(
             self.validation, self.rule, compare.METRIC
         )
@@ -173,13 +175,13 @@ class _Work:
         judged = self._stage("judge", lambda: self._judge(tried, epochs))
         self.listener.note(_ranking(judged["report"]))
         chosen = next(each for each in found.candidates if each.name == judged["chosen"])
-        speed = self.journal.stage(f"try {chosen.name}", dict)["samples_per_second"]
         if self.options.tune:
             chosen = self._tuned(chosen, found.facts, epochs)
-        planned = self._stage("plan", lambda: self._plan(chosen, speed, judged, found.facts))
+            self._try(chosen, found.facts, epochs)
+        planned = self._stage("plan", lambda: self._plan(chosen, judged, found.facts))
         spec = parse_spec(planned["spec"], "the chosen spec")
         self._stage("data", lambda: self._write_data(spec))
-        self._stage("train", lambda: self._train(spec))
+        self._stage("train", lambda: self._train(spec, self.trials / chosen.name))
         final = Candidate(chosen.name, spec, {**chosen.reasons, **planned["reasons"]})
         write_text(self.folder / "spec.yaml", found.spec_text(final))
         compared = self._stage("compare", lambda: self._compare(spec, judged["rule"]))
@@ -231,13 +233,11 @@ class _Work:
         found = self._stage("tune", search)
         return Candidate("tuned", parse_spec(found["spec"], "the tuned spec"), found["reasons"])
 
-    def _plan(self, chosen: Candidate, samples: float, judged: dict[str, Any], facts: Facts) -> dict[str, Any]:
-        """Say how long the chosen net is trained: as its recipe says, or as long as there is time.
-
-        ``samples`` are the rows a second that its trial saw, 0 where it is not known.
-        """
+    def _plan(self, chosen: Candidate, judged: dict[str, Any], facts: Facts) -> dict[str, Any]:
+        """Say how long the chosen net is trained: as its recipe says, or as long as there is time."""
         solver = chosen.spec.solver
-        speed = samples / (solver.batch_size * solver.iter_size)
+        tried = self.journal.stage(f"try {chosen.name}", dict)
+        speed = tried.get("samples_per_second", 0) / (solver.batch_size * solver.iter_size)
         kept = 2 * judged["took"] * facts.test_rows / max(judged["report"]["rows"], 1)
         iterations = self.budget.iterations(solver.max_iter, speed, kept) if speed else solver.max_iter
         reasons = {}
@@ -264,22 +264,23 @@ class _Work:
         write_text(data / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
         return {}
 
-    def _train(self, spec: Spec) -> dict[str, Any]:
-        """Train the chosen net on all of the training part."""
+    def _train(self, spec: Spec, trial: Path) -> dict[str, Any]:
+        """Train the chosen net on all of the training part; its mixture weighs as the trial's, fitted to others."""
         data = self.folder / "data"
         if not (self.folder / "train.txt").is_file():
             # The folder holds more than a run: it is made one first, as a kill right after that would have left it.
             prepare(spec, Generated.of(spec).files, data, self.folder)
-        result = self._trained(spec, data, self.folder, f"train {spec.name}")
+        mixture = trial if spec.head.mix and trial.is_dir() else None
+        result = self._trained(spec, data, self.folder, f"train {spec.name}", mixture)
         return {"iterations": result.iterations, "loss": result.loss, "seconds": result.seconds}
 
-    def _trained(self, spec: Spec, data: Path, run: Path, name: str) -> Result:
+    def _trained(self, spec: Spec, data: Path, run: Path, name: str, mixture: Path | None = None) -> Result:
         """Train from the newest snapshot of the run, if it has any; raise StoppedError where a signal ends it."""
         result = train(
             spec,
             data,
             run,
-            TrainOptions(resume=bool(whole_snapshots(run))),
+            TrainOptions(resume=bool(whole_snapshots(run)), mix_from=mixture),
             progress=lambda iteration, _loss, _speed: self.listener.progress(name, iteration, spec.solver.max_iter),
         )
         if result.signal:

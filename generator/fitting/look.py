@@ -10,10 +10,11 @@ import polars as pl
 
 from generator.data.log.detect import candidates_of, detect, roles_of
 from generator.data.log.formats import open_log, open_named
-from generator.data.log.importers import read_events
-from generator.data.log.layouts import KINDS
+from generator.data.log.importers import opened_events, read_events
 from generator.data.log.sources import Frame, Source
-from generator.data.log.tables import ROW, Table, collect
+from generator.data.log.tables import Table, collect
+from generator.data.log.times import LIKELY, Clock
+from generator.data.log.words import KINDS
 from generator.errors import DataError
 from generator.fitting.words import Meanings, meanings_of
 
@@ -21,10 +22,9 @@ __all__ = ["Given", "Look", "day", "look"]
 
 ROWS = 1_000_000  # of each file that are looked at
 WORDS = 200  # different words of a column that may be events
+READ = ("time", "event", "item", "category")
+SCHEMA: Any = {"time": pl.Float64(), **dict.fromkeys(READ[1:], pl.String())}
 FULL = 0.5  # share of the rows with a product from which on it is what is viewed
-# Times that the log of a site can hold: 1995 to 2100.
-FIRST_SECOND, LAST_SECOND = 788_918_400.0, 4_102_444_800.0
-UNITS = ((1e17, "ns"), (1e14, "µs"), (1e11, "ms"), (0.0, "s"))
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Look:
     rows
         Rows looked at.
     unit
-        Of the times: s, ms, µs, ns, "dates", or None without times.
+        Of the times: s, ms, us, ns, "dates", or None without times.
     first, last
         The earliest and the latest time, unix seconds; None without times.
     bought
@@ -167,14 +167,12 @@ def _columns(table: Table, given: Given) -> tuple[dict[str, str], list[str]]:
 
 
 def _unit(table: Table, column: str | None) -> str | None:
-    """Return the unit of a column of times: that of its middle one; "dates" where it holds no numbers."""
+    """Return the unit of a column of times, "dates" where it holds no numbers; None without a column."""
     if column is None:
         return None
-    values = collect(table.frame.head(ROWS).select(pl.col(column)), table.name).to_series()
-    if values.dtype.is_temporal():
-        return "dates"
-    middle: Any = values.cast(pl.Float64, strict=False).abs().median()
-    return "dates" if middle is None else next(unit for least, unit in UNITS if middle >= least)
+    clock = Clock()
+    clock(collect(table.frame.head(ROWS).select(pl.col(column)), table.name).to_series())
+    return clock.unit or "dates"
 
 
 def _words(source: Source, column: str) -> dict[str, int]:
@@ -191,20 +189,17 @@ def _words(source: Source, column: str) -> dict[str, int]:
 
 def _events(source: Source, form: str, columns: Mapping[str, str], words: Mapping[str, str]) -> pl.DataFrame:
     """Return what the statistics need of the first rows of a source."""
-    with open_log(source, form, columns, words=words) as (table, layout):
-        if layout is None:  # sequences, which are small
-            events = read_events([source], form).frame.lazy()
-        else:
-            events = table.frame.head(ROWS).select(ROW, **layout.roles)
-        schema = events.collect_schema()
-        wanted = {"time": pl.Float64(), "event": pl.String(), "item": pl.String(), "category": pl.String()}
-        return collect(
-            events.select(
-                (pl.col(name) if name in schema else pl.lit(None)).cast(kind).alias(name)
-                for name, kind in wanted.items()
-            ),
-            table.name,
-        )
+    with open_log(source, form, columns, words) as (_, layout):
+        sequences = layout is None
+    if sequences:  # they are small
+        return read_events([source], form).frame.select(READ).cast(SCHEMA)
+    pieces: list[pl.DataFrame] = []
+    with opened_events(source, form, columns, 1.0, words) as (valid, _):
+        for piece in valid:
+            pieces.append(piece.select(READ).cast(SCHEMA))
+            if sum(len(each) for each in pieces) >= ROWS:
+                break
+    return pl.concat(pieces)
 
 
 def _summed(
@@ -222,7 +217,7 @@ def _summed(
     bought = events.filter(event="buy")
     times = events["time"].drop_nulls()
     first, last = (None, None) if times.is_empty() else (float(times.min()), float(times.max()))  # type: ignore[arg-type]
-    if first is not None and last is not None and not FIRST_SECOND <= first <= last <= LAST_SECOND:
+    if first is not None and last is not None and first < LIKELY:
         doubts.append(f"times run from {first:g} to {last:g} s: they are taken as they are, in order, not as dates")
     return Look(
         form,

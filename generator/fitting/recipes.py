@@ -12,7 +12,7 @@ from generator.spec.reading import mapping_of, read_file, validated
 if TYPE_CHECKING:
     from generator.fitting.facts import Facts
 
-__all__ = ["Range", "Recipe", "When", "WindowRule", "load_recipe", "recipe_for", "recipes"]
+__all__ = ["Range", "Recipe", "Variant", "When", "WindowRule", "load_recipe", "recipe_for", "recipes"]
 
 
 class _Section(BaseModel):
@@ -46,6 +46,15 @@ class WindowRule(_Section):
     most: int = Field(le=256, description="and no more.")
 
 
+class Variant(_Section):
+    """A net to try."""
+
+    epochs: float | None = Field(
+        None, ge=0, description="Passes over the rows of training, if other than the recipe's; 0: one batch."
+    )
+    spec: dict[str, Any] = Field({}, description="Fields over those of the recipe's spec.")
+
+
 class Recipe(_Section):
     """What to try on logs of a kind."""
 
@@ -56,9 +65,7 @@ class Recipe(_Section):
     history: int = Field(0, ge=0, description="States of the history, where sessions are longer than the window.")
     bought: int = Field(16, ge=1, description="Earlier purchases that a net with fnn reads.")
     spec: dict[str, Any] = Field(description="Fields of the spec; names, sizes and iterations follow from the log.")
-    candidates: dict[str, dict[str, Any]] = Field(
-        min_length=1, description="What is tried, by name: fields over those of spec."
-    )
+    candidates: dict[str, Variant] = Field(min_length=1, description="What is tried, by name, the usual first.")
     reasons: dict[str, str] = Field({}, description="Why, by field of the spec.")
     tune: dict[str, Any] = Field(min_length=1, description="What `drn tune` may change, genes by field.")
 

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from generator.data.log.words import nearest
+
 __all__ = ["Meanings", "meanings_of"]
 
 # The words known by what they mean, in small letters without what parts them.
-WORDS = {
+PLAIN = {
     "view": "view views viewed click clicks clicked pv pageview pageviews pageviewed pageping detail details "
     "detailview detailviews viewitem viewcontent contentview itemview itemviewed productview productviewed "
     "productdetail productdetails productdetailview productclick selectitem clickitem visit visited read open opened "
@@ -20,13 +22,7 @@ WORDS = {
     "filter sort scroll impression impressions viewitemlist productlistviewed begincheckout checkout checkoutstarted "
     "addpaymentinfo addshippinginfo login logout signup sessionstart firstvisit userengagement refund orderrefunded",
 }
-KINDS = {word: kind for kind, words in WORDS.items() for word in words.split()}
-# A word that is none of these means what it holds: the first that fits.
-PARTS = {
-    "other": "cart|basket|wish|fav|list|search|sort|refund|return|cancel|remove|begin|start|impression",
-    "buy": "purchas|buy|bought|order|transaction|paid|sale",
-    "view": "view|click|detail|visit|read|open|interaction",
-}
+KIND_OF = {word: kind for kind, words in PLAIN.items() for word in words.split()}
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def meanings_of(words: Iterable[str], given: Mapping[str, str]) -> Meanings:
     for word in words:
         kind = given.get(word) or _known(word)
         if kind is None:
-            kind = next((kind for kind, part in PARTS.items() if re.search(part, word.lower())), None)
+            kind = nearest(word)
             (unknown if kind is None else guessed).append(word)
         kinds[word] = kind or "other"
     if len(words) == 1 and unknown:
@@ -62,4 +58,4 @@ def meanings_of(words: Iterable[str], given: Mapping[str, str]) -> Meanings:
 
 
 def _known(word: str) -> str | None:
-    return KINDS.get(re.sub(r"[^a-z0-9]", "", word.lower()))
+    return KIND_OF.get(re.sub(r"[^a-z0-9]", "", word.lower()))

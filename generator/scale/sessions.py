@@ -120,11 +120,7 @@ def _scatter(url: str, in_test: int, partitions: int, options: Options, spec: Sp
     """Read a file; return its statistics, and its events by partition, in order, with their ``row``."""
     with local_copy(url) as path:
         try:
-<<<<<<< HEAD
-            events = read_events([path], "events", options.columns, options.max_bad, options.words)
-=======
             events = read_events([path], "events", options.columns, options.max_bad, options.events)
->>>>>>> main
         except DataError as error:
             raise DataError(str(error).replace(str(path), url)) from error
     marked = events.frame.with_columns(in_test=pl.lit(in_test, pl.UInt8))

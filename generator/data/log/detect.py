@@ -7,12 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from generator.data.log import formats, tables
-<<<<<<< HEAD
-from generator.data.log.layouts import FORMATS, Layout, normal
-=======
 from generator.data.log.layouts import Layout, normal
 from generator.data.log.public import FORMATS
->>>>>>> main
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import Table
 from generator.data.log.times import LIKELY, Clock

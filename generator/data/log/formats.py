@@ -15,11 +15,7 @@ from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import LINE, MALFORMED, ROW, Table
 from generator.errors import DataError
 
-<<<<<<< HEAD
 __all__ = ["FORMAT_NAMES", "PARQUET", "open_log", "open_named", "published", "rows_of"]
-=======
-__all__ = ["FORMAT_NAMES", "PARQUET", "open_log", "published", "rows_of"]
->>>>>>> main
 
 FORMAT_NAMES = (*FORMATS, "events")
 PARQUET = (".parquet", ".pq")
@@ -29,16 +25,7 @@ BYTES, UNPACKED = 32, 4  # of a line of text, about; how many times as large it 
 
 @contextmanager
 def open_log(
-<<<<<<< HEAD
-    source: Source,
-    form: str,
-    columns: Mapping[str, str],
-    *,
-    words: Mapping[str, str] | None = None,
-    lean: bool = False,
-=======
     source: Source, form: str, columns: Mapping[str, str], words: Mapping[str, str], *, lean: bool = False
->>>>>>> main
 ) -> Iterator[tuple[Table, Layout | None]]:
     """Yield a source as a table and its layout, None where it holds sequences.
 
@@ -50,13 +37,9 @@ def open_log(
         One of FORMAT_NAMES.
     columns
         `events` only: role to column.
-<<<<<<< HEAD
-    words, lean
-=======
     words
         What words of the column of events mean, beside those that the format knows.
     lean
->>>>>>> main
         As in ``generic``.
 
     Raises
@@ -65,17 +48,6 @@ def open_log(
         The file is absent, empty, cut short, not text, or not in the format.
     """
     _check(source, form, columns)
-<<<<<<< HEAD
-    if form == "events":
-        with open_named(source) as table:
-            schema = table.frame.select(table.columns).collect_schema()
-            kind = "frame" if isinstance(source, Frame) else "file"
-            yield table, generic(table.name, schema, columns, words=words, lean=lean, kind=kind)
-        return
-    assert isinstance(source, Path)  # noqa: S101  # of a DataFrame, _check lets events pass alone
-    with tables.unpacked(source) as plain:
-        yield published(plain, source, form)
-=======
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
         layout: Layout | None
@@ -91,18 +63,17 @@ def open_log(
             yield table, None
             return
         yield tables.identified(table, layout.identities), with_words(layout, words, f"the format {form}")
->>>>>>> main
 
 
 @contextmanager
 def open_named(source: Source) -> Iterator[Table]:
     """Yield a source of named columns as a table, whatever they are called; DataError as in ``open_log``."""
-    if isinstance(source, Frame):
-        yield tables.in_memory(source)
-        return
     with ExitStack() as stack:
+        if isinstance(source, Frame):
+            yield tables.in_memory(source)
+            return
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
-        yield _named_columns(source, folder, stack)
+        yield _named(stack.enter_context(tables.unpacked(source)), source, folder, {})
 
 
 def _check(source: Source, form: str, columns: Mapping[str, str]) -> None:

@@ -89,11 +89,7 @@ def read_events(
     max_bad
         Share of the rows of a source that may be malformed and is then skipped.
     words
-<<<<<<< HEAD
-        `events` only: kind by the word of an event.
-=======
         What words of the column of events mean, beside those that the format knows.
->>>>>>> main
 
     Raises
     ------
@@ -102,11 +98,7 @@ def read_events(
     """
     several = []
     for source in sources:
-<<<<<<< HEAD
-        with open_log(source, form, columns or {}, words=words) as (table, layout):
-=======
         with open_log(source, form, columns or {}, words or {}) as (table, layout):
->>>>>>> main
             several.append(_sequences(table, max_bad) if layout is None else _events(table, layout, max_bad))
     if len({tuple(events.frame.columns) for events in several}) > 1:
         raise DataError("some of the files hold sequences and some events: import them on their own")
@@ -117,11 +109,7 @@ def read_events(
 
 @contextmanager
 def opened_events(
-<<<<<<< HEAD
-    source: Source, form: str, columns: Mapping[str, str], max_bad: float, words: Mapping[str, str] | None = None
-=======
     source: Source, form: str, columns: Mapping[str, str], max_bad: float, words: Mapping[str, str]
->>>>>>> main
 ) -> Iterator[tuple[ValidRows, float]]:
     """Yield the events of a source, to be read in pieces, and their resolution; not of a file of sequences.
 
@@ -129,11 +117,7 @@ def opened_events(
     only purchases need have an ``item`` that is the page. Errors are as in ``read_events``, and come while the pieces
     do.
     """
-<<<<<<< HEAD
-    with open_log(source, form, columns, words=words, lean=True) as (table, layout):
-=======
     with open_log(source, form, columns, words, lean=True) as (table, layout):
->>>>>>> main
         if layout is None:
             raise DataError(f"{table.name}: holds sequences, not events")
         yield _valid_events(table, layout, max_bad, SCHEMA | {"session": pl.String()}), layout.resolution

@@ -105,13 +105,8 @@ def generic(
     name: str,
     schema: Mapping[str, pl.DataType],
     columns: Mapping[str, str],
-<<<<<<< HEAD
-    *,
-    words: Mapping[str, str] | None = None,
-=======
     words: Mapping[str, str],
     *,
->>>>>>> main
     lean: bool = False,
     kind: str = "file",
 ) -> Layout:
@@ -126,11 +121,7 @@ def generic(
     columns
         Role to column; a role that is not given is the column of its own name, if there is one.
     words
-<<<<<<< HEAD
-        Kind (KINDS) by the word in the event column; the kinds mean themselves, and any other word is `other`.
-=======
         What words of the column of events mean, beside view and buy.
->>>>>>> main
     lean
         Events other than purchases may lack the item where it is the page.
     kind
@@ -152,18 +143,8 @@ def generic(
             f"{name}: has the columns {', '.join(schema)}, but events need page, and session or both user and time: "
             "say which they are, as in --columns page=url,user=visitor,time=when"
         )
-<<<<<<< HEAD
-    roles = {role: pl.col(column).cast(pl.String) for role, column in named.items()}
-    if "time" in named:
-        roles["time"] = _any_time(pl.col(named["time"]), schema[named["time"]])
-    word = roles.get("event", pl.lit("view"))
-    if words:
-        word = word.replace_strict({**{each: each for each in KINDS}, **words}, default="other", return_dtype=pl.String)
-    roles["event"] = word.cast(pl.Enum(KINDS), strict=False).fill_null("other")
-=======
     roles = {role: pl.col(column) for role, column in named.items()}
     word = roles.setdefault("event", pl.lit("view"))
->>>>>>> main
     if "item" in roles:
         item = pl.coalesce(roles["item"], roles["page"])
         bought = word.is_in([word for word, kind in (WORDS | dict(words)).items() if kind == "buy"])
@@ -171,22 +152,4 @@ def generic(
         roles["item"] = pl.when(bought | (item != roles["page"])).then(item) if lean else item
     else:
         roles["item"] = roles["page"]
-<<<<<<< HEAD
-    return Layout(tuple(schema), roles)
-
-
-def _any_time(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """Read a time of whatever type: unix seconds, ms, µs or ns, a date and time, or ISO 8601 text."""
-    if kind.is_temporal():
-        return column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
-    number = _seconds(column)
-    for _ in range(3):
-        number = pl.when(number.abs() > LATEST_SECOND).then(number / 1e3).otherwise(number)
-    if kind != pl.String:
-        return number
-    plain = column.str.replace("T", " ", literal=True).str.replace(r"(Z|\s*UTC|[+]00:?00)$", "")
-    forms = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
-    return pl.coalesce(number, *(_moment(plain, form) for form in forms))
-=======
     return Layout(tuple(schema), roles, lenient=True)
->>>>>>> main

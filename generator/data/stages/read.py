@@ -120,20 +120,11 @@ def _partitioned(
         return ReadStatistics.of(frame, labels)
 
     if options.form == "recbole":  # whose sequences are told apart as a whole
-<<<<<<< HEAD
-        events = read_events(sources, options.form, options.columns, options.max_bad, options.words)
-        statistics = replace(add(events.frame), rows=events.rows, skipped=events.skipped, notes=events.notes)
-        return statistics, events.resolution
-    found, resolutions = [], []
-    for source in sources:
-        with opened_events(source, options.form, options.columns, options.max_bad, options.words) as (
-=======
         events = read_events(sources, options.form, options.columns, options.max_bad, options.events)
         return [replace(add(events.frame), counts=events.counts)], events.resolution
     found, resolutions = [], []
     for source in sources:
         with opened_events(source, options.form, options.columns, options.max_bad, options.events) as (
->>>>>>> main
             valid,
             resolution,
         ):
