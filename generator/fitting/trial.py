@@ -16,7 +16,7 @@ from generator.files import write_bytes
 from generator.fitting.choose import Candidate, with_iterations
 from generator.spec.schema import Spec
 
-__all__ = ["Parts", "trial_folder", "trial_spec"]
+__all__ = ["TrialParts", "trial_folder", "trial_spec"]
 
 VALID_SHARE, VALID_SESSIONS = 0.1, 10_000  # of the training sessions, the newest, for validation
 SAMPLES = 300_000  # rows that a trial sees, all passes together: more sessions are left out, the oldest
@@ -24,14 +24,14 @@ VOCABULARIES = ("pages.txt", "items.txt")
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrialParts:
     """Sessions of a trial, indices int64 in the order of the training part: to train on, to validate on."""
 
     train: NDArray[np.int64]
     valid: NDArray[np.int64]
 
     @classmethod
-    def of(cls, sessions: Sessions, most: int, seed: int) -> "Parts":
+    def of(cls, sessions: Sessions, most: int, seed: int) -> "TrialParts":
         """Divide the training sessions: the newest validate, the ``most`` before them train.
 
         Without times they are divided at random.
@@ -66,7 +66,7 @@ def trial_folder(log: Path, folder: Path, spec: Spec, epochs: float, seed: int) 
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         sessions, kept = read_sessions(log / "train.h5"), read_kept(log / "train.h5")
-        parts = Parts.of(sessions, max(1, round(SAMPLES / epochs)), seed)
+        parts = TrialParts.of(sessions, max(1, round(SAMPLES / epochs)), seed)
         write_split(beside / "train.h5", sessions.take(parts.train, training=True), spec, kept)
         write_split(beside / "valid.h5", sessions.take(parts.valid), spec, kept)
         for name in VOCABULARIES:

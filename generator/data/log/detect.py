@@ -78,11 +78,15 @@ def _head(plain: Path, folder: Path) -> Path:
 
 
 def _fits(table: Table, layout: Layout) -> bool:
-    """Return whether the first rows of a table are, nine in ten, events of the layout."""
+    """Return whether the first rows of a table are, the first and nine in ten, events of the layout.
+
+    The first row of a file that has a header, read without one, is none.
+    """
     raw = tables.collect(table.frame.select(time=layout.roles["time"], event=layout.roles["event"]), table.name)
     known = raw["event"].is_in(list(layout.words))
     dated = Clock()(raw["time"]) >= (LIKELY if layout.header is False else 0)
-    return raw.height > 0 and (known & dated).sum() >= 0.9 * raw.height
+    events = (known & dated).fill_null(value=False)
+    return raw.height > 0 and bool(events[0]) and events.sum() >= 0.9 * raw.height
 
 
 def roles_of(columns: Iterable[str]) -> dict[str, str]:
