@@ -83,6 +83,7 @@ def follow(spec: Spec, data: Path, exchange: Exchange, options: TrainOptions) ->
     Weights, history and iteration are the first learner's from the start.
     """
     rows = load_split(data / "train.h5", spec)
+    spec = spec.in_iterations(len(rows["label"]))
     made = Generated.of(spec)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in made.shapes.items()}
     learner = made.learner(zeros, threads=options.threads, exchange=exchange)
