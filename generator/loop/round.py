@@ -16,6 +16,7 @@ from generator.errors import ModelError
 from generator.jobs.locks import locked
 from generator.loop.carry import carry, keep
 from generator.loop.export import write_events
+from generator.model.find import version_number
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.spec.schema import Spec
@@ -177,7 +178,7 @@ def publish(version: Path, model: Path) -> Path:
     Returns the new model.onnx.
     """
     model.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(one.name) for one in model.iterdir() if one.name.isdecimal()), default=0)
+    number = 1 + max((version_number(one.name) or 0 for one in model.iterdir()), default=0)
     beside = model / f".{number}"
     shutil.rmtree(beside, ignore_errors=True)  # what a kill left half written
     shutil.copytree(version, beside)

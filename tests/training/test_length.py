@@ -8,7 +8,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from conftest import BOUGHT, HISTORY, ITEMS, PAGES
 
 from generator.caffe.prototxt import parse_solver
 from generator.codegen.artefacts import generate
@@ -22,6 +21,7 @@ from generator.training.run.train import TrainOptions, train
 
 Make = Callable[..., Spec]
 ONE = TrainOptions(threads=1)
+PAGES, ITEMS, HISTORY, BOUGHT = 12, 10, 2, 2  # as in small_spec
 
 
 def without_max_iter(spec: Spec, epochs: float) -> Spec:
@@ -221,6 +221,6 @@ def test_more_purchases_than_the_sessions_hold_are_refused(
     tmp_path: Path, folders: Callable[[str, Spec], Path], make_spec: Make
 ) -> None:
     folder = folders("others", make_spec(fnn={"bought": BOUGHT, "widths": [5]}))
-    with pytest.raises(DataError, match="the spec wants fnn.bought: 300"):
+    with pytest.raises(DataError, match=r"the spec wants fnn\.bought: 300"):
         train(make_spec(fnn={"bought": 300, "widths": [5]}), folder, tmp_path / "run", ONE)
     assert not (tmp_path / "run").exists()

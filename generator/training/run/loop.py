@@ -12,8 +12,8 @@ from types import FrameType
 from generator.spec.schema import Solver
 from generator.training.engine.batches import Batch, Batches
 from generator.training.engine.learner import Learner
-from generator.training.run.early_stopping import EarlyStopping
 from generator.training.run.metrics import MetricsLog
+from generator.training.run.patience import Patience
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.testing import Tester
 
@@ -65,7 +65,7 @@ class Loop:
         snapshots: Snapshots,
         metrics: MetricsLog,
         progress: Progress | None,
-        stopping: EarlyStopping | None = None,
+        stopping: Patience | None = None,
     ) -> None:
         self._solver, self._learner, self._batches, self._tester = solver, learner, batches, tester
         self._snapshots, self._metrics, self._progress = snapshots, metrics, progress

@@ -10,28 +10,40 @@ import numpy.typing as npt
 from generator.codegen.net import net_of
 from generator.data.stages.write import rows_in_windows
 from generator.data.store.split import Split
+from generator.data.windows import row_counts
 from generator.errors import DataError
 from generator.spec.blobs import BLOBS, Blob
 from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Dropout, Order
 from generator.training.engine.candidates import SampledItems
 
-__all__ = ["candidates_of", "dropout_of", "fits", "load_split", "training_batches"]
+__all__ = ["candidates_of", "dropout_of", "fits", "load_split", "load_training", "newest_sessions", "training_batches"]
+
+DAY = 86400.0
+# The mixture is fitted to so many sessions of train.h5, the newest, where none are held out: to a share within bounds.
+HELD_OUT, LEAST, MOST = 500, 0.1, 0.3
 
 
 def training_batches(
-    spec: Spec, rows: Mapping[str, npt.NDArray[Any]], *, order: Order, tables: Sequence[str]
+    spec: Spec,
+    rows: Mapping[str, npt.NDArray[Any]],
+    *,
+    order: Order,
+    tables: Sequence[str],
+    worth: npt.NDArray[np.float64] | None = None,
 ) -> Batches:
     """Return the training batches of ``spec``: the same wherever they are made.
 
     Parameters
     ----------
     rows
-        What `load_split` read.
+        What `load_split` or `load_training` read.
     order
         ``shuffle`` or ``file``.
     tables
         The parameters that are updated row by row.
+    worth
+        How often each row comes in order ``shuffle``, (R,); None: all alike.
     """
     return Batches(
         rows,
@@ -42,6 +54,7 @@ def training_batches(
         tied=spec.head.tied,
         dropout=dropout_of(spec),
         candidates=candidates_of(spec, rows["label"]),
+        worth=worth,
     )
 
 
@@ -68,12 +81,11 @@ def candidates_of(spec: Spec, label: npt.NDArray[Any]) -> SampledItems | None:
         negatives=sampled.negatives,
         alpha=sampled.alpha,
         seed=solver.random_seed,
-        copy=spec.head.copy,
     )
 
 
 def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
-    """Read the blobs the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
+    """Read the blobs that training the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
 
     Parameters
     ----------
@@ -86,8 +98,8 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     Returns
     -------
     dict
-        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H),
-        page_dwell (R, n), bought_weight (R, K) as float32; those of size 0 are absent.
+        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H) and
+        bought_weight (R, K) as float32; those of size 0 are absent.
 
     Raises
     ------
@@ -98,7 +110,55 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
         if not split.rows:
             raise DataError(f"{path}: holds no rows to train or test with")
         anew = rows_in_windows(path, spec) if split.has_sessions and not _fits(split, spec) else None
-        return {name: _blob(split, blob, spec, anew) for name, blob in BLOBS.items() if 0 not in blob.shape(spec)}
+        return {name: _blob(split, blob, spec, anew) for name, blob in _wanted(spec).items()}
+
+
+def load_training(
+    data: Path, spec: Spec, *, fitted: bool
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.float64] | None]:
+    """Read the rows to train on: all of train.h5, but those of the newest sessions where a mixture is fitted to them.
+
+    Parameters
+    ----------
+    data
+        The data folder.
+    spec
+        As for `load_split`.
+    fitted
+        Whether the mixture is fitted already, so that no rows are needed for it.
+
+    Returns
+    -------
+    tuple
+        The blobs as of `load_split`; and by ``solver.recency`` how often each row comes, (R,), None: all alike.
+    """
+    path, recency = data / "train.h5", spec.solver.recency
+    rows, kept, worth = load_split(path, spec), None, None
+    held_out = spec.head.mix is not None and not fitted and not (data / "valid.h5").exists()
+    if not held_out and recency is None:
+        return rows, None
+    with Split(path) as split:
+        sessions, session = split.sessions(), split.index("session", 0, split.rows)
+        if not _fits(split, spec):  # the rows are those made anew
+            session = np.repeat(np.arange(len(sessions)), row_counts(sessions, spec.window, spec.loss))
+    start = sessions.start
+    if recency is not None and not np.isnan(start).any():
+        worth = 0.5 ** ((start.max() - start[session]) / (DAY * recency))
+    if held_out:
+        kept = ~newest_sessions(start)[session]
+        if not kept.any() or kept.all():
+            raise DataError(f"{path}: holds too few sessions to fit head.mix to the newest of them; give a valid.h5")
+        rows = {name: values[kept] for name, values in rows.items()}
+        worth = None if worth is None else worth[kept]
+    return rows, worth
+
+
+def newest_sessions(start: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return which sessions are the newest, by their ``start``, the last where it is unknown, bool (S,)."""
+    count = round(np.clip(HELD_OUT, LEAST * len(start), MOST * len(start)))
+    newest = np.zeros(len(start), np.bool_)
+    newest[np.argsort(start, kind="stable")[len(start) - count :]] = True
+    return newest
 
 
 def fits(path: Path, spec: Spec) -> bool:
@@ -108,8 +168,13 @@ def fits(path: Path, spec: Spec) -> bool:
 
 
 def _fits(split: Split, spec: Spec) -> bool:
-    shapes = {name: blob.shape(spec) for name, blob in BLOBS.items() if 0 not in blob.shape(spec)}
-    return all(name in split.blobs and split.shape(name)[1:] == shape for name, shape in shapes.items())
+    wanted = _wanted(spec).items()
+    return all(name in split.blobs and split.shape(name)[1:] == blob.shape(spec) for name, blob in wanted)
+
+
+def _wanted(spec: Spec) -> dict[str, Blob]:
+    """Return the blobs that the net of ``spec`` is trained on, ``label`` among them."""
+    return {name: blob for name, blob in BLOBS.items() if blob.trained and 0 not in blob.shape(spec)}
 
 
 def _blob(split: Split, blob: Blob, spec: Spec, anew: Mapping[str, npt.NDArray[Any]] | None) -> npt.NDArray[Any]:

@@ -13,14 +13,15 @@ from generator.training.engine.batches import Batches, Order
 from generator.training.engine.exchange import Exchange
 from generator.training.engine.graph import check_provider
 from generator.training.engine.learner import Learner
-from generator.training.engine.solver import Array, Rule
-from generator.training.run.early_stopping import FILE, EarlyStopping
+from generator.training.engine.solver import Rule
 from generator.training.run.export import check_vocabularies, export
 from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
 from generator.training.run.metrics import MetricsLog
-from generator.training.run.rows import fits, load_split, training_batches
+from generator.training.run.mixing import FILE, fitted_of, mixture_of
+from generator.training.run.patience import PASSES, Patience
+from generator.training.run.rows import fits, load_split, load_training, training_batches
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.start import Note, start_from
 from generator.training.run.testing import Tester
@@ -50,6 +51,9 @@ class TrainOptions:
         Intra-op threads of onnxruntime; 0: as many as train this net fastest.
     provider
         ``cpu``, or ``cuda`` for onnxruntime's on an NVIDIA GPU, which does not promise the same bits again.
+    mix_from
+        A run, or its mixture.h5, whose fitted weights ``head.mix`` takes in place of fitting them to held-out sessions;
+        what is counted is counted in this run's data.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class TrainOptions:
     until: int | None = None
     threads: int = 0
     provider: Literal["cpu", "cuda"] = "cpu"
+    mix_from: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.resume and self.weights:
@@ -179,7 +184,8 @@ def train(
     """
     data, run, note = Path(data), Path(run), note or _ignore
     check_provider(options.provider)
-    rows = load_split(data / "train.h5", spec)
+    fitted = fitted_of(Path(options.mix_from), spec) if options.mix_from else None
+    rows, worth = load_training(data, spec, fitted=fitted is not None)
     spec = spec.in_iterations(len(rows["label"]))
     if not fits(data / "train.h5", spec):
         note(f"{data}: was cut for other windows than the spec's; its rows are made anew from its sessions")
@@ -206,11 +212,11 @@ def train(
             note(
                 f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
             )
-        stopping = EarlyStopping(run / FILE, options.patience, learner.iteration) if options.patience else None
+        stopping = Patience(run / PASSES, options.patience, learner.iteration) if options.patience else None
         loop = Loop(
             spec.solver,
             learner,
-            training_batches(spec, rows, order=options.order, tables=list(learner.tables)),
+            training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
             end=options.end(spec.solver.max_iter),
             tester=tester,
             snapshots=snapshots,
@@ -222,6 +228,10 @@ def train(
         model = None
         if not stopped:
             weights, iteration = _to_export(made, learner, snapshots, stopping, note)
+            if spec.head.mix is not None:
+                mixture = mixture_of(made, weights, data, fitted, threads)
+                mixture.write(run / FILE)
+                weights = {**weights, **mixture.parameters(spec.seen)}
             model = export(run / "models", spec, made.files, weights, iteration=iteration, data=data)
         return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
 
@@ -259,8 +269,8 @@ def _begin(
 
 
 def _to_export(
-    made: Generated, learner: Learner, snapshots: Snapshots, stopping: EarlyStopping | None, note: Note
-) -> tuple[Mapping[str, Array], int]:
+    made: Generated, learner: Learner, snapshots: Snapshots, stopping: Patience | None, note: Note
+) -> tuple[Mapping[str, npt.NDArray[Any]], int]:
     """Return the weights to export and their iteration: the last, or with patience those of the best test pass."""
     if stopping is None or stopping.best is None:
         return learner.weights, learner.iteration
@@ -287,7 +297,7 @@ def _tester(
     spec = made.spec
     return Tester(
         made.files["loss.onnx"],
-        made.files["model.onnx"],
+        made.unmixed,
         learner.weights,
         Batches(rows, spec.solver.batch_size).once(spec.solver.test_iter),
         split=split,
