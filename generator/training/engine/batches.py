@@ -18,7 +18,7 @@ Order = Literal["shuffle", "file"]
 
 # The blobs whose ids are rows of a parameter that is read by rows: the output's only where the softmax is sampled.
 READERS = {
-    "page_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "pages"),
+    "page_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "pages" and blob.trained),
     "bought_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "items"),
     "output_rnn_weight": ("candidate",),
     "output_fnn_weight": ("candidate",),

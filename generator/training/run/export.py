@@ -5,6 +5,9 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError
@@ -13,7 +16,6 @@ from generator.onnxgraph.initialise import embed_weights, save
 from generator.onnxgraph.parse import parse
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
-from generator.training.engine.solver import Array
 
 __all__ = ["VOCABULARIES", "check_vocabularies", "export"]
 
@@ -41,7 +43,13 @@ def check_vocabularies(data: Path, spec: Spec) -> None:
 
 
 def export(
-    folder: Path, spec: Spec, files: Mapping[str, bytes], weights: Mapping[str, Array], *, iteration: int, data: Path
+    folder: Path,
+    spec: Spec,
+    files: Mapping[str, bytes],
+    weights: Mapping[str, NDArray[Any]],
+    *,
+    iteration: int,
+    data: Path,
 ) -> Path:
     """Write a new version of a model into a model repository; it appears whole or not at all.
 
@@ -53,7 +61,7 @@ def export(
     spec, files
         The spec and its generated artefacts.
     weights
-        The weights by name.
+        The weights by name, and the tables of a mixture.
     iteration
         Updates made; a version that holds this spec at this iteration is kept instead of written again.
     data

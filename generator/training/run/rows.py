@@ -15,7 +15,9 @@ from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Dropout, Order
 from generator.training.engine.candidates import Candidates
 
-__all__ = ["candidates_of", "dropout_of", "load_split", "training_batches"]
+__all__ = ["candidates_of", "dropout_of", "load_split", "load_training", "newest_sessions", "training_batches"]
+
+NEWEST = 0.1  # share of the sessions of train.h5 that the mixture is fitted to, where none are held out
 
 
 def training_batches(
@@ -67,12 +69,11 @@ def candidates_of(spec: Spec, label: npt.NDArray[Any]) -> Candidates | None:
         negatives=sampled.negatives,
         alpha=sampled.alpha,
         seed=solver.random_seed,
-        copy=spec.head.copy,
     )
 
 
 def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
-    """Read the blobs the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
+    """Read the blobs that training the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
 
     Parameters
     ----------
@@ -84,8 +85,8 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     Returns
     -------
     dict
-        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H),
-        page_dwell (R, n), bought_weight (R, K) as float32; those of size 0 are absent.
+        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H) and
+        bought_weight (R, K) as float32; those of size 0 are absent.
 
     Raises
     ------
@@ -95,7 +96,40 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     with Split(path) as split:
         if not split.rows:
             raise DataError(f"{path}: holds no rows to train or test with")
-        return {name: _blob(split, blob, spec) for name, blob in BLOBS.items() if 0 not in blob.shape(spec)}
+        return {
+            name: _blob(split, blob, spec) for name, blob in BLOBS.items() if blob.trained and 0 not in blob.shape(spec)
+        }
+
+
+def load_training(data: Path, spec: Spec, *, fitted: bool) -> dict[str, npt.NDArray[Any]]:
+    """Read the rows to train on: all of train.h5, but those of the newest sessions where a mixture is fitted to them.
+
+    Parameters
+    ----------
+    data
+        The data folder.
+    spec
+        As for `load_split`.
+    fitted
+        Whether the mixture is fitted already, so that no rows are needed for it.
+    """
+    path = data / "train.h5"
+    rows = load_split(path, spec)
+    if spec.head.mix is None or fitted or (data / "valid.h5").exists():
+        return rows
+    with Split(path) as split:
+        session = split.index("session", 0, split.rows)
+        kept = ~newest_sessions(split.sessions().start)[session]
+    if not kept.any() or kept.all():
+        raise DataError(f"{path}: holds too few sessions to fit head.mix to the newest of them; give a valid.h5")
+    return {name: values[kept] for name, values in rows.items()}
+
+
+def newest_sessions(start: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return which sessions are the newest share, by their ``start``, the last where it is unknown, bool (S,)."""
+    newest = np.zeros(len(start), np.bool_)
+    newest[np.argsort(start, kind="stable")[len(start) - round(NEWEST * len(start)) :]] = True
+    return newest
 
 
 def _blob(split: Split, blob: Blob, spec: Spec) -> npt.NDArray[Any]:
