@@ -93,7 +93,7 @@ def test_other_windows_keep_the_slots_and_other_slots_are_refused(tmp_path):
     data = folder(tmp_path / "data", [("ab", "b"), ("xaxy", "x")], spec(), share=0.5)
     rewindow(data / "test.h5", tmp_path / "wide.h5", spec(rnn={"window": 3, "widths": [2]}))
     with Split(tmp_path / "wide.h5") as split:
-        assert split.read(0, 1)["page"].tolist() == [[1, 51, 51]]
+        assert split.read(0, 1)["page"].tolist() == [[2, 51, 51]]
         assert split.slots == Slots(KNOWN, 2)
         assert split.index("slot", 0, 1).tolist() == [1]
     assert read_sessions(tmp_path / "wide.h5").slots == Slots(KNOWN, 2)
