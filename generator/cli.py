@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from generator.errors import DrnError
+from generator.errors import DrnError, pip_install
 from generator.options import Exit
 from generator.version import __version__
 
@@ -28,6 +28,22 @@ COMMANDS = {
     "loop": "Train again from the served events, on a schedule, and publish what is not worse.",
     "import": "Convert a Caffe deploy net with its weights to ONNX.",
     "inspect": "Explain a prototxt, caffemodel, solverstate, ONNX file, run or generated folder; draw its net.",
+}
+
+
+# The extra that brings a package, for the message where a command needs one that is not installed.
+EXTRAS = {
+    "fsspec": "scale",
+    "implicit": "eval",
+    "matplotlib": "eval",
+    "optuna": "tune",
+    "polars": "data",
+    "prometheus_client": "serve",
+    "pymongo": "serve",
+    "ray": "scale",
+    "scipy": "eval",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 
@@ -80,6 +96,11 @@ def _run(command: click.Command, name: str) -> None:
     except BrokenPipeError:  # the reader of stdout has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.PROBLEM)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        sys.stderr.write(f"{name} needs {error.name}, which is not installed: {pip_install(EXTRAS[error.name])}\n")
+        sys.exit(Exit.WRONG_USE)
     except (DrnError, OSError, OverflowError, MemoryError) as error:
         sys.stderr.write(f"{_in_words(error)}\n")
         sys.exit(Exit.WRONG_USE)

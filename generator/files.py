@@ -1,12 +1,16 @@
 """Files that are whole or absent: write beside, then rename."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "resource", "write_bytes", "write_text"]
+__all__ = ["replacing", "resource", "unfinished", "write_bytes", "write_text"]
+
+# What `replacing` calls a file until it is whole: .<name>.<8 of mkstemp's letters><suffix>.
+UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}(\.[^.]+)?")
 
 # Asked once, before there are threads: to ask is to set it for a moment.
 _UMASK = os.umask(0)
@@ -31,6 +35,13 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return the files in a folder that `replacing` was killed over: to be removed by whoever has it to itself."""
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if UNFINISHED.fullmatch(path.name) and path.is_file()]
 
 
 def _settle(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from generator.api.arguments import PathLike, as_spec
 
 if TYPE_CHECKING:
-    from generator.codegen import File
+    from generator.codegen.artefacts import File
     from generator.spec.schema import Spec
 
 __all__ = ["Artefacts", "generate"]
@@ -68,8 +68,9 @@ def generate(
     >>> drn.generate("arch_specs/rnn.yaml", "build/generated")  # doctest: +SKIP
     <12 artefacts in build/generated/rnn>
     """
-    from generator.codegen import ALL_GROUPS, write
-    from generator.codegen import generate as made
+    from generator.codegen.artefacts import generate as made
+    from generator.codegen.artefacts import write
+    from generator.codegen.groups import ALL_GROUPS
 
     spec = as_spec(spec)
     files = made(spec, ALL_GROUPS if groups is None else groups, init, Path(templates) if templates else None)

@@ -9,6 +9,7 @@ from generator.api.arguments import PathLike, as_spec
 
 if TYPE_CHECKING:
     from generator.evaluation.evaluate import Report
+    from generator.evaluation.ranking import Ties
     from generator.model.model import Model
     from generator.spec.schema import Spec
     from generator.training.run.train import Result, TrainOptions
@@ -116,7 +117,9 @@ def evaluate(
     data: PathLike,
     *,
     baselines: str | Sequence[str] = "default",
+    tune_baselines: bool = False,
     split: str = "test",
+    ties: "Ties" = "median",
     batch_size: int = 512,
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -131,19 +134,24 @@ def evaluate(
         Folder of `sessions`.
     baselines
         ``default``, ``all``, ``none``, or names.
+    tune_baselines
+        Choose their settings on the validation split, by MRR@20.
     split
         ``test`` or ``valid``.
+    ties
+        The rank of an item that others tie with: ``standard``, ``median`` or ``conservative``.
     batch_size
         Rows a thread takes at a time.
     threads
-        That models score in; 0: all cores. The figures do not depend on it.
+        That rank; 0: all cores. The figures do not depend on it.
     progress
         Called with the rows done and their total.
 
     Returns
     -------
     Report
-        Hit rate, MRR and NDCG of each method with 95 % intervals, and the paired differences.
+        Hit rate, MRR and NDCG of each method with 95 % intervals, coverage and popularity of what it recommends, and
+        the paired differences.
 
     Raises
     ------
@@ -159,17 +167,22 @@ def evaluate(
     """
     from generator.evaluation.baselines import choose
     from generator.evaluation.evaluate import evaluate as ranked
+    from generator.evaluation.tuning import tuned
     from generator.model.model import Model
 
     if isinstance(models, Model):
         models = {models.name: models}
     elif not isinstance(models, Mapping):
         models = named_models([models] if isinstance(models, str | os.PathLike) else models)
+    methods = choose(baselines)
+    if tune_baselines:
+        methods = [tuned(one, Path(data)) for one in methods]
     return ranked(
         models,
         Path(data),
-        choose(baselines),
+        methods,
         split=split,
+        ties=ties,
         batch_size=batch_size,
         threads=threads,
         step=progress,

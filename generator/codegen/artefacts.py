@@ -6,17 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+from generator.codegen.groups import ALL_GROUPS, GROUPS
 from generator.codegen.net import net_of
-from generator.codegen.render import GROUPS, header, render, render_net, render_template
+from generator.codegen.render import header, render, render_net, render_template
 from generator.errors import ModelError, SpecError
 from generator.files import write_bytes
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
 
-__all__ = ["ALL_GROUPS", "File", "compare", "diff", "generate", "generate_text", "write", "write_all"]
+__all__ = ["File", "compare", "diff", "generate", "generate_text", "write", "write_all"]
 
-# `gradient` is the differentiated graph, `binary` the .onnx files; both need the onnx package, the others none.
-ALL_GROUPS = (*GROUPS, "gradient", "binary")
 
 # From so many files on, threads write them.
 _MANY = 32

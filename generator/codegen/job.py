@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from generator.codegen.artefacts import ALL_GROUPS, generate, generate_text
+from generator.codegen.artefacts import generate, generate_text
+from generator.codegen.groups import ALL_GROUPS
 from generator.errors import TemplateError
 from generator.jobs.cpus import available
 from generator.spec.schema import Spec

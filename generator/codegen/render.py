@@ -3,23 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from generator.codegen.groups import GROUPS
 from generator.codegen.net import net_of
 from generator.codegen.templates import prototxt_number, render_template
 from generator.spec.schema import Spec
 
-__all__ = ["GROUPS", "header", "prototxt_number", "render", "render_net", "render_template"]
-
-# The text artefacts by group, each with its template.
-GROUPS = {
-    "caffe": {
-        "train_val.prototxt": "caffe/train_val.prototxt.j2",
-        "deploy.prototxt": "caffe/deploy.prototxt.j2",
-        "solver.prototxt": "caffe/solver.prototxt.j2",
-    },
-    "onnx": {"model.onnxtxt": "onnx/model.onnxtxt.j2", "loss.onnxtxt": "onnx/loss.onnxtxt.j2"},
-    "triton": {"config.pbtxt": "triton/config.pbtxt.j2"},
-    "graph": {"graph.dot": "graph/graph.dot.j2"},
-}
+__all__ = ["header", "prototxt_number", "render", "render_net", "render_template"]
 
 
 def header(spec: Spec) -> str:

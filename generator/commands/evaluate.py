@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from generator.console import err, print_json, print_table, progress
+from generator.console import err, out, print_json, print_table, progress
 from generator.options import format_option
 
 if TYPE_CHECKING:
     from generator.evaluation.evaluate import Report
     from generator.evaluation.metrics import Interval
+    from generator.evaluation.ranking import Ties
 
 __all__ = ["command"]
+
+TIES = ("standard", "median", "conservative")  # those of `ranking.Ties`, which would import numpy for --help
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,8 +23,10 @@ __all__ = ["command"]
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder written by drn sessions.")
 @click.option("--split", type=click.Choice(["test", "valid"]), default="test", show_default=True, help="Rows to rank.")
 @click.option("--baselines", default="default", show_default=True, help="default, all, none, or names: a,b.")
+@click.option("--tune-baselines", is_flag=True, help="Choose their settings on the validation split, by MRR@20.")
+@click.option("--ties", type=click.Choice(TIES), default="median", show_default=True, help="Rank of tied scores.")
 @click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Rows scored at a time.")
-@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="That score; 0: all cores.")
+@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="That rank; 0: all cores.")
 @click.option("--int8", is_flag=True, help="Beside each run, the same with its output layer in 8 bits.")
 @click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="PNG to draw [default: RUN/evaluation.png].")
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
@@ -32,6 +37,8 @@ def command(
     data: Path,
     split: str,
     baselines: str,
+    tune_baselines: bool,
+    ties: "Ties",
     batch_size: int,
     threads: int,
     int8: bool,
@@ -42,17 +49,19 @@ def command(
     """Rank all items for every row of a split, by exported models and by baselines.
 
     RUN is a folder of drn train, or a model in it, or a model.onnx. Hit rate (HR), MRR and NDCG come with 95 %
-    intervals by a bootstrap over sessions.
+    intervals by a bootstrap over sessions; beside them the share of the items recommended to anyone (coverage), and
+    how popular what is recommended is.
 
     Baselines by default: popularity, last-view, recency, frequency. With all, also second-last-view, dwell-frequency,
-    rules (sequential rules), vs-knn (session-based nearest neighbours) and als (collaborative filtering by implicit,
-    of the extra eval).
+    rules (sequential rules), vs-knn, stan, vstan (session-based nearest neighbours) and als (collaborative filtering);
+    the last four need the extra eval.
 
     \b
     Example:
       drn evaluate runs/shop --data data/shop
       drn evaluate runs/rnn runs/combined --data data/shop --baselines all --format json
       drn evaluate runs/shop --data data/shop --int8   # what drn serve --int8 costs
+      drn evaluate --data data/shop --baselines vs-knn,vstan --tune-baselines
     """
     from generator.api.nets import evaluate, named_models
 
@@ -63,7 +72,9 @@ def command(
             models,
             data,
             baselines=baselines,
+            tune_baselines=tune_baselines,
             split=split,
+            ties=ties,
             batch_size=batch_size,
             threads=threads,
             progress=lambda done, rows: bar.update(task, completed=done, total=rows),
@@ -79,6 +90,7 @@ def command(
 def _print(report: "Report") -> None:
     from rich.markup import escape
 
+    from generator.evaluation.coverage import COVERAGE, POPULARITY
     from generator.evaluation.metrics import HEADLINES
 
     print_table(
@@ -98,6 +110,20 @@ def _print(report: "Report") -> None:
                 if one.method == first.name
             ],
         )
+    print_table(
+        "what is recommended: share of all items; mean training popularity, the most frequent item 1",
+        ["method", COVERAGE, POPULARITY],
+        [
+            [escape(method.name), *(f"{method.recommended[name]:.3f}" for name in (COVERAGE, POPULARITY))]
+            for method in report.methods
+        ],
+    )
+    for one in report.methods:
+        if made := one.choice:
+            settings = ", ".join(f"{key} {value}" for key, value in one.settings.items())
+            out.print(
+                f"{one.name}: {settings}; of {made.tried} settings the best, {made.metric} {made.value:.4f} on valid.h5"
+            )
 
 
 def _cell(figure: "Interval", signed: bool = False) -> str:

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from generator.codegen.groups import ALL_GROUPS
 from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
-    from generator.codegen import File
+    from generator.codegen.artefacts import File
     from generator.codegen.job import Job
     from generator.spec.schema import Spec
 
 __all__ = ["command"]
-
-# For --help alone: ALL_GROUPS of generator.codegen, which is imported only to generate.
-_GROUPS = "caffe, onnx, triton, graph, gradient, binary"
 
 
 @click.command("generate", context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,7 +27,7 @@ _GROUPS = "caffe, onnx, triton, graph, gradient, binary"
 @click.option("--diff", is_flag=True, help="Write nothing; print the diff from what the folder holds.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; list what would be written.")
 @click.option("--explain", is_flag=True, help="Write nothing; say what the net computes, in words.")
-@click.option("--only", help=f"Comma-separated groups of artefacts: {_GROUPS}. [default: all]")
+@click.option("--only", help=f"Comma-separated groups of artefacts: {', '.join(ALL_GROUPS)}. [default: all]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a field: --set rnn.window=8.")
 @click.option("--init", type=click.IntRange(min=0), metavar="SEED", help="Put initial weights into model.onnx.")
 @click.option("--templates", type=click.Path(path_type=Path), metavar="DIR",
@@ -108,8 +106,6 @@ def _mode(flags: dict[str, bool]) -> str:
 
 
 def _groups(only: str | None) -> tuple[str, ...]:
-    from generator.codegen import ALL_GROUPS
-
     if only is None:
         return ALL_GROUPS
     groups = tuple(group.strip() for group in only.split(","))
@@ -121,7 +117,7 @@ def _groups(only: str | None) -> tuple[str, ...]:
 
 def _files(job: "Job", specs: "Sequence[Spec]", output: Path, dry: bool) -> _Found:
     """Write the artefacts; a dry run says what that would do."""
-    from generator.codegen import compare, write_all
+    from generator.codegen.artefacts import compare, write_all
 
     # All is generated before anything is written.
     sets = [(files, output / spec.name) for spec, files in zip(specs, job.over(job.files, specs), strict=True)]
@@ -145,7 +141,7 @@ def _counts(found: "Sequence[File]") -> str:
 
 
 def _diff(job: "Job", specs: "Sequence[Spec]", output: Path, _dry: bool) -> _Found:
-    from generator.codegen import diff
+    from generator.codegen.artefacts import diff
 
     diffs = [diff(texts, output / spec.name) for spec, texts in zip(specs, job.over(job.texts, specs), strict=True)]
     results: list[dict[str, Any]] = [

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from generator.console import err, print_json, print_table
+from generator.data.log.formats import FORMAT_NAMES
 from generator.options import engine_option, format_option
 
 __all__ = ["command"]
 
-FORMATS = ["taobao", "yoochoose", "session-rec", "retailrocket", "diginetica", "rees46", "recbole", "events"]
 FILE = click.Path(dir_okay=False, path_type=Path)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -30,7 +30,7 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
 )
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
 @click.option(
-    "--log-format", "form", type=click.Choice(FORMATS), default="events", show_default=True, help="Of the log."
+    "--log-format", "form", type=click.Choice(FORMAT_NAMES), default="events", show_default=True, help="Of the log."
 )
 @click.option(
     "--columns",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError, pip_install
-from generator.evaluation.baseline import Popularity, Scores
+from generator.evaluation.baseline import Baseline, Popularity, Scores
 from generator.evaluation.rows import Batch, SplitRows
 
 if TYPE_CHECKING:
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Als", "interactions"]
 
+BLOCK = 64  # rows multiplied at a time: their scores stay in a core's cache
 Ints = NDArray[np.int64]
 
 
-class Als(Popularity):
+class Als(Baseline):
     """Alternating least squares of implicit feedback: what users with such purchases bought; the rest by popularity.
 
     For the target `purchase` the matrix is users x items of the training split: what its sessions bought, and what
@@ -34,6 +35,7 @@ class Als(Popularity):
     factors, regularization, alpha, iterations : of `implicit.als.AlternatingLeastSquares`, whose defaults they are but
         for alpha, which is the source's
     seed : of the first factors
+    threads : of implicit; 0 takes all cores
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Als(Popularity):
         alpha: float = 40,
         iterations: int = 15,
         seed: int = 0,
+        threads: int = 0,
     ) -> None:
         try:
             import implicit.als  # noqa: F401
@@ -65,33 +68,34 @@ class Als(Popularity):
                 f"the baseline als needs implicit, which is not installed: {pip_install('eval')}, "
                 "or name the other baselines"
             ) from error
-        self._options: dict[str, Any] = {
-            "factors": factors,
-            "regularization": regularization,
-            "alpha": alpha,
-            "iterations": iterations,
-            "random_state": seed,
-        }
+        self.factors, self.regularization, self.alpha = factors, regularization, alpha
+        self.iterations, self.seed, self.threads = iterations, seed, threads
 
     def fit(self, train: SplitRows) -> None:
         """Factorise the matrix of the training split."""
         from implicit.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
 
-        super().fit(train)
+        self._popularity = Popularity()
+        self._popularity.fit(train)
         matrix, self._by_purchase = interactions(train)
         self._known = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         with threadpool_limits(1, "blas"):  # implicit has threads of its own, and warns of those of BLAS
-            self._model = AlternatingLeastSquares(**self._options)
+            self._model = AlternatingLeastSquares(
+                factors=self.factors,
+                regularization=self.regularization,
+                alpha=self.alpha,
+                iterations=self.iterations,
+                random_state=self.seed,
+                num_threads=self.threads,
+            )
             self._model.fit(matrix, show_progress=False)
         self._model.user_factors = None  # as long as the training split, and never read again
-        self._factors = self._model.item_factors[self._known].astype(np.float64)
+        self._factors = self._model.item_factors
 
     def scores(self, batch: Batch) -> Scores:
         """Return 1 and more for the items of the matrix, and the popularity of the others."""
-        from threadpoolctl import threadpool_limits
-
-        found = super().scores(batch)
+        found = self._popularity.scores(batch)
         row, item = batch.row, batch.item
         if self._by_purchase:
             row = np.repeat(np.arange(len(batch)), np.diff(batch.seen.bought_offset))
@@ -101,10 +105,14 @@ class Als(Popularity):
         if not len(rows):
             return found
         history = _matrix(place, item[known], (len(rows), found.shape[1]))
-        with threadpool_limits(1, "blas"):
-            user = self._model.recalculate_user(rows, history)
-        score = user.astype(np.float64) @ self._factors.T
-        found[np.ix_(rows, self._known)] = 1 + score - score.min(axis=1, keepdims=True)
+        user = self._model.recalculate_user(rows, history)
+        # Always as many rows in a product: BLAS adds up in another order for few, and bits would differ by the batch.
+        user = np.concatenate([user, np.zeros((-len(user) % BLOCK, user.shape[1]), user.dtype)])
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK]
+            score = (user[start : start + BLOCK] @ self._factors.T)[: len(part)]
+            score += 1 - score.min(axis=1, keepdims=True)
+            found[part] = np.where(self._known, score, found[part])
         return found
 
 

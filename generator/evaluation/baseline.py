@@ -1,30 +1,53 @@
 """What every baseline has in common, and the popularity that all of them fall back on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from inspect import signature
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.evaluation.ranking import CUTOFF, Ranking, Ties, place_within, ranked, tied_ranks
 from generator.evaluation.rows import Batch, SplitRows
 
-__all__ = ["VIEW", "Baseline", "Popularity", "Scores", "place_within", "slices"]
+__all__ = ["VIEW", "Baseline", "Candidates", "Choice", "Popularity", "Scores", "label_counts", "slices"]
 
 VIEW = 0.05  # what a view is worth beside a purchase: in shops, a few in a hundred views end in one
 
+Ints = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
 
-class Baseline(ABC):
-    """A method that needs no net: ``fit`` on the training split, then ``scores`` of any batch.
+@dataclass(frozen=True)
+class Choice:
+    """How the settings of a baseline were chosen: the best of those ``tried`` by a metric on the validation split."""
 
-    A new one is a class with these two verbs and a ``name``, entered in `baselines.BASELINES`.
+    tried: int
+    metric: str
+    value: float
+
+
+class Baseline(ABC):
+    """A method that needs no net: ``fit`` on the training split, then ``scores`` or ``rank`` of any batch.
+
+    A new one is a class with these verbs and a ``name``, entered in `baselines.BASELINES`. Once fitted, it answers
+    in several threads at once.
     """
 
     name: ClassVar[str]
     default: ClassVar[bool] = True  # whether `--baselines default` has it
+    grid: ClassVar[Sequence[Mapping[str, Any]]] = ()  # other arguments, that `tuning.tuned` tries
+
+    choice: Choice | None = None  # where `tuning.tuned` made it
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that made it, by name: of each there is an attribute."""
+        return {name: getattr(self, name) for name in signature(type(self)).parameters}
 
     @abstractmethod
     def fit(self, train: SplitRows) -> None:
@@ -34,51 +57,136 @@ class Baseline(ABC):
     def scores(self, batch: Batch) -> Scores:
         """Return the score of each item for each row, (B, N+1) float32, all finite, column 0 below every other."""
 
+    def rank(self, batch: Batch, ties: Ties = "median") -> Ranking:
+        """Return the rank of each row's label and the items recommended: those of `scores`."""
+        return ranked(self.scores(batch), batch.label, ties)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The items that a method puts above all others, for each of B rows.
+
+    Attributes
+    ----------
+    offset : int64 (B+1,): row i has the candidates offset[i]..offset[i+1]-1, in any order, each item once
+    item : int64 (C,), 1..N
+    score : float64 (C,), finite; those of equal score are ordered by popularity
+    """
+
+    offset: Ints
+    item: Ints
+    score: NDArray[np.float64]
+
+    @cached_property
+    def row(self) -> Ints:
+        """The row of each candidate, int64 (C,), ascending."""
+        return np.repeat(np.arange(len(self.offset) - 1), np.diff(self.offset))
+
 
 class Popularity(Baseline):
-    """Items by how often they are the label in the training split; items never seen there tie at the end."""
+    """Items by how often they are the label in the training split; items never seen there tie at the end.
+
+    The other methods inherit it: each names some `candidates`, and leaves the rest in this order. Only the candidates
+    are looked at to rank a row, so its cost does not grow with the catalogue.
+    """
 
     name = "popularity"
 
     def fit(self, train: SplitRows) -> None:
         """Count the labels."""
-        counts = np.zeros(len(train.items) + 1, np.int64)
-        for labels in train.labels():
-            counts += np.bincount(labels, minlength=len(train.items) + 1)
-        counts[0] = 0
         # Dense ranks of the counts, not the counts: float32 tells them apart up to 2**24.
-        levels, rank = np.unique(counts, return_inverse=True)
-        self._popularity: Scores = (rank / len(levels)).astype(np.float32)  # within 0 <= . < 1
-        self._popularity[0] = -1
+        levels, level = np.unique(label_counts(train)[1:], return_inverse=True)
+        self._level = np.concatenate([[-1], level]).astype(np.int64)  # of each item, the least popular 0
+        self._levels = max(1, len(levels))
+        self._alike = np.bincount(level, minlength=self._levels)  # items of each level
+        self._above = len(level) - np.cumsum(self._alike)  # items of the levels above it
+        self._popular = np.argsort(-self._level[1:], kind="stable")[:CUTOFF] + 1
+        self._place = np.full(len(self._level), -1)  # of each item among them
+        self._place[self._popular] = np.arange(len(self._popular))
+
+    def candidates(self, batch: Batch) -> Candidates:
+        """Return the items above the popularity for each row: none."""
+        return Candidates(np.zeros(len(batch) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
     def scores(self, batch: Batch) -> Scores:
-        """Return the same popularity for each row, within 0..1."""
-        return np.tile(self._popularity, (len(batch), 1))
+        """Return 1, 2, ... for the candidates of each row, worst first, and the popularity, below 1, of the others."""
+        found = np.tile((self._level / self._levels).astype(np.float32), (len(batch), 1))
+        found[:, 0] = -1
+        few = self.candidates(batch)
+        order, differs = self._sorted(few)
+        level = np.cumsum(differs[::-1])[::-1]  # of equal candidates the same, and the best of a row has the most
+        last = few.offset[few.row + 1] - 1
+        found[few.row, few.item[order]] = 1 + level - level[last]
+        return found
 
-    def lift(self, found: Scores, cell: NDArray[np.int64], score: NDArray[Any]) -> None:
-        """Put the cells 1, 2, ... above the popularity, worst first; those of equal score by popularity.
+    def rank(self, batch: Batch, ties: Ties = "median") -> Ranking:
+        """Return the rank of each row's label and the items recommended."""
+        few = self.candidates(batch)
+        return Ranking(self._ranks(few, batch.label, ties), self._top(few))
 
-        Parameters
-        ----------
-        found : (B, N+1), changed in place
-        cell : (C,), row * (N+1) + item, ascending, each once
-        score : (C,)
-        """
-        row, item = np.divmod(cell, found.shape[1])
-        order = np.lexsort((self._popularity[item], score, row))
-        score, popularity = score[order], self._popularity[item[order]]
-        differs = (np.diff(score, prepend=0) != 0) | (np.diff(popularity, prepend=0) != 0)
-        first = np.searchsorted(row, row)  # `row` ascends, and lexsort keeps each row in its place
-        level = np.cumsum(differs)
-        found.reshape(-1)[cell[order]] = 1 + level - level[first]
+    def _sorted(self, few: Candidates) -> tuple[Ints, NDArray[np.bool_]]:
+        """Return the candidates' order, row by row and best first, and whether each is above the one after it."""
+        order = np.lexsort((few.item, -self._level[few.item], -few.score, few.row))
+        score, level = few.score[order], self._level[few.item[order]]
+        return order, (np.diff(score, append=np.nan) != 0) | (np.diff(level, append=-1) != 0)
+
+    def _ranks(self, few: Candidates, label: Ints, ties: Ties) -> NDArray[np.float64]:
+        """Return the rank of each row's ``label``, infinity for 0."""
+        row, rows, level = few.row, len(label), self._level
+        own = few.item == label[row]
+        score = np.full(rows, -np.inf)  # of the label: below every candidate's where it is none
+        score[row[own]] = few.score[own]
+        ahead = few.score - score[row]
+        step = level[few.item] - level[label][row]
+        greater = np.bincount(row[(ahead > 0) | ((ahead == 0) & (step > 0))], minlength=rows)
+        equal = np.bincount(row[(ahead == 0) & (step == 0)], minlength=rows)
+        rest = np.isinf(score)
+        greater += rest * (self._above[level[label]] - np.bincount(row[step > 0], minlength=rows))
+        equal += rest * (self._alike[level[label]] - np.bincount(row[step == 0], minlength=rows))
+        found = tied_ranks(greater, equal, ties)
+        found[label < 1] = np.inf
+        return found
+
+    def _top(self, few: Candidates) -> NDArray[np.int32]:
+        """Return the CUTOFF best items of each row, or all N: the best candidates, then the most popular others."""
+        rows, width = len(few.offset) - 1, min(CUTOFF, len(self._level) - 1)
+        found = np.zeros((rows, width), np.int32)
+        few = _best(few, width)
+        order, _ = self._sorted(few)
+        place = place_within(few.row)
+        first = place < width
+        found[few.row[first], place[first]] = few.item[order][first]
+        held = np.minimum(np.diff(few.offset), width)
+        free = np.ones((rows, len(self._popular)), np.bool_)
+        popular = self._place[few.item]
+        free[few.row[popular >= 0], popular[popular >= 0]] = False
+        free &= np.cumsum(free, axis=1) <= (width - held)[:, None]
+        found[np.arange(width) >= held[:, None]] = self._popular[np.nonzero(free)[1]]
+        return found
 
 
-def place_within(group: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return 0, 1, ... within each run of equal values of ``group``, which ascends."""
-    return np.arange(len(group)) - np.searchsorted(group, group)
+def _best(few: Candidates, count: int) -> Candidates:
+    """Return the ``count`` candidates of the highest score of each row, and those that tie with the last of them."""
+    kept = np.ones(len(few.item), np.bool_)
+    for row in np.flatnonzero(np.diff(few.offset) > count):
+        part = slice(few.offset[row], few.offset[row + 1])
+        score = few.score[part]
+        at = len(score) - count
+        kept[part] = score >= np.partition(score, at)[at]
+    held = np.concatenate([[0], np.cumsum(kept)])
+    return few if kept.all() else Candidates(held[few.offset], few.item[kept], few.score[kept])
 
 
-def slices(group: NDArray[np.int64], size: NDArray[np.int64], limit: int) -> Iterator[slice]:
+def label_counts(train: SplitRows) -> Ints:
+    """Return how often each item is the label in the training split, int64 (N+1,), 0 for item 0."""
+    counts = np.zeros(len(train.items) + 1, np.int64)
+    for labels in train.labels():
+        counts += np.bincount(labels, minlength=len(counts))
+    counts[0] = 0
+    return counts
+
+
+def slices(group: Ints, size: Ints, limit: int) -> Iterator[slice]:
     """Yield slices that together cover ``group``, which ascends, and that part no run of equal values.
 
     Parameters

@@ -7,10 +7,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.sessions.ragged import offsets
 from generator.errors import DataError
 from generator.evaluation.als import Als
-from generator.evaluation.baseline import Baseline, Popularity, Scores
-from generator.evaluation.neighbours import VsKnn
+from generator.evaluation.baseline import Baseline, Candidates, Popularity
+from generator.evaluation.neighbours import Stan, VsKnn, Vstan
+from generator.evaluation.ranking import place_within
 from generator.evaluation.rows import Batch
 from generator.evaluation.sequential import SequentialRules
 
@@ -25,7 +27,9 @@ __all__ = [
     "Recency",
     "SecondLastView",
     "SequentialRules",
+    "Stan",
     "VsKnn",
+    "Vstan",
     "choose",
 ]
 
@@ -35,14 +39,13 @@ class _Back(Popularity):
 
     back: ClassVar[int]
 
-    def scores(self, batch: Batch) -> Scores:
-        """Return 1 for that one item, where there is one, and the popularity of the others."""
-        found = super().scores(batch)
+    def candidates(self, batch: Batch) -> Candidates:
+        """Return that one item, where there is one."""
         offset = batch.seen.offset
-        rows = np.flatnonzero(np.diff(offset) >= self.back)
-        items = batch.item[offset[rows + 1] - self.back]
-        found[rows[items > 0], items[items > 0]] = 1
-        return found
+        long = np.diff(offset) >= self.back
+        item = np.zeros(len(batch), np.int64)
+        item[long] = batch.item[offset[1:][long] - self.back]
+        return Candidates(offsets(item > 0), item[item > 0], np.ones(np.count_nonzero(item)))
 
 
 class LastView(_Back):
@@ -70,20 +73,20 @@ class _Ranked(Popularity):
     def weight(self, batch: Batch) -> NDArray[np.floating]:
         """Return the weight of each view of ``batch.seen``, (E,)."""
 
-    def scores(self, batch: Batch) -> Scores:
-        """Return 1, 2, ... for the items seen, worst first, and the popularity, below 1, of the others."""
-        found = super().scores(batch)
+    def candidates(self, batch: Batch) -> Candidates:
+        """Return the items seen, the score of each the number of the row's items that it is before."""
         width, sold = batch.items + 1, batch.item > 0
-        cell = batch.row[sold] * width + batch.item[sold]
-        cells, inverse = np.unique(cell, return_inverse=True)
+        cells, inverse = np.unique(batch.row[sold] * width + batch.item[sold], return_inverse=True)
         weight = np.bincount(inverse, self.weight(batch)[sold], minlength=len(cells))
         latest = np.zeros(len(cells), np.int64)
         latest[inverse] = np.flatnonzero(sold)  # views are in time order, and the last assignment to a cell stays
-        row = cells // width
+        row = cells // width  # `cells` and so `row` ascend; lexsort keeps each row in its place
         best_last = np.lexsort((latest, weight, row))
-        first = np.searchsorted(row, row)  # `cells` and so `row` ascend; lexsort keeps each row in its place
-        found.reshape(-1)[cells[best_last]] = 1 + np.arange(len(cells)) - first
-        return found
+        return Candidates(
+            offsets(np.bincount(row, minlength=len(batch))),
+            cells[best_last] % width,
+            place_within(row).astype(np.float64),
+        )
 
 
 class Recency(_Ranked):
@@ -131,6 +134,8 @@ BASELINES: dict[str, type[Baseline]] = {
         DwellFrequency,
         SequentialRules,
         VsKnn,
+        Stan,
+        Vstan,
         Als,
     )
 }

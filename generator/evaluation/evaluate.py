@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError
-from generator.evaluation.baselines import Baseline
-from generator.evaluation.metrics import HEADLINES, Interval, Tally, ranks
+from generator.evaluation.baseline import Baseline, Choice, label_counts
+from generator.evaluation.coverage import Coverage
+from generator.evaluation.metrics import HEADLINES, Interval, Tally
+from generator.evaluation.ranking import Ranking, Ties, ranked
 from generator.evaluation.rows import Batch, SplitRows
 from generator.jobs.cpus import available
 from generator.model.model import Model
@@ -32,6 +34,9 @@ class Method:
     name: str
     kind: str  # model or baseline
     metrics: Mapping[str, Interval]  # by METRICS
+    recommended: Mapping[str, float]  # coverage and popularity, see `Coverage`
+    settings: Mapping[str, Any]  # of a baseline, by argument
+    choice: Choice | None  # of the settings, where they were chosen
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Report:
     rows: int
     sessions: int
     unknown: int  # rows whose true item is out of the vocabulary: a miss for every method
+    ties: Ties
     methods: tuple[Method, ...]
     differences: tuple[Difference, ...]  # of every method and every one after it
 
@@ -94,6 +100,7 @@ def evaluate(
     baselines: Sequence[Baseline] = (),
     *,
     split: str = "test",
+    ties: Ties = "median",
     batch_size: int = 512,
     threads: int = 1,
     replicates: int = 1000,
@@ -108,9 +115,9 @@ def evaluate(
     data : folder written by `drn sessions`
     baselines : fitted here on the training split
     split : ``test`` or ``valid``
+    ties : which rank an item gets that others tie with, see `tied_ranks`
     batch_size : rows a thread takes at a time
-    threads : that models score in, while this one reads, ranks by the baselines and tallies; 0 takes all cores. The
-        figures do not depend on their number.
+    threads : that rank, while this one reads and tallies; 0 takes all cores. The figures do not depend on their number.
     replicates, seed : of the bootstrap, see `Tally`
     step : called after each batch with the rows done and their total
 
@@ -119,30 +126,28 @@ def evaluate(
     DataError : there is nothing to evaluate, or a model is of other data.
     ModelError : a model gives NaN or fails.
     """
-    methods = [*models, *(baseline.name for baseline in baselines)]
+    methods: dict[str, Model | Baseline] = {**models, **{baseline.name: baseline for baseline in baselines}}
+    names = [*models, *(baseline.name for baseline in baselines)]
     if not methods:
         raise DataError("there is nothing to evaluate: give a run, or baselines other than none")
-    if twice := sorted({name for name in methods if methods.count(name) > 1}):
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"two methods are named {twice[0]}: give each its own name")
-    if baselines:
-        with SplitRows(data, "train") as train:
-            for baseline in baselines:
-                baseline.fit(train)
-    tally = Tally(methods, replicates, seed)
-    unknown = 0
+    tally, unknown = Tally(names, replicates, seed), 0
     with SplitRows(data, split) as rows:
         if len(rows) == 0:
             raise DataError(f"{rows.path}: it has no row to evaluate")
         for model in models.values():
             _same_vocabularies(model, rows)
-        ranked = _ahead(
-            lambda batch: {name: _rank(model, batch) for name, model in models.items()},
-            rows.batches(batch_size),
-            threads,
-        )
-        for batch, found in ranked:
-            found |= {baseline.name: ranks(baseline.scores(batch), batch.label) for baseline in baselines}
-            tally.add(found, batch.session)
+        with SplitRows(data, "train") as train:
+            for baseline in baselines:
+                baseline.fit(train)
+            counts = label_counts(train)
+        recommended = {name: Coverage(counts) for name in names}
+        work = partial(_rank_all, methods, ties)
+        for batch, found in _ahead(work, rows.batches(batch_size), threads):
+            tally.add({name: ranking.rank for name, ranking in found.items()}, batch.session)
+            for name, ranking in found.items():
+                recommended[name].add(ranking.top)
             unknown += int(np.count_nonzero(batch.label == 0))
             if step:
                 step(tally.rows, len(rows))
@@ -154,13 +159,22 @@ def evaluate(
         rows=tally.rows,
         sessions=tally.sessions,
         unknown=unknown,
+        ties=ties,
         methods=tuple(
-            Method(name, "model" if name in models else "baseline", tally.estimates(name)) for name in methods
+            Method(
+                name=name,
+                kind="model" if isinstance(method, Model) else "baseline",
+                metrics=tally.estimates(name),
+                recommended=recommended[name].figures(),
+                settings={} if isinstance(method, Model) else method.settings,
+                choice=None if isinstance(method, Model) else method.choice,
+            )
+            for name, method in methods.items()
         ),
         differences=tuple(
             Difference(one, two, tally.differences(one, two))
-            for index, one in enumerate(methods)
-            for two in methods[index + 1 :]
+            for index, one in enumerate(names)
+            for two in names[index + 1 :]
         ),
     )
 
@@ -185,11 +199,10 @@ def row_ranks(
     with SplitRows(data, split) as rows:
         if len(rows) == 0:
             raise DataError(f"{rows.path}: it has no row to evaluate")
+        if isinstance(method, Model):
+            _same_vocabularies(method, rows)
         batches = rows.batches(batch_size)
-        if not isinstance(method, Model):
-            return np.concatenate([ranks(method.scores(batch), batch.label) for batch in batches])
-        _same_vocabularies(method, rows)
-        return np.concatenate([found for _, found in _ahead(partial(_rank, method), batches, threads)])
+        return np.concatenate([found.rank for _, found in _ahead(partial(_rank, method, "median"), batches, threads)])
 
 
 def _ahead(work: Callable[[Batch], Found], batches: Iterable[Batch], threads: int) -> Iterator[tuple[Batch, Found]]:
@@ -215,11 +228,17 @@ def _same_vocabularies(model: Model, rows: SplitRows) -> None:
             )
 
 
-def _rank(model: Model, batch: Batch) -> NDArray[np.float64]:
-    """Return the ranks of a batch's labels; items of the graph beyond the vocabulary take no part."""
-    inputs, found = batch.inputs(model.sizes), np.empty(len(batch))
+def _rank_all(methods: Mapping[str, Model | Baseline], ties: Ties, batch: Batch) -> dict[str, Ranking]:
+    return {name: _rank(method, ties, batch) for name, method in methods.items()}
+
+
+def _rank(method: Model | Baseline, ties: Ties, batch: Batch) -> Ranking:
+    """Return how a method ranks a batch; items of a model's graph beyond the vocabulary take no part."""
+    if not isinstance(method, Model):
+        return method.rank(batch, ties)
+    inputs, parts = batch.inputs(method.sizes), []
     for start in range(0, len(batch), BLOCK):
         rows = slice(start, start + BLOCK)
-        scores = model.scores({name: values[rows] for name, values in inputs.items()})
-        found[rows] = ranks(scores[:, : batch.items + 1], batch.label[rows])
-    return found
+        scores = method.scores({name: values[rows] for name, values in inputs.items()})
+        parts.append(ranked(scores[:, : batch.items + 1], batch.label[rows], ties))
+    return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))

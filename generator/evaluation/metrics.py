@@ -1,4 +1,4 @@
-"""Full-ranking metrics, and a streaming tally that puts bootstrap intervals on them."""
+"""Metrics of ranks, and a streaming tally that puts bootstrap intervals on them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.errors import DataError, ModelError
+from generator.errors import DataError
+from generator.evaluation.ranking import CUTOFF
 
-__all__ = ["CUTOFF", "HEADLINES", "METRICS", "Interval", "Tally", "ranks", "values"]
+__all__ = ["CUTOFF", "HEADLINES", "METRICS", "Interval", "Tally", "values"]
 
-CUTOFF = 20
 METRICS = (*(f"HR@{k}" for k in range(1, CUTOFF + 1)), f"MRR@{CUTOFF}", f"NDCG@{CUTOFF}")
-_BLOCK = 2**19  # scores ranked at a time: they and what is compared stay in a core's cache
 _SESSIONS = 128  # sessions resampled at a time: their weights stay in a core's cache
 _PRODUCT = 2**18  # multiplications BLAS does in one thread: more would wait for the cores that models are scored on
 _CELLS = 2**16
@@ -37,60 +36,6 @@ class Interval:
     def half(self) -> float:
         """Half the width of the interval, the figure after ±."""
         return (self.high - self.low) / 2
-
-
-def ranks(scores: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Return the rank of each row's label among the items 1..N, best 1.
-
-    Column 0 ("none") takes no part. Items that tie with the label share their mean rank,
-    1 + (number greater) + (number equal - 1) / 2, so that a method gains nothing by scoring all items alike.
-
-    Parameters
-    ----------
-    scores : (B, N+1) array of float, higher is better; infinities are ordered as numbers are
-    labels : (B,) array of int in 0..N; a label below 1 is out of the vocabulary
-
-    Returns
-    -------
-    (B,) array of float64; infinity where the label is out of the vocabulary.
-
-    Raises
-    ------
-    ModelError : a score is NaN.
-    DataError : a label is above N.
-    """
-    labels = np.asarray(labels)
-    if len(labels) == 0:
-        return np.empty(0)
-    items = scores[:, 1:]
-    if labels.max() > items.shape[1]:
-        row = int(labels.argmax())
-        raise DataError(
-            f"row {row} has label {labels[row]} but there are scores for the items 1..{items.shape[1]} only"
-        )
-    own = np.take_along_axis(items, np.maximum(labels, 1)[:, None].astype(np.int64) - 1, axis=1)
-    found = np.empty(len(labels))
-    rows = max(1, _BLOCK // items.shape[1])
-    for start in range(0, len(labels), rows):
-        block = items[start : start + rows]
-        not_a_number = np.isnan(block.max(axis=1))
-        if not_a_number.any():
-            raise ModelError(
-                f"the scores of row {start + int(not_a_number.argmax())} hold NaN, so they have no order: "
-                "the weights are broken, train again with a smaller base_lr or with clip_gradients"
-            )
-        found[start : start + rows] = (1 + _beaten(block, own[start : start + rows])) / 2
-    found[labels < 1] = np.inf
-    return found
-
-
-def _beaten(items: NDArray[np.floating[Any]], own: NDArray[np.floating[Any]]) -> NDArray[np.unsignedinteger[Any]]:
-    """Return for each row twice the number of items greater than its ``own``, plus that of those equal to it, (B,)."""
-    each = (items > own).view(np.uint8)
-    each += (items >= own).view(np.uint8)
-    # The narrowest sum that holds them: numpy adds bytes into it several times as fast as into 64 bits.
-    total: NDArray[np.unsignedinteger[Any]] = each.sum(axis=1, dtype=np.min_scalar_type(2 * items.shape[1] + 1))
-    return total
 
 
 def values(rank: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,12 +1,13 @@
 """Sequential rules: which item follows a page."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.sessions.ragged import Sessions, ragged_index
-from generator.evaluation.baseline import VIEW, Popularity, Scores, place_within, slices
+from generator.data.sessions.ragged import Sessions, offsets, ragged_index
+from generator.evaluation.baseline import VIEW, Candidates, Popularity, slices
+from generator.evaluation.ranking import place_within
 from generator.evaluation.rows import Batch, SplitRows
 
 __all__ = ["SequentialRules"]
@@ -40,6 +41,7 @@ class SequentialRules(Popularity):
 
     name = "rules"
     default = False
+    grid: ClassVar = ({"steps": 1}, {"steps": 3}, {"steps": 20})
 
     def __init__(self, steps: int = 10, kept: int = 100) -> None:
         self.steps, self.kept = steps, kept
@@ -78,16 +80,14 @@ class SequentialRules(Popularity):
         kept = np.sort(heaviest[place_within(key // width) < self.kept])
         return key[kept], weight[kept]
 
-    def scores(self, batch: Batch) -> Scores:
-        """Return 1, 2, ... for the items of the rules, worst first, and the popularity of the others."""
-        found = super().scores(batch)
-        offset = batch.seen.offset
-        row = np.flatnonzero(np.diff(offset))
-        last = batch.seen.page[offset[row + 1] - 1]
+    def candidates(self, batch: Batch) -> Candidates:
+        """Return the items of the rules of each row's last view."""
+        end = batch.seen.offset
+        last = np.zeros(len(batch), np.int64)  # page 0, which has no rule
+        last[np.diff(end) > 0] = batch.seen.page[end[1:][np.diff(end) > 0] - 1]
         start, size = self._offset[last], self._offset[last + 1] - self._offset[last]
         rule = ragged_index(start, size)
-        self.lift(found, np.repeat(row, size) * found.shape[1] + self._item[rule], self._weight[rule])
-        return found
+        return Candidates(offsets(size), self._item[rule].astype(np.int64), self._weight[rule])
 
 
 def _sequence(sessions: Sessions, train: SplitRows) -> tuple[Ints, Ints, NDArray[np.float64], Ints]:

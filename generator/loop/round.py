@@ -13,6 +13,7 @@ from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.store.split import read_sessions
 from generator.data.windows import rows_of
 from generator.errors import ModelError
+from generator.jobs.locks import locked
 from generator.loop.carry import carry, keep
 from generator.loop.export import write_events
 from generator.model.model import Model
@@ -90,6 +91,19 @@ def run_round(
     StoreError, DataError, TrainingError, ModelError
         A step cannot be done; what was published before stays.
     """
+    with locked(run):
+        return _run_round(store, spec, run, newest, threads, progress, wanted)
+
+
+def _run_round(
+    store: str,
+    spec: Spec,
+    run: Path,
+    newest: float,
+    threads: int,
+    progress: Progress | None,
+    wanted: Callable[[int], bool],
+) -> Round | None:
     work = run / "round"
     shutil.rmtree(work, ignore_errors=True)
     log, data = work / "events.parquet", work / "data"

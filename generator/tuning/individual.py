@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from generator.codegen import generate
+from generator.codegen.artefacts import generate
 from generator.data.store.split import Split
 from generator.errors import DataError, TrainingError
 from generator.evaluation.evaluate import evaluate

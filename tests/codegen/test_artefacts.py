@@ -16,7 +16,7 @@ from google.protobuf import text_format
 from hypothesis import given, settings
 
 from generator.caffe.prototxt import learnable, parse_net
-from generator.codegen import generate, generate_text
+from generator.codegen.artefacts import generate, generate_text
 from generator.codegen.render import prototxt_number
 from generator.commands.generate import command
 from generator.onnxgraph.parse import parameter_shapes
@@ -126,7 +126,7 @@ def test_only_some_groups(small, tmp_path):
 
 def test_texts_alone_need_no_heavy_library(small):
     program = (
-        "import sys; from generator.spec import load_spec; from generator.codegen import generate_text\n"
+        "import sys; from generator.spec import load_spec; from generator.codegen.artefacts import generate_text\n"
         "generate_text(load_spec(sys.argv[1]), ['caffe', 'onnx', 'triton', 'graph'])\n"
         "assert not {'onnx', 'numpy', 'onnxruntime', 'h5py', 'rich'} & set(sys.modules)"
     )

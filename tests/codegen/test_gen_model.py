@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from generator.codegen import ALL_GROUPS
+from generator.codegen.groups import ALL_GROUPS
 from generator.codegen.job import Job, each
 from generator.commands.generate import command
 from generator.errors import TemplateError

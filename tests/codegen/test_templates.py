@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from draws import blobs, weights
 from torch.nn import functional
 
-from generator.codegen import generate
+from generator.codegen.artefacts import generate
 from generator.codegen.render import render
 from generator.commands.generate import command
 from generator.errors import ModelError, TemplateError

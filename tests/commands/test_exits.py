@@ -69,3 +69,9 @@ def test_wrong_options_end_with_2(tmp_path):
     done = drn("generate", "--no-such-option", cwd=tmp_path)
     assert done.returncode == Exit.WRONG_USE
     assert "No such option" in done.stderr
+
+
+def test_a_package_that_is_not_installed(tmp_path):
+    (tmp_path / "polars.py").write_text("raise ModuleNotFoundError('No module named polars', name='polars')\n")
+    done = drn("sessions", "--help", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    one_line(done, "drn needs polars", "pip install 'drn-recommender[data]'")

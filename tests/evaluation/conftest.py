@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from histories import random_sessions, write
 from shoppers import ITEMS, PAGES, TEST, TRAIN, write_model, write_part
+
+from generator.data.sessions.ragged import Sessions
 
 
 @pytest.fixture
@@ -23,3 +27,11 @@ def run(tmp_path: Path) -> Path:
     """A run folder with one exported model, tiny, in version 1."""
     write_model(tmp_path / "run" / "models" / "tiny" / "1" / "model.onnx")
     return tmp_path / "run"
+
+
+@pytest.fixture(params=["next", "purchase"])
+def random_folder(request, tmp_path) -> tuple[Path, Sessions, Sessions]:
+    random = np.random.default_rng(5)
+    train = random_sessions(random, 80, request.param == "purchase")
+    test = random_sessions(random, 25, request.param == "purchase", unknown=True)
+    return write(tmp_path, train, test), train, test

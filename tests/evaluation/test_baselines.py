@@ -1,6 +1,7 @@
 """Every baseline on sessions worked by hand."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from generator.data.store.split import read_sessions
 from generator.errors import DataError
 from generator.evaluation import baselines
 from generator.evaluation.baselines import BASELINES, Popularity, choose
-from generator.evaluation.metrics import ranks
+from generator.evaluation.ranking import Ties, ranked, ranks
 from generator.evaluation.rows import SplitRows
 
 
@@ -46,6 +47,23 @@ class Common:
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
         assert (scores[:, 0] < scores[:, 1:].min(axis=1)).all()
+
+    @pytest.mark.parametrize("ties", get_args(Ties))
+    def test_rows_are_ranked_as_by_the_scores(self, random_folder, ties):
+        folder, _, _ = random_folder
+        (baseline,) = choose(self.name)
+        with SplitRows(folder, "train") as train, SplitRows(folder, "test") as test:
+            baseline.fit(train)
+            for batch in test.batches(7):
+                found, expected = baseline.rank(batch, ties), ranked(baseline.scores(batch), batch.label, ties)
+                assert found.rank.tolist() == expected.rank.tolist()
+                assert found.top.tolist() == expected.top.tolist()
+
+    def test_another_of_its_settings_is_the_same_method(self):
+        (baseline,) = choose(self.name)
+        assert type(baseline)(**baseline.settings).settings == baseline.settings
+        for settings in baseline.grid:
+            assert baseline.settings | settings == type(baseline)(**settings).settings
 
     def test_the_answer_depends_on_no_batch_and_no_earlier_call(self, folder):
         (baseline,) = choose([self.name])
@@ -103,9 +121,20 @@ class TestSequentialRules(Common):
     expected = (["b", "c", "a=z"],) * 5
 
 
+# Every training session holds a, whose document frequency makes it worth the least; z is bought once.
 class TestVsKnn(Common):
     name = "vs-knn"
+    expected = (["b", "c", "z", "a"], ["b", "c", "a=z"], ["b", "c", "a=z"], ["b", "c", "z", "a"], ["b", "c", "a=z"])
+
+
+class TestStan(Common):
+    name = "stan"
     expected = (["b", "c", "a", "z"], ["b", "c", "a=z"], ["b", "c", "a=z"], ["b", "c", "a", "z"], ["b", "c", "a=z"])
+
+
+class TestVstan(Common):
+    name = "vstan"
+    expected = (["b", "c", "z", "a"], ["b", "c", "a=z"], ["b", "c", "a=z"], ["b", "c", "z", "a"], ["b", "c", "a=z"])
 
 
 class TestAls(Common):

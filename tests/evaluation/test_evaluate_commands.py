@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
-from shoppers import ITEMS, write_model
+from shoppers import ITEMS, TEST, write_model, write_part
 
 
 def drn(*arguments, stdin="", **environment):
@@ -40,6 +41,31 @@ def test_evaluate_prints_json_for_machines(folder, run, tmp_path):
     assert len(report["methods"][0]["metrics"]) == 22
     assert (tmp_path / "x.png").exists()
     assert not (run / "evaluation.png").exists()
+
+
+def test_evaluate_says_what_is_recommended_and_which_settings_were_chosen(folder):
+    arguments = ("evaluate", "--data", folder, "--baselines", "recency,vs-knn", "--tune-baselines", "--no-plot")
+    done = drn(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has no validation split (valid.h5) to choose the settings of vs-knn on" in done.stderr
+    write_part(folder / "valid.h5", TEST)
+    done = drn(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "coverage@20" in done.stdout
+    assert re.search(r"^vs-knn: k \d+, sample \d+, .*; of \d settings the best, MRR@20 0\.\d{4} on", done.stdout, re.M)
+    report = json.loads(drn(*arguments, "--format", "json").stdout)
+    assert [method["choice"] is None for method in report["methods"]] == [True, False]
+    assert report["methods"][1]["settings"]["power"] in (1, 2)
+
+
+def test_evaluate_ranks_ties_as_asked(folder):
+    found = {}
+    for ties in ("standard", "median", "conservative"):
+        done = drn("evaluate", "--data", folder, "--baselines", "popularity", "--ties", ties, "--format", "json")
+        found[ties] = json.loads(done.stdout)["methods"][0]["metrics"]["MRR@20"]["value"]
+    # Of the labels c b a ? z the popularity ranks b first, c second, and a and z, which tie, third and fourth.
+    ranks = {"standard": 3, "median": 3.5, "conservative": 4}
+    assert found == {ties: pytest.approx((1 / 2 + 1 + 2 / rank) / 5) for ties, rank in ranks.items()}
 
 
 def test_evaluate_needs_no_run_for_baselines(folder):

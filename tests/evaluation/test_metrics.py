@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import poisson, rankdata
 
 from generator.errors import DataError, ModelError
-from generator.evaluation.metrics import HEADLINES, METRICS, Tally, ranks, values
+from generator.evaluation.metrics import HEADLINES, METRICS, Tally, values
+from generator.evaluation.ranking import ranks
 
 
 @settings(deadline=None)

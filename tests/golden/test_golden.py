@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import text_format
 
 from generator.caffe.schema import NetParameter, SolverParameter
-from generator.codegen import generate_text
+from generator.codegen.artefacts import generate_text
 from generator.files import write_text
 from generator.spec import load_spec
 

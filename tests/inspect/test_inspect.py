@@ -17,7 +17,7 @@ from generator.caffe.layers import BATCH, shape_text
 from generator.caffe.prototxt import learnable, parse_net
 from generator.caffe.solverstate import write_solverstate
 from generator.cli import drn
-from generator.codegen import generate
+from generator.codegen.artefacts import generate
 from generator.codegen.render import render
 from generator.errors import ModelError
 from generator.inspect.folder import inspect

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from reference import assert_equal, loss, probability, tensors
 
-from generator.codegen import generate_text
+from generator.codegen.artefacts import generate_text
 from generator.codegen.render import render
 from generator.errors import ModelError
 from generator.onnxgraph.differentiate import differentiate

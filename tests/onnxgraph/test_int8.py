@@ -6,7 +6,7 @@ import onnxruntime
 from draws import blobs, specs
 from hypothesis import given, settings
 
-from generator.codegen import generate
+from generator.codegen.artefacts import generate
 from generator.onnxgraph.rewrites.int8 import with_int8_output
 from generator.spec.load import parse_spec
 

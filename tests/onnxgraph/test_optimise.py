@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 from reference import assert_equal
 
-from generator.codegen import generate_text
+from generator.codegen.artefacts import generate_text
 from generator.onnxgraph.optimise import optimise
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import load_spec

@@ -11,7 +11,7 @@ import pytest
 from draws import blobs, weights
 from onnx import ModelProto
 
-from generator.codegen import generate, generate_text
+from generator.codegen.artefacts import generate, generate_text
 from generator.onnxgraph import rewrites
 from generator.onnxgraph.graph import GraphEditor
 from generator.onnxgraph.optimise import REWRITES

@@ -13,7 +13,7 @@ from reference import caffe_inputs
 
 from generator.caffe.caffemodel import write_caffemodel
 from generator.caffe.prototxt import parse_net
-from generator.codegen import generate
+from generator.codegen.artefacts import generate
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import load_spec
 from generator.spec.schema import Spec

@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from generator.codegen import generate
+from generator.codegen.artefacts import generate
 from generator.spec import load_spec
 
 NAMES = ["fnn", "rnn", "rnn-history", "combined", "shop", "yoochoose-tuned", "taobao-tuned"]

@@ -5,7 +5,7 @@ import pytest
 from draws import blobs, specs
 from hypothesis import given, settings
 
-from generator.codegen import generate
+from generator.codegen.artefacts import generate
 from generator.spec.blobs import BLOBS, INPUTS
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import assert_equal
 
-from generator.codegen import generate_text
+from generator.codegen.artefacts import generate_text
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
 from generator.training.engine.candidates import Candidates

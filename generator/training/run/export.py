@@ -3,10 +3,11 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.sessions.vocabulary import Vocabulary
@@ -63,7 +64,8 @@ def export(
     weights
         The weights by name, and the tables of a mixture.
     iteration
-        Updates made; a version that holds this spec at this iteration is kept instead of written again.
+        Updates made; a version that holds these weights and vocabularies, of this spec at this iteration, is kept
+        instead of written again.
     data
         The data folder, for its vocabularies.
 
@@ -73,7 +75,12 @@ def export(
         The model.onnx of the version.
     """
     model = folder / spec.name
-    identity = {"name": spec.name, "spec": spec_hash(spec), "iteration": iteration}
+    identity = {
+        "name": spec.name,
+        "spec": spec_hash(spec),
+        "iteration": iteration,
+        "content": _content(weights, [data / name for name in VOCABULARIES]),
+    }
     versions = [int(path.name) for path in model.glob("[0-9]*") if path.name.isdecimal()]
     newest = max(versions, default=0)
     if newest and _holds(model / str(newest) / "manifest.json", identity):
@@ -101,6 +108,16 @@ def _holds(manifest: Path, identity: Mapping[str, object]) -> bool:
         return False
     held = json.loads(manifest.read_text(encoding="utf-8"))
     return all(held.get(key) == value for key, value in identity.items())
+
+
+def _content(weights: Mapping[str, NDArray[Any]], vocabularies: Sequence[Path]) -> str:
+    """Return a hash of what was learnt, and of what the ids mean: that of a model trained on other data is another."""
+    found = hashlib.sha256()
+    for name, weight in weights.items():
+        found.update(name.encode() + np.ascontiguousarray(weight).tobytes())
+    for path in vocabularies:
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -2,17 +2,19 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from generator.codegen.artefacts import write
 from generator.errors import TrainingError
-from generator.files import write_text
+from generator.files import unfinished, write_text
+from generator.jobs.locks import LOCK, locked
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
 from generator.training.run.snapshots import Snapshots
 
-__all__ = ["held_out", "prepare", "refuse_used", "snapshot_to_resume"]
+__all__ = ["held_out", "prepare", "refuse_used", "snapshot_to_resume", "taken"]
 
 # The fields of a spec that a resumed run may not change: its snapshots are of that net.
 NET_FIELDS = ("name", "net", "pages", "items", "rnn", "fnn", "head", "loss")
@@ -48,10 +50,30 @@ def refuse_used(run: Path, snapshots: Snapshots) -> None:
         raise TrainingError(
             f"{run}: holds a run already, at iteration {newest}; go on with --resume, or take another folder"
         )
+    if left := [name for name in ("metrics.jsonl", "models") if (run / name).exists()]:
+        raise TrainingError(f"{run}: holds {' and '.join(left)} of a run whose snapshots are gone; take a new folder")
+    if any(path.name != LOCK for path in run.iterdir()) and not (run / "train.txt").exists():
+        raise TrainingError(f"{run}: is not empty and holds no run; take a new folder")
+
+
+@contextmanager
+def taken(run: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Have the folder of a run to oneself, without the temporary files of a run that was killed.
+
+    Raises
+    ------
+    DrnError
+        If another process is at work in it for ``wait`` seconds.
+    TrainingError
+        If it is a file.
+    """
     if run.exists() and not run.is_dir():
         raise TrainingError(f"{run}: is a file; a run wants a folder")
-    if run.is_dir() and any(run.iterdir()) and not (run / "train.txt").exists():
-        raise TrainingError(f"{run}: is not empty and holds no run; take a new folder")
+    with locked(run, wait=wait):
+        for folder in (run, run / "snapshots", *(run / "models").glob("*")):
+            for path in unfinished(folder):
+                path.unlink()
+        yield
 
 
 def snapshot_to_resume(spec: Spec, run: Path, snapshots: Snapshots, state: Path | None) -> int:

@@ -8,9 +8,13 @@ from generator.files import write_text
 
 __all__ = ["Metrics"]
 
+REQUIRED = {"iteration", "loss", "seconds"}
+
 
 class Metrics:
     """A file of JSON lines, each with its ``iteration``, in ascending order.
+
+    It is a report, and no part of the state of a run: lines that are damaged are left out.
 
     Parameters
     ----------
@@ -42,6 +46,16 @@ class Metrics:
 
     @staticmethod
     def read(path: Path) -> list[dict[str, float]]:
-        """Return the records of a metrics file; a last line without its end is left out."""
-        *lines, _torn = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines]
+        """Return the records of a metrics file; damaged lines, and a last one without its end, are left out."""
+        *lines, _torn = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        return [record for line in lines if (record := _record(line))]
+
+
+def _record(line: str) -> dict[str, float] | None:
+    """Return the record of a line; None if it is damaged."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(record, dict) and all(isinstance(value, (int, float)) for value in record.values())
+    return record if whole and record.keys() >= REQUIRED else None

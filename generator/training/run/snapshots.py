@@ -2,14 +2,17 @@
 
 import io
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.schema import Message
 from generator.caffe.solverstate import State, read_solverstate, write_solverstate
+from generator.errors import ModelError
 from generator.files import write_bytes
 from generator.training.engine.learner import Learner
 from generator.training.engine.solver import Array
@@ -60,11 +63,6 @@ class Snapshots:
         iterations = [int(match[1]) for match in found if match]
         return max((each for each in iterations if self.path(each, ".caffemodel").exists()), default=None)
 
-    def tidy(self) -> None:
-        """Remove what a kill left half written."""
-        for path in self._folder.glob(f".{self._name}_iter_*"):
-            path.unlink()
-
     def save_rows(self, learner: Learner) -> None:
         """Write the tables as they are, if a row is behind: before anything flushes them for this snapshot."""
         path = self.path(learner.iteration, ".rows.npz")
@@ -114,11 +112,23 @@ class Snapshots:
         """Put back what `save_rows` wrote at the learner's iteration, if it wrote and the pair is still of that run.
 
         Caffe may have gone on from an earlier snapshot, and its pair have taken the place of ours.
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged.
         """
         path = self.path(learner.iteration, ".rows.npz")
         if not path.exists():
             return
-        with np.load(path, allow_pickle=False) as rows:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                rows = dict(file)
             for name, table in learner.tables.items():
                 if f"{name}/seen" in rows:
                     table.restore(rows[f"{name}/weight"], rows[f"{name}/history"], rows[f"{name}/seen"])
+        except (BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError, NotImplementedError) as error:
+            raise ModelError(
+                f"{path}: is damaged ({error}); remove it to go on from the snapshot beside it, without the last "
+                "digits of an unbroken run"
+            ) from error

@@ -1,8 +1,11 @@
 """A training run: a folder prepared, a net trained in it by Caffe's solver, its model exported."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy.typing as npt
 
 from generator.errors import TrainingError
 from generator.spec.schema import Spec
@@ -12,7 +15,7 @@ from generator.training.engine.graph import check_provider
 from generator.training.engine.learner import Learner
 from generator.training.engine.solver import Rule
 from generator.training.run.export import check_vocabularies, export
-from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume
+from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
 from generator.training.run.metrics import Metrics
@@ -112,6 +115,8 @@ class Result:
 
 
 FRESH = TrainOptions()
+REPLICA_ENDS = 30.0  # seconds
+UNTESTED = "{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
 
 
 def train(
@@ -160,6 +165,8 @@ def train(
     TrainingError
         If ``run`` holds a run already, there is none to resume, onnxruntime lacks the provider, or the loss is not
         finite: the snapshots stay.
+    DrnError
+        If another process is at work in ``run``.
 
     Examples
     --------
@@ -179,41 +186,36 @@ def train(
     made = Generated.of(spec)
     threads = options.threads or made.threads()
     snapshots = Snapshots(run / "snapshots", spec.name, made.net, made.deploy)
-    learner = _begin(made, snapshots, data, run, options, threads=threads, exchange=exchange, note=note)
-    if test_rows is None:
-        note(f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5")
-
-    tester = None
-    if tested and test_rows is not None:
-        tester = Tester(
-            made.files["loss.onnx"],
-            made.unmixed,
-            learner.weights,
-            Batches(test_rows, spec.solver.batch_size).once(spec.solver.test_iter),
-            split=tested.stem,
-            top_k=spec.top_k,
-            threads=threads,
+    # A replica that takes the place of a lost one may have to wait for its end.
+    with taken(run, wait=REPLICA_ENDS if exchange else 0.0):
+        learner = _begin(made, snapshots, data, run, options, threads=threads, exchange=exchange, note=note)
+        tester = None
+        if tested and test_rows is not None:
+            tester = _tester(made, tested.stem, test_rows, learner, threads)
+        else:
+            note(
+                f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
+            )
+        loop = Loop(
+            spec.solver,
+            learner,
+            training_batches(spec, rows, order=options.order, tables=list(learner.tables)),
+            end=options.end(spec.solver.max_iter),
+            tester=tester,
+            snapshots=snapshots,
+            metrics=Metrics(run / "metrics.jsonl", learner.iteration),
+            progress=progress,
         )
-    loop = Loop(
-        spec.solver,
-        learner,
-        training_batches(spec, rows, order=options.order, tables=list(learner.tables)),
-        end=options.end(spec.solver.max_iter),
-        tester=tester,
-        snapshots=snapshots,
-        metrics=Metrics(run / "metrics.jsonl", learner.iteration),
-        progress=progress,
-    )
-    stopped = loop.run()
-    model = None
-    if not stopped:
-        weights: dict[str, Any] = dict(learner.weights)
-        if spec.head.mix is not None:
-            mixture = mixture_of(made, learner.weights, data, fitted, threads)
-            mixture.write(run / FILE)
-            weights |= mixture.parameters(spec.seen)
-        model = export(run / "models", spec, made.files, weights, iteration=learner.iteration, data=data)
-    return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
+        stopped = loop.run()
+        model = None
+        if not stopped:
+            weights: dict[str, Any] = dict(learner.weights)
+            if spec.head.mix is not None:
+                mixture = mixture_of(made, learner.weights, data, fitted, threads)
+                mixture.write(run / FILE)
+                weights |= mixture.parameters(spec.seen)
+            model = export(run / "models", spec, made.files, weights, iteration=learner.iteration, data=data)
+        return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
 
 
 def _begin(
@@ -237,7 +239,6 @@ def _begin(
         refuse_used(run, snapshots)
         weights = start_from(Path(options.weights), made, data, note) if options.weights else made.fresh()
 
-    snapshots.tidy()
     prepare(made.spec, made.files, data, run)
     learner = made.learner(weights, state=state, threads=threads, provider=options.provider, exchange=exchange)
     if state is None:
@@ -247,6 +248,22 @@ def _begin(
         snapshots.restore_rows(learner)
     learner.align()
     return learner
+
+
+def _tester(
+    made: Generated, split: str, rows: Mapping[str, npt.NDArray[Any]], learner: Learner, threads: int
+) -> Tester:
+    """Return the test passes over the first rows of a split."""
+    spec = made.spec
+    return Tester(
+        made.files["loss.onnx"],
+        made.unmixed,
+        learner.weights,
+        Batches(rows, spec.solver.batch_size).once(spec.solver.test_iter),
+        split=split,
+        top_k=spec.top_k,
+        threads=threads,
+    )
 
 
 def _ignore(_: str) -> None:
