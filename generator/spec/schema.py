@@ -177,6 +177,9 @@ class Solver(_Section):
     warmup: int = Field(
         0, ge=0, le=_INT32, description="Iterations in which the rate rises to lr_policy's; drn's own, Caffe has none."
     )
+    recency: Positive | None = Field(
+        None, description="Days in which the chance of a session to be drawn halves; drn's own, Caffe draws all alike."
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; Adam's beta1; AdaGrad has none.")
     momentum2: float = Field(0.999, ge=0, lt=1, description="Adam's beta2.")
     delta: Positive = Field(1e-8, description="AdaGrad, Adam: the stabiliser under the fraction.")

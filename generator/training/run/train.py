@@ -178,7 +178,7 @@ def train(
     data, run, note = Path(data), Path(run), note or _ignore
     check_provider(options.provider)
     fitted = fitted_of(Path(options.mix_from), spec) if options.mix_from else None
-    rows = load_training(data, spec, fitted=fitted is not None)
+    rows, worth = load_training(data, spec, fitted=fitted is not None)
     tested = held_out(data)
     test_rows = load_split(tested, spec) if tested else None
     check_vocabularies(data, spec)
@@ -199,7 +199,7 @@ def train(
         loop = Loop(
             spec.solver,
             learner,
-            training_batches(spec, rows, order=options.order, tables=list(learner.tables)),
+            training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
             end=options.end(spec.solver.max_iter),
             tester=tester,
             snapshots=snapshots,
