@@ -32,6 +32,7 @@ class Net:
     skip: bool
     dropout: float
     seen: int
+    slots: int
     newest: int
     followers: int
     top_k: int
@@ -44,6 +45,16 @@ class Net:
     def columns(self) -> list[str]:
         """The unrolled columns, oldest first: ``history`` where there is one, then ``t0`` .. ``t{n-1}``."""
         return ["history"] * bool(self.history) + [f"t{t}" for t in range(self.window)]
+
+    @property
+    def output_rows(self) -> int:
+        """Scores that the output's tables give: a tied one has one for the slots, which is cut off."""
+        return self.page_rows if self.tied else self.item_rows
+
+    @property
+    def answer_columns(self) -> int:
+        """Columns of the probabilities: of "none", the items, and the slots."""
+        return self.item_rows + self.slots
 
     @property
     def recurrent(self) -> bool:
@@ -61,12 +72,13 @@ class Net:
         """The tables and weights of the mixture: name, type and shape of each; empty without one."""
         if not self.seen:
             return []
-        item = [] if self.tied else [("mix_item", "int64", [self.page_rows])]
+        pages = self.page_rows - bool(self.slots) + self.slots  # each slot has an id of its own here
+        item = [] if self.tied else [("mix_item", "int64", [pages])]
         return [
-            ("mix_trend", "float", [self.item_rows]),
-            ("mix_popular", "float", [1, self.item_rows]),
-            ("mix_follower", "int32", [self.page_rows, self.followers]),
-            ("mix_share", "float", [self.page_rows, self.followers]),
+            ("mix_trend", "float", [self.output_rows]),
+            ("mix_popular", "float", [1, self.answer_columns]),
+            ("mix_follower", "int32", [pages, self.followers]),
+            ("mix_share", "float", [pages, self.followers]),
             *item,
             ("mix_coefficient", "float", [1, SEEN_FEATURES]),
             ("mix_repeat", "float", [1]),
@@ -90,7 +102,10 @@ class Net:
 
 
 def net_of(spec: Spec) -> Net:
-    """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0."""
+    """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0.
+
+    The table of the pages has another for the slots.
+    """
     return Net(
         name=spec.name,
         # A name of ONNX text is an identifier of C.
@@ -98,7 +113,7 @@ def net_of(spec: Spec) -> Net:
         rnn=spec.has_rnn,
         fnn=spec.has_fnn,
         every=spec.every,
-        page_rows=spec.pages + 1,
+        page_rows=spec.pages + 1 + bool(spec.slots),
         item_rows=spec.items + 1,
         window=spec.window,
         history=spec.history,
@@ -110,6 +125,7 @@ def net_of(spec: Spec) -> Net:
         skip=spec.has_rnn and spec.head.skip,
         dropout=spec.head.dropout if spec.has_rnn else 0.0,
         seen=spec.seen,
+        slots=spec.slots,
         newest=spec.head.mix.newest if spec.head.mix else 0,
         followers=spec.head.mix.followers if spec.head.mix else 0,
         top_k=spec.top_k,
