@@ -125,7 +125,7 @@ def net_of(spec: Spec) -> Net:
         skip=spec.has_rnn and spec.head.skip,
         dropout=spec.head.dropout if spec.has_rnn else 0.0,
         seen=spec.seen,
-        slots=spec.slots,
+        slots=spec.slots if spec.head.mix else 0,
         newest=spec.head.mix.newest if spec.head.mix else 0,
         followers=spec.head.mix.followers if spec.head.mix else 0,
         top_k=spec.top_k,
