@@ -1,6 +1,7 @@
 """Ids after the vocabulary's, for the pages of a session that it lacks."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 __all__ = ["Slots", "first_views", "numbers"]
 
 Ids = NDArray[np.int32]
+Id = TypeVar("Id", bound=np.integer[Any])
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,14 @@ class Slots:
     after: int
     count: int
 
-    def clamped(self, ids: Ids) -> Ids:
+    def clamped(self, ids: NDArray[Id]) -> NDArray[Id]:
         """Return the rows of a net's table behind ``ids``: the same for all slots."""
-        return np.minimum(ids, self.after + 1)
+        found: NDArray[Id] = np.minimum(ids, ids.dtype.type(self.after + 1))
+        return found
 
-    def known(self, ids: Ids) -> Ids:
+    def known(self, ids: NDArray[Id]) -> NDArray[Id]:
         """Return ``ids`` with 0 for the slots: the labels a net is trained on."""
-        return np.where(ids > self.after, 0, ids)
+        return np.where(ids > self.after, ids.dtype.type(0), ids)
 
     def number(self, ids: Ids) -> Ids:
         """Return 1 for the first slot, 2 for the second, ...; 0 for ids of the vocabulary."""
