@@ -210,7 +210,7 @@ def train(
         stopped = loop.run()
         model = None
         if not stopped:
-            weights: dict[str, Any] = dict(learner.weights)
+            weights: dict[str, npt.NDArray[Any]] = dict(learner.weights)
             if spec.head.mix is not None:
                 mixture = mixture_of(made, learner.weights, data, fitted, threads)
                 mixture.write(run / FILE)
