@@ -82,22 +82,20 @@ def weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarr
     # Scaled by fan-in, so that the scores of wide nets too stay of order 1.
     scale = {name: min(0.5, shape[-1] ** -0.5) for name, shape in shapes.items()}
     made = {name: rng.normal(0, scale[name], shape).astype(np.float32) for name, shape in shapes.items()}
-    return made | (_mixture(shapes, rng) if "mix_popular" in shapes else {})
+    return made | (_mixture(shapes, rng) if "mix_follower" in shapes else {})
 
 
 def _mixture(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Tables of a mixture: followers that differ, of some pages none, shares that sum to less than 1."""
-    items = shapes["mix_popular"][1] - 1
+    items = shapes["mix_trend"][0] - 1
     pages, followers = shapes["mix_follower"]
-    popular = rng.random((1, items + 1)) * (np.arange(items + 1) > 0)
     follower = np.zeros((pages, followers), np.int32)
     share = np.zeros((pages, followers), np.float32)
-    for page in range(1, pages):
+    for page in range(pages):
         held = rng.integers(0, min(followers, items) + 1)
         follower[page, :held] = rng.permutation(items)[:held] + 1
         share[page, :held] = np.sort(rng.dirichlet(np.ones(held + 1))[:held])[::-1]
     made = {
-        "mix_popular": (popular / popular.sum()).astype(np.float32),
         "mix_follower": follower,
         "mix_share": share,
         "mix_repeat": rng.uniform(0, 3, 1).astype(np.float32),

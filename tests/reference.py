@@ -90,9 +90,9 @@ def _mixed(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarr
         visits = [
             (p, d) for p, d in zip(blobs["seen_page"][b].tolist(), blobs["seen_dwell"][b].tolist(), strict=True) if p
         ]
-        popular, *nexts, seen = w["mix_weight"][len(visits)]
-        rest[b] = popular * w["mix_popular"][0]
-        for a, (page, _) in zip(nexts, visits[::-1], strict=False):
+        *nexts, popular, seen = w["mix_weight"][len(visits)]
+        newest = [page for page, _ in visits[::-1]] + [0] * len(nexts)
+        for a, page in [*zip(nexts, newest, strict=False), (popular, 0)]:
             for item, share in zip(weights["mix_follower"][page].tolist(), w["mix_share"][page], strict=True):
                 rest[b, item] += a * share
         items = [int(weights["mix_item"][page]) if "mix_item" in weights else page for page, _ in visits]

@@ -14,11 +14,11 @@ from generator.caffe.blobs import decode, encode, read_message, write_message
 from generator.caffe.schema import SolverState
 from generator.errors import ModelError
 
-__all__ = ["State", "read_solverstate", "write_solverstate"]
+__all__ = ["TrainingState", "read_solverstate", "write_solverstate"]
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """A solver's state.
 
     Attributes
@@ -39,7 +39,7 @@ class State:
 def write_solverstate(
     path: Path, iteration: int, learned_net: str, history: Sequence[NDArray[np.float32]], current_step: int = 0
 ) -> None:
-    """Write a solver's state, whole or not at all; the arguments are those of `State`.
+    """Write a solver's state, whole or not at all; the arguments are those of `TrainingState`.
 
     Caffe opens `learned_net` relative to the folder it runs in, and loads no weights where it is "".
 
@@ -56,7 +56,7 @@ def write_solverstate(
     write_message(path, message, sum(4 * values.size for values in history), "solverstate")
 
 
-def read_solverstate(path: Path, shapes: Sequence[tuple[int, ...]]) -> State:
+def read_solverstate(path: Path, shapes: Sequence[tuple[int, ...]]) -> TrainingState:
     """Read a solver's state, written by drn or by Caffe; `shapes` are those of the history, in order.
 
     Raises
@@ -79,4 +79,4 @@ def read_solverstate(path: Path, shapes: Sequence[tuple[int, ...]]) -> State:
         decode(blob, shape, f"{path}: history blob {index}")
         for index, (blob, shape) in enumerate(zip(message.history, shapes, strict=True))
     ]
-    return State(message.iter, message.learned_net, history, message.current_step)
+    return TrainingState(message.iter, message.learned_net, history, message.current_step)

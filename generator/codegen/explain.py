@@ -138,8 +138,8 @@ def _output(net: Net) -> Iterator[tuple[str, str]]:
         yield f"probability = softmax({newest})", f"answers are its top {net.top_k}"
         return
     yield (
-        f"m = softmax({newest} + mix_trend) + a_popular · mix_popular + Σ_k a_k · share_k",
-        f"share_k: of what followed the k-th newest page, k = 1..{net.newest}; each a by the pages seen, of mix_weight",
+        f"m = softmax({newest} + mix_trend) + Σ_k a_k · share_k",
+        f"share_k: of what followed the k-th newest page, k to {net.newest}, and of what is popular; a: of mix_weight",
     )
     yield (
         "probability ∝ m · (mix_repeat if seen) + a_seen · c",

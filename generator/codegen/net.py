@@ -76,7 +76,6 @@ class Net:
         item = [] if self.tied else [("mix_item", "int64", [pages])]
         return [
             ("mix_trend", "float", [self.output_rows]),
-            ("mix_popular", "float", [1, self.answer_columns]),
             ("mix_follower", "int32", [pages, self.followers]),
             ("mix_share", "float", [pages, self.followers]),
             *item,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError, pip_install
 from generator.evaluation.baseline import Baseline, Popularity, Scores
-from generator.evaluation.rows import Batch, SplitRows
+from generator.evaluation.rows import RowBatch, SplitRows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -93,7 +93,7 @@ class Als(Baseline):
         self._model.user_factors = None  # as long as the training split, and never read again
         self._factors = self._model.item_factors
 
-    def scores(self, batch: Batch) -> Scores:
+    def scores(self, batch: RowBatch) -> Scores:
         """Return 1 and more for the items of the matrix, and the popularity of the others."""
         found = self._popularity.scores(batch)
         row, item = batch.row, batch.item

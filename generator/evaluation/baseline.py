@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.evaluation.ranking import CUTOFF, Ranking, Ties, place_within, ranked, tied_ranks
-from generator.evaluation.rows import Batch, SplitRows
+from generator.evaluation.rows import RowBatch, SplitRows
 
 __all__ = ["VIEW", "Baseline", "Candidates", "Choice", "Popularity", "Scores", "label_counts", "slices"]
 
@@ -54,10 +54,10 @@ class Baseline(ABC):
         """Learn from the training split: its labels (``train.labels()``) and its sessions (``train.sessions()``)."""
 
     @abstractmethod
-    def scores(self, batch: Batch) -> Scores:
+    def scores(self, batch: RowBatch) -> Scores:
         """Return the score of each item for each row, (B, N+1) float32, all finite, column 0 below every other."""
 
-    def rank(self, batch: Batch, ties: Ties = "median") -> Ranking:
+    def rank(self, batch: RowBatch, ties: Ties = "median") -> Ranking:
         """Return the rank of each row's label and the items recommended: those of `scores`."""
         return ranked(self.scores(batch), batch.label, ties)
 
@@ -104,11 +104,11 @@ class Popularity(Baseline):
         self._place = np.full(len(self._level), -1)  # of each item among them
         self._place[self._popular] = np.arange(len(self._popular))
 
-    def candidates(self, batch: Batch) -> Candidates:
+    def candidates(self, batch: RowBatch) -> Candidates:
         """Return the items above the popularity for each row: none."""
         return Candidates(np.zeros(len(batch) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
-    def scores(self, batch: Batch) -> Scores:
+    def scores(self, batch: RowBatch) -> Scores:
         """Return 1, 2, ... for the candidates of each row, worst first, and the popularity, below 1, of the others."""
         found = np.tile((self._level / self._levels).astype(np.float32), (len(batch), 1))
         found[:, 0] = -1
@@ -119,7 +119,7 @@ class Popularity(Baseline):
         found[few.row, few.item[order]] = 1 + level - level[last]
         return found
 
-    def rank(self, batch: Batch, ties: Ties = "median") -> Ranking:
+    def rank(self, batch: RowBatch, ties: Ties = "median") -> Ranking:
         """Return the rank of each row's label and the items recommended."""
         few = self.candidates(batch)
         return Ranking(self._ranks(few, batch.label, ties), self._top(few))

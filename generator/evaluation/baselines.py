@@ -11,10 +11,11 @@ from generator.data.sessions.ragged import offsets
 from generator.errors import DataError
 from generator.evaluation.als import Als
 from generator.evaluation.baseline import Baseline, Candidates, Popularity
-from generator.evaluation.neighbours import Stan, VsKnn, Vstan
+from generator.evaluation.neighbours import VsKnn
 from generator.evaluation.ranking import place_within
-from generator.evaluation.rows import Batch
+from generator.evaluation.rows import RowBatch
 from generator.evaluation.sequential import SequentialRules
+from generator.evaluation.stan import Stan, Vstan
 
 __all__ = [
     "BASELINES",
@@ -39,7 +40,7 @@ class _Back(Popularity):
 
     back: ClassVar[int]
 
-    def candidates(self, batch: Batch) -> Candidates:
+    def candidates(self, batch: RowBatch) -> Candidates:
         """Return that one item, where there is one."""
         offset = batch.seen.offset
         long = np.diff(offset) >= self.back
@@ -70,10 +71,10 @@ class _Ranked(Popularity):
     """The items of the session by the sum of their views' weights, then by recency; the rest by popularity."""
 
     @abstractmethod
-    def weight(self, batch: Batch) -> NDArray[np.floating]:
+    def weight(self, batch: RowBatch) -> NDArray[np.floating]:
         """Return the weight of each view of ``batch.seen``, (E,)."""
 
-    def candidates(self, batch: Batch) -> Candidates:
+    def candidates(self, batch: RowBatch) -> Candidates:
         """Return the items seen, the score of each the number of the row's items that it is before."""
         width, sold = batch.items + 1, batch.item > 0
         cells, inverse = np.unique(batch.row[sold] * width + batch.item[sold], return_inverse=True)
@@ -94,7 +95,7 @@ class Recency(_Ranked):
 
     name = "recency"
 
-    def weight(self, batch: Batch) -> NDArray[np.floating]:
+    def weight(self, batch: RowBatch) -> NDArray[np.floating]:
         """Return 0: all tie, so recency decides."""
         return np.zeros(len(batch.item))
 
@@ -104,7 +105,7 @@ class Frequency(_Ranked):
 
     name = "frequency"
 
-    def weight(self, batch: Batch) -> NDArray[np.floating]:
+    def weight(self, batch: RowBatch) -> NDArray[np.floating]:
         """Return 1 for each view."""
         return np.ones(len(batch.item))
 
@@ -118,7 +119,7 @@ class DwellFrequency(_Ranked):
     name = "dwell-frequency"
     default = False
 
-    def weight(self, batch: Batch) -> NDArray[np.floating]:
+    def weight(self, batch: RowBatch) -> NDArray[np.floating]:
         """Return the dwell time of each view in seconds."""
         return batch.seen.dwell
 

@@ -17,7 +17,7 @@ from generator.evaluation.baseline import Baseline, Choice, label_counts
 from generator.evaluation.coverage import Coverage
 from generator.evaluation.metrics import HEADLINES, Interval, Tally
 from generator.evaluation.ranking import Ranking, Ties, ranked
-from generator.evaluation.rows import Batch, SplitRows
+from generator.evaluation.rows import RowBatch, SplitRows
 from generator.jobs.cpus import available
 from generator.model.model import Model
 
@@ -205,11 +205,13 @@ def row_ranks(
         return np.concatenate([found.rank for _, found in _ahead(partial(_rank, method, "median"), batches, threads)])
 
 
-def _ahead(work: Callable[[Batch], Found], batches: Iterable[Batch], threads: int) -> Iterator[tuple[Batch, Found]]:
+def _ahead(
+    work: Callable[[RowBatch], Found], batches: Iterable[RowBatch], threads: int
+) -> Iterator[tuple[RowBatch, Found]]:
     """Yield each batch with what ``work`` makes of it, in order; the next ``threads`` are worked on meanwhile."""
     threads = threads or available()
     with ThreadPoolExecutor(threads) as pool:
-        begun: deque[tuple[Batch, Future[Found]]] = deque()
+        begun: deque[tuple[RowBatch, Future[Found]]] = deque()
         for batch in batches:
             begun.append((batch, pool.submit(work, batch)))
             if len(begun) > threads:
@@ -234,11 +236,11 @@ def _same_vocabularies(model: Model, rows: SplitRows) -> None:
         )
 
 
-def _rank_all(methods: Mapping[str, Model | Baseline], ties: Ties, batch: Batch) -> dict[str, Ranking]:
+def _rank_all(methods: Mapping[str, Model | Baseline], ties: Ties, batch: RowBatch) -> dict[str, Ranking]:
     return {name: _rank(method, ties, batch) for name, method in methods.items()}
 
 
-def _rank(method: Model | Baseline, ties: Ties, batch: Batch) -> Ranking:
+def _rank(method: Model | Baseline, ties: Ties, batch: RowBatch) -> Ranking:
     """Return how a method ranks a batch; items of a model's graph beyond the vocabulary take no part."""
     if not isinstance(method, Model):
         return method.rank(batch, ties)
@@ -250,7 +252,7 @@ def _rank(method: Model | Baseline, ties: Ties, batch: Batch) -> Ranking:
     return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))
 
 
-def _of_batch(scores: NDArray[np.float32], batch: Batch) -> NDArray[np.float32]:
+def _of_batch(scores: NDArray[np.float32], batch: RowBatch) -> NDArray[np.float32]:
     """Return the scores of "none" and of what the batch ranks: the items of its vocabulary, and its slots."""
     slots, known = batch.split.slots, len(batch.split.items) + 1
     return np.concatenate([scores[:, :known], scores[:, slots.after + 1 :]], axis=1) if slots else scores[:, :known]

@@ -1,4 +1,4 @@
-"""Session-based nearest neighbours: V-SkNN, STAN and VSTAN."""
+"""Session-based nearest neighbours: what they have in common, and V-SkNN."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -11,21 +11,20 @@ from generator.data.sessions.ragged import Sessions, offsets, ragged_index
 from generator.errors import DataError, pip_install
 from generator.evaluation.baseline import VIEW, Candidates, Popularity, slices
 from generator.evaluation.ranking import place_within
-from generator.evaluation.rows import Batch, SplitRows
+from generator.evaluation.rows import RowBatch, SplitRows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Neighbours", "Stan", "VsKnn", "Vstan"]
+__all__ = ["Neighbours", "RowPages", "VsKnn"]
 
 ENTRIES = 2**20  # pairs of a row and a training session looked at together: what bounds the memory of `candidates`
-DAY = 86400.0
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Query:
+class RowPages:
     """The distinct pages of each of B rows, (Q,) each but for ``length`` (B,), the views of a row.
 
     ``row`` ascends, and ``page`` within it; ``position`` is that of the page's last view, 1 the oldest of the row.
@@ -91,7 +90,7 @@ class Neighbours(Popularity):
         self.k, self.sample, self.remind, self.idf = k, sample, remind, idf
 
     @abstractmethod
-    def page_weight(self, query: _Query) -> Floats:
+    def page_weight(self, query: RowPages) -> Floats:
         """Return the weight of each page of the rows, (Q,); of a row they may be known up to a factor."""
 
     def session_weight(self, sessions: Sessions, pages: Ints) -> Floats:
@@ -139,7 +138,7 @@ class Neighbours(Popularity):
         held = offsets(np.bincount(page[newest], minlength=shape[0]))
         self._index = csr_matrix((weight[session[newest]], session[newest], held), shape)
 
-    def candidates(self, batch: Batch) -> Candidates:
+    def candidates(self, batch: RowBatch) -> Candidates:
         """Return the items of the neighbours of each row."""
         query = _query(batch)
         viewed = batch.split.items_of(query.page)
@@ -147,14 +146,14 @@ class Neighbours(Popularity):
         held, parts = np.zeros(len(batch), np.int64), []
         for part in slices(query.row, size, ENTRIES):
             first, last = query.row[part][0], query.row[part][-1] + 1
-            some = _Query(query.row[part] - first, query.page[part], query.position[part], query.length[first:last])
+            some = RowPages(query.row[part] - first, query.page[part], query.position[part], query.length[first:last])
             found = self._votes(some, viewed[part])
             held[first:last] = np.diff(found.indptr)
             parts.append((found.indices, found.data))
         item = np.concatenate([np.zeros(0, np.int64), *(item for item, _ in parts)])
         return Candidates(offsets(held), item, np.concatenate([np.zeros(0), *(score for _, score in parts)]))
 
-    def _votes(self, query: _Query, viewed: Ints) -> "csr_matrix":
+    def _votes(self, query: RowPages, viewed: Ints) -> "csr_matrix":
         """Return the score of each item of the rows' neighbours, (B, N+1), 1 the best of a row.
 
         ``viewed`` (Q,) are the items of the pages of ``query``, 0 where there is none.
@@ -178,7 +177,7 @@ class Neighbours(Popularity):
         found.data = (found.data / np.repeat(best, np.diff(found.indptr))).round(9)  # or rounding would part equals
         return found
 
-    def _nearest(self, query: _Query) -> tuple[Ints, Ints, Floats]:
+    def _nearest(self, query: RowPages) -> tuple[Ints, Ints, Floats]:
         """Return row, training session and similarity of all neighbours, (P,) each, rows ascending."""
         from scipy.sparse import csr_matrix
 
@@ -208,7 +207,7 @@ class Neighbours(Popularity):
             session, similarity = session[kept], similarity[kept]
         return session, similarity
 
-    def _newest_shared(self, query: _Query, row: Ints, session: Ints) -> tuple[Ints, Ints]:
+    def _newest_shared(self, query: RowPages, row: Ints, session: Ints) -> tuple[Ints, Ints]:
         """Return of the newest page that a row shares with a neighbour the position in the row and the place there."""
         pages, at = np.unique(query.page, return_inverse=True)
         number = np.full(self._index.shape[0], -1, np.int32)
@@ -225,13 +224,13 @@ class Neighbours(Popularity):
         return found, seen
 
 
-def _query(batch: Batch) -> _Query:
+def _query(batch: RowBatch) -> RowPages:
     """Return the distinct pages of the rows."""
     seen, pages = batch.seen, batch.split.page_ids + 1
     # Of several views of a page the last one counts: the first from the end.
     key, index = np.unique((batch.row * pages + seen.page)[::-1], return_index=True)
     row, page = np.divmod(key, pages)
-    return _Query(row, page, len(seen.page) - index - seen.offset[row], np.diff(seen.offset))
+    return RowPages(row, page, len(seen.page) - index - seen.offset[row], np.diff(seen.offset))
 
 
 def _held(owner: Ints, what: Ints, place: Ints, count: int) -> _Held:
@@ -293,122 +292,11 @@ class VsKnn(Neighbours):
         super().__init__(k, sample, remind, idf)
         self.power = power
 
-    def page_weight(self, query: _Query) -> Floats:
+    def page_weight(self, query: RowPages) -> Floats:
         """Return position^power, whose sums are exact, so that equals tie; the length is the same for a row."""
         return query.position.astype(np.float64) ** self.power
 
     def back_weight(self, back: Ints) -> Floats:
         """Return 1 / back."""
         weight: Floats = 1 / back
-        return weight
-
-
-class Stan(Neighbours):
-    """STAN: `Neighbours` by position, time, and the distance of their items from what is shared.
-
-    A page of the row viewed last b views before the newest weighs exp(-b / ``row_decay``). The similarity is the cosine
-    of the pages, times exp(-t / ``days_decay``) for a session that began t days before; a neighbour's item i votes
-    with the factor exp(-d / ``item_decay``), d being how many views it is from the newest page of the row that the
-    neighbour holds. Without times in the log the factor by time is left out.
-
-    Parameters
-    ----------
-    k, sample, row_decay, days_decay, item_decay : λ1, λ2, λ3 of the source, and session-rec's defaults for them
-
-    Notes
-    -----
-    What depends on the row alone, its length and the time now, changes no order and is left out. A session more than
-    600 `days_decay` older than the newest counts as that old. The source takes a session's end where this takes its
-    start, for in some logs a session left open for weeks ends after all others.
-
-    Source: Garg, Gupta, Malhotra, Vig, Shroff: Sequence and Time Aware Neighborhood for Session-based Recommendations
-    (STAN), SIGIR 2019.
-    """
-
-    name = "stan"
-    grid: ClassVar = (  # two for news, and what session-rec chose for YooChoose and for RetailRocket
-        {"remind": False},
-        {"remind": False, "days_decay": 0.5},
-        {"k": 1000, "row_decay": 0.5, "days_decay": 20, "item_decay": 0.5},
-        {"k": 1000, "row_decay": 1e-5, "days_decay": 10, "item_decay": 2},
-        {"k": 1500, "row_decay": 0.905, "days_decay": 100, "item_decay": 0.4525},
-    )
-
-    def __init__(
-        self,
-        k: int = 500,
-        sample: int = 5000,
-        row_decay: float = 1.02,
-        days_decay: float = 5,
-        item_decay: float = 2.05,
-        remind: bool = True,
-    ) -> None:
-        super().__init__(k, sample, remind)
-        self.row_decay, self.days_decay, self.item_decay = row_decay, days_decay, item_decay
-
-    def page_weight(self, query: _Query) -> Floats:
-        """Return exp(-b / row_decay)."""
-        weight: Floats = np.exp((query.position - query.length[query.row]) / self.row_decay)
-        return weight
-
-    def session_weight(self, sessions: Sessions, pages: Ints) -> Floats:
-        """Return 1 / sqrt(pages), times the decay with the days from a session's start to that of the newest."""
-        days = (np.nanmax(sessions.start, initial=-np.inf) - sessions.start) / DAY
-        decay = np.exp(-np.minimum(np.nan_to_num(days) / self.days_decay, 600))
-        weight: Floats = decay / np.sqrt(np.maximum(1, pages))
-        return weight
-
-    def back_weight(self, back: Ints) -> Floats:
-        """Return 1: the similarity has the position in it."""
-        return np.ones(len(back))
-
-    def distance_weight(self, distance: Ints) -> Floats:
-        """Return exp(-distance / item_decay)."""
-        weight: Floats = np.exp(-distance / self.item_decay)
-        return weight
-
-
-class Vstan(Stan):
-    """VSTAN: `Stan` with the two weights that V-SkNN has and STAN lacks.
-
-    A neighbour whose newest shared page is b views before the row's newest votes with the factor
-    exp(-b / ``back_decay``), and the items' sums have the factor by inverse document frequency.
-
-    Parameters
-    ----------
-    k, sample, row_decay, days_decay, item_decay : as of `Stan`
-    back_decay, idf : session-rec's defaults (lambda_ipw, lambda_idf)
-
-    Notes
-    -----
-    Source: Ludewig, Mauro, Latifi, Jannach: Empirical Analysis of Session-based Recommendation Algorithms, 2021, and
-    its code, session-rec.
-    """
-
-    name = "vstan"
-    grid: ClassVar = (
-        {"remind": False},
-        {"remind": False, "days_decay": 0.5},
-        {"k": 1500, "sample": 10000, "row_decay": 0.5, "item_decay": 2, "back_decay": 2, "idf": 2},
-        {"k": 1000, "row_decay": 4, "item_decay": 4, "back_decay": 1e-5, "idf": 1},
-        {"k": 200, "row_decay": 1.81, "days_decay": 40, "item_decay": 0.905, "back_decay": 0.905, "idf": 0},
-    )
-
-    def __init__(
-        self,
-        k: int = 500,
-        sample: int = 5000,
-        row_decay: float = 1.02,
-        days_decay: float = 5,
-        item_decay: float = 2.05,
-        back_decay: float = 1.02,
-        idf: float = 5,
-        remind: bool = True,
-    ) -> None:
-        super().__init__(k, sample, row_decay, days_decay, item_decay, remind)
-        self.back_decay, self.idf = back_decay, idf
-
-    def back_weight(self, back: Ints) -> Floats:
-        """Return exp(-b / back_decay)."""
-        weight: Floats = np.exp((1 - back) / self.back_decay)
         return weight

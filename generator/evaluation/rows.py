@@ -17,7 +17,7 @@ from generator.data.store.split import Split
 from generator.data.windows import Rows, WindowSizes, blobs
 from generator.errors import DataError
 
-__all__ = ["Batch", "SplitRows"]
+__all__ = ["RowBatch", "SplitRows"]
 
 CHUNK = 65536  # rows of labels read at a time
 READ = 4096  # rows of a split read at a time, or those of one batch where it has more
@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """B rows to be ranked.
 
     Attributes
@@ -185,7 +185,7 @@ class SplitRows:
         items: Ints = self._item_of_page[page]
         return items
 
-    def batches(self, size: int) -> Iterator[Batch]:
+    def batches(self, size: int) -> Iterator[RowBatch]:
         """Yield all rows in order, ``size`` at a time, in memory that does not grow with the file."""
         step = size * max(1, READ // size)  # several batches in one reading, which takes as long as a batch's ranks
         for start in range(0, len(self), step):
@@ -201,7 +201,7 @@ class SplitRows:
             for first in range(0, len(label), size):
                 rows = slice(first, first + size)
                 inputs = {name: values[rows] for name, values in found.items()}
-                yield Batch(self, inputs, label[rows], session[rows], position[rows])
+                yield RowBatch(self, inputs, label[rows], session[rows], position[rows])
 
     def seen(self, session: Ints, position: Ints) -> Sessions:
         """Return one session for each row: ``session`` cut after ``position`` states.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from generator.data.sessions.ragged import Sessions, offsets, ragged_index
 from generator.evaluation.baseline import VIEW, Candidates, Popularity, slices
 from generator.evaluation.ranking import place_within
-from generator.evaluation.rows import Batch, SplitRows
+from generator.evaluation.rows import RowBatch, SplitRows
 
 __all__ = ["SequentialRules"]
 
@@ -80,7 +80,7 @@ class SequentialRules(Popularity):
         kept = np.sort(heaviest[place_within(key // width) < self.kept])
         return key[kept], weight[kept]
 
-    def candidates(self, batch: Batch) -> Candidates:
+    def candidates(self, batch: RowBatch) -> Candidates:
         """Return the items of the rules of each row's last view."""
         end = batch.seen.offset
         last = np.zeros(len(batch), np.int64)  # page 0, which has no rule

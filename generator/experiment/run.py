@@ -21,9 +21,9 @@ from generator.experiment.results import Results
 from generator.experiment.shops import Fold, folds_of
 from generator.experiment.work import (
     VERSIONS,
-    Ranking,
+    RankingJob,
     Record,
-    Training,
+    TrainingJob,
     key_of,
     perform,
     read_record,
@@ -38,7 +38,7 @@ __all__ = ["Progress", "experiment"]
 
 # Told the pieces of work done, how many there are in all, and what is being done.
 Progress = Callable[[int, int, str], None]
-Job = Training | Ranking
+Job = TrainingJob | RankingJob
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _results(
         for places in [_points(net, points.get(key, []), folds)]
     }
     rankings = {
-        name: [Ranking(name, fold.folder, _kept(folders, key_of(name, fold.fingerprint))) for fold in folds]
+        name: [RankingJob(name, fold.folder, _kept(folders, key_of(name, fold.fingerprint))) for fold in folds]
         for name in baselines
     }
     jobs: list[Job] = [job for each in trainings.values() for seed in each for job in seed]
@@ -186,11 +186,11 @@ def _points(net: NetVariant, epochs: Sequence[float], folds: Sequence[Fold]) -> 
     return [(*taken, end) for taken, end in zip(places, ends, strict=True)]
 
 
-def _training(net: NetVariant, seed: int, fold: Fold, points: tuple[int, ...], folders: _Folders) -> Training:
+def _training(net: NetVariant, seed: int, fold: Fold, points: tuple[int, ...], folders: _Folders) -> TrainingJob:
     spec = training_spec(net.spec, seed, points[-1])
     key = key_of(spec, fold.fingerprint, points)
     data = folders.work / "cuts" / f"{fold.fingerprint[:12]}-{window_name(spec)}"
-    return Training(spec, fold.folder, data, folders.work / key, _kept(folders, key), points)
+    return TrainingJob(spec, fold.folder, data, folders.work / key, _kept(folders, key), points)
 
 
 def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, Record]:
@@ -200,7 +200,7 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
     done, failed = len(jobs) - len(missing), []
     tell(done, len(jobs), "")
     # Baselines are done here: some bring libraries that do not outlive a worker in peace.
-    for ranking in [job for job in missing if isinstance(job, Ranking)]:
+    for ranking in [job for job in missing if isinstance(job, RankingJob)]:
         tell(done, len(jobs), _name(ranking))
         try:
             perform(ranking)
@@ -210,7 +210,9 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
             found[ranking.target] = read_record(ranking.target)
         done += 1
     # The longest first, so that no worker is left with a long one at the end.
-    trainings = sorted((job for job in missing if isinstance(job, Training)), key=lambda job: -training_cost(job.spec))
+    trainings = sorted(
+        (job for job in missing if isinstance(job, TrainingJob)), key=lambda job: -training_cost(job.spec)
+    )
     _rewindow(trainings, engine)
     for outcome in engine.map(perform, trainings):
         job = trainings[outcome.index]
@@ -229,7 +231,7 @@ def _done(jobs: dict[Path, Job], engine: Engine, tell: Progress) -> dict[Path, R
     return records
 
 
-def _rewindow(jobs: Sequence[Training], engine: Engine) -> None:
+def _rewindow(jobs: Sequence[TrainingJob], engine: Engine) -> None:
     wanted = {job.data: Rewindow(job.source, job.data, job.spec, ("train.h5",)) for job in jobs}
     for outcome in engine.map(rewindow_folder, list(wanted.values())):
         if outcome.error is not None:
@@ -237,7 +239,7 @@ def _rewindow(jobs: Sequence[Training], engine: Engine) -> None:
 
 
 def _name(job: Job) -> str:
-    if isinstance(job, Ranking):
+    if isinstance(job, RankingJob):
         return job.baseline
     return f"{job.spec.name}, {job.spec.net}, seed {job.spec.solver.random_seed}"
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from generator.errors import TrainingError
 from generator.files import replacing
 from generator.spec import Spec, spec_hash
-from generator.training.run.metrics import Metrics
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.mixing import FILE as MIXTURE
 from generator.training.run.train import TrainOptions, train
 from generator.version import __version__
 
-__all__ = ["VERSIONS", "Ranking", "Record", "Training", "key_of", "perform", "read_record", "training_spec"]
+__all__ = ["VERSIONS", "RankingJob", "Record", "TrainingJob", "key_of", "perform", "read_record", "training_spec"]
 
 FORMAT = 1  # of a record
 LINES = 40  # of the loss in the course of a training
@@ -31,7 +31,7 @@ VERSIONS = {"drn": __version__, "numpy": np.__version__, "onnxruntime": onnxrunt
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingJob:
     """A net to train on ``data`` (the training part) and to rank on ``source``, after each of ``points`` iterations.
 
     It is done in ``work``, which is not there afterwards, and kept as the file ``target``.
@@ -46,7 +46,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankingJob:
     """A baseline to fit and to rank on ``source``, and to keep as the file ``target``."""
 
     baseline: str
@@ -118,7 +118,7 @@ def training_spec(spec: Spec, seed: int, iterations: int) -> Spec:
     return spec.model_copy(update={"solver": solver.model_copy(update=update)})
 
 
-def perform(job: Training | Ranking) -> float:
+def perform(job: TrainingJob | RankingJob) -> float:
     """Do a piece of work and keep it; return the seconds it took. On one machine it gives the same bits each time.
 
     A training that was killed is gone on with from its last point.
@@ -129,13 +129,13 @@ def perform(job: Training | Ranking) -> float:
         As `train`, `row_ranks` and `choose`.
     """
     start = time.perf_counter()
-    _write(job.target, _train(job) if isinstance(job, Training) else _rank(job))
-    if isinstance(job, Training):
+    _write(job.target, _train(job) if isinstance(job, TrainingJob) else _rank(job))
+    if isinstance(job, TrainingJob):
         shutil.rmtree(job.work, ignore_errors=True)
     return time.perf_counter() - start
 
 
-def _train(job: Training) -> Record:
+def _train(job: TrainingJob) -> Record:
     from generator.evaluation.evaluate import row_ranks
     from generator.model.model import Model
 
@@ -158,11 +158,11 @@ def _train(job: Training) -> Record:
             _save(kept, found)
         ranks.append(found["ranks"])
         seconds.append(float(found["seconds"]))
-    curve = _curve(Metrics.read(job.work / "run" / "metrics.jsonl"), job.spec.solver.display)
+    curve = _curve(MetricsLog.read(job.work / "run" / "metrics.jsonl"), job.spec.solver.display)
     return Record(np.stack(ranks), np.array(job.points, np.int64), np.array(seconds), curve)
 
 
-def _mixture(job: Training, point: int) -> Path | None:
+def _mixture(job: TrainingJob, point: int) -> Path | None:
     """Return the run whose mixture the net takes, trained for it; None where the spec has none.
 
     It leaves the newest sessions of training out and is fitted to them; the net that is ranked is trained on all.
@@ -192,7 +192,7 @@ def _curve(lines: Sequence[Mapping[str, float]], display: int) -> NDArray[np.flo
     return np.array(found).reshape(-1, 3)
 
 
-def _rank(job: Ranking) -> Record:
+def _rank(job: RankingJob) -> Record:
     from generator.evaluation.baselines import choose
     from generator.evaluation.evaluate import row_ranks
 

@@ -37,7 +37,7 @@ class Fitted:
     power
         Of the trend.
     weight
-        float64 (buckets, 3 + m): of the net, of what is popular, of the followers of the m newest pages, newest first,
+        float64 (buckets, 3 + m): of the net, of the followers of the m newest pages, newest first, of what is popular,
         and of the items seen, by `weights.BUCKETS`.
     """
 
@@ -102,7 +102,6 @@ class Mixture:
         tables = self.tables
         return {
             "mix_trend": (self.fitted.power * tables.trend[:scores]).astype(np.float32),
-            "mix_popular": tables.popular[None],
             "mix_follower": tables.follower,
             "mix_share": tables.share,
             "mix_item": tables.item,
@@ -133,10 +132,9 @@ class Mixture:
         seen = Seen.of(page, dwell, tables.item)
         row = np.arange(len(seen))[:, None]
         weight = self.parameters(page.shape[1])["mix_weight"][seen.length].astype(np.float64)
-        rest = weight[:, :1] * tables.popular
-        for lag in range(self.fitted.newest):
-            newest = seen.page[:, -1 - lag]
-            np.add.at(rest, (row, tables.follower[newest]), tables.share[newest] * weight[:, 1 + lag, None])
+        rest = np.zeros((len(seen), len(tables.trend)))
+        for column, newest in enumerate(_newest(seen, self.fitted.newest)):
+            np.add.at(rest, (row, tables.follower[newest]), tables.share[newest] * weight[:, column, None])
         factor = np.ones_like(rest)
         at = np.nonzero(seen.distinct)
         place = at[0], seen.item[at]
@@ -226,12 +224,15 @@ def _net(
     return [(given[:, k], np.ones(len(given)), held[:, k]) for k in range(len(POWERS))]
 
 
+def _newest(seen: Seen, newest: int) -> list[Ints]:
+    """Return the newest pages of each row, newest first, 0 for none, and then 0, which what is popular follows."""
+    return [*(seen.page[:, -lag] for lag in range(1, newest + 1)), np.zeros(len(seen), np.int64)]
+
+
 def _others(tables: Tables, newest: int, seen: Seen, label: Ints) -> list[tuple[Floats, Floats, Floats]]:
-    """Return the same of what is popular and of the followers of each of the newest pages."""
-    popular = tables.popular.astype(np.float64)
-    found = [(popular[label], np.ones(len(label)), (popular[seen.item] * seen.distinct).sum(axis=1))]
-    for lag in range(newest):
-        page = seen.page[:, -1 - lag]
+    """Return the same of the followers of each of the newest pages, and of what is popular."""
+    found = []
+    for page in _newest(seen, newest):
         follower, share = tables.follower[page], tables.share[page].astype(np.float64)
         of_label = np.where(follower == label[:, None], share, 0).sum(axis=1)
         of_seen = np.zeros(len(label))

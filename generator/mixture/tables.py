@@ -1,4 +1,4 @@
-"""What is counted in the sessions of training: what followed each page, and how popular each item is, and lately."""
+"""What is counted in the sessions of training: what followed each page, what is popular, and how that changed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,9 +47,7 @@ class Tables:
     ----------
     follower, share
         int32 and float32 (M+1, K): the items that followed each page most often, and their shares; 0 and 0 where there
-        are fewer.
-    popular
-        float32 (N+1,): the share of each item of what was viewed, or bought, lately; 0 of "none".
+        are fewer. Of page 0, none, it is the items most viewed, or bought, lately, and their shares of all.
     trend
         float32 (N+1,): log of an item's popularity lately over that of all times; 0 where times are not known.
     item
@@ -58,7 +56,6 @@ class Tables:
 
     follower: NDArray[np.int32]
     share: NDArray[np.float32]
-    popular: NDArray[np.float32]
     trend: NDArray[np.float32]
     item: Ints
 
@@ -86,11 +83,12 @@ def count(sessions: Sessions, item: Ints, items: int, counting: Counting) -> Tab
     ever = np.bincount(found, minlength=items + 1).astype(np.float64)
     for counts in (lately, ever):
         counts[0] = 0
-    popular = lately / max(lately.sum(), 1e-30)
+    most = np.argsort(-lately, kind="stable")[: min(counting.followers, np.count_nonzero(lately))]
+    follower[0, : len(most)], share[0, : len(most)] = most, lately[most] / lately.sum()
     ever *= lately.sum() / max(ever.sum(), 1)
     trend = np.log((lately + SMOOTH) / (ever + SMOOTH))
     trend[0] = 0
-    return Tables(follower, share, popular.astype(np.float32), trend.astype(np.float32), item)
+    return Tables(follower, share, trend.astype(np.float32), item)
 
 
 def _age(sessions: Sessions) -> Floats:

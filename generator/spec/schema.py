@@ -71,9 +71,11 @@ class Fnn(_Section):
 class Mix(_Section):
     """Probabilities mixed with the net's: of the pages seen, of what followed them in training, of what is popular."""
 
-    pages: int = Field(24, ge=1, le=MAX_SEEN, description="Newest pages of the session that count as seen, S.")
+    pages: int = Field(16, ge=1, le=MAX_SEEN, description="Newest pages of the session that count as seen, S.")
     newest: int = Field(3, ge=1, le=16, description="Newest pages whose followers count.")
-    followers: int = Field(50, ge=1, le=1000, description="Followers kept of each page, the most frequent.")
+    followers: int = Field(
+        30, ge=1, le=1000, description="Followers kept of each page, and popular items of none, the most frequent."
+    )
     aging: Positive | None = Field(
         None, description="Days in which a follower's count halves; null: counts do not age, nor without times."
     )

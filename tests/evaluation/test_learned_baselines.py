@@ -21,9 +21,10 @@ from generator.evaluation.als import Als, interactions
 from generator.evaluation.baseline import VIEW, Popularity, slices
 from generator.evaluation.baselines import BASELINES, choose
 from generator.evaluation.evaluate import evaluate
-from generator.evaluation.neighbours import Stan, VsKnn, Vstan
+from generator.evaluation.neighbours import VsKnn
 from generator.evaluation.rows import SplitRows
 from generator.evaluation.sequential import SequentialRules
+from generator.evaluation.stan import Stan, Vstan
 from generator.spec.schema import Data, Rnn, Spec
 
 # ---------------------------------------------------------------------------------------------------------- rules

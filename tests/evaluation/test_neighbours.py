@@ -8,7 +8,8 @@ from histories import lists, same_order, scored, seen, sessions_of, write
 
 from generator.data.sessions.ragged import Sessions
 from generator.evaluation.baseline import VIEW, Popularity
-from generator.evaluation.neighbours import Stan, VsKnn, Vstan
+from generator.evaluation.neighbours import VsKnn
+from generator.evaluation.stan import Stan, Vstan
 
 
 def slow_knn(train: Sessions, row: list[int], k: int, sample: int) -> dict[int, Fraction]:

@@ -1,5 +1,6 @@
 """Nothing imports upwards: the contract in setup.cfg, by import-linter, and what is written of it."""
 
+import ast
 import configparser
 import re
 import subprocess
@@ -49,3 +50,25 @@ def test_contributing_tells_the_same_floors(root):
     section = (root / "CONTRIBUTING.md").read_text().partition("## Floors")[2].partition("\n## ")[0]
     told = [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in section.splitlines() if row.startswith("| `")]
     assert told == floors(root)
+
+
+def test_a_public_class_name_has_one_meaning(root):
+    defined = [
+        (node.name, path.name)
+        for path in sorted((root / "generator").rglob("*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    names = [name for name, _ in defined]
+    assert not [each for each in defined if names.count(each[0]) > 1]
+
+
+def test_a_module_is_read_in_one_sitting(root):
+    """At most 400 lines a module; at most 60 a function, its docstring and its signature apart."""
+    for path in sorted((root / "generator").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                begin = node.body[min(ast.get_docstring(node) is not None, len(node.body) - 1)].lineno
+                assert node.end_lineno - begin < 60, f"{path}: {node.name}"

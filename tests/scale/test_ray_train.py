@@ -20,7 +20,7 @@ from generator.scale.gloo import Gloo, rendezvous, rows_of
 from generator.scale.replica import follow
 from generator.scale.training import train_on_ray
 from generator.spec import load_spec
-from generator.training.run.metrics import Metrics
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.train import TrainOptions, train
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'drn-recommender[scale]'")
@@ -36,7 +36,7 @@ MANY = {  # what the sums meet: dropout, Adam (all tables dense), two batches an
 
 
 def losses(run):
-    return [record["loss"] for record in Metrics.read(run / "metrics.jsonl")]
+    return [record["loss"] for record in MetricsLog.read(run / "metrics.jsonl")]
 
 
 def weights(run, spec, iteration):
@@ -152,7 +152,7 @@ def test_the_command_stops_at_a_signal_and_resumes(cluster, data, spec_file, tmp
     first.send_signal(signal.SIGINT)
     _, complaint = first.communicate()
     assert first.returncode == 128 + signal.SIGINT, complaint.decode()
-    at = Metrics.read(metrics)[-1]["iteration"]
+    at = MetricsLog.read(metrics)[-1]["iteration"]
     assert (tmp_path / "run" / "snapshots" / f"tiny_iter_{at}.solverstate").exists()
     end = at + 5
     done = subprocess.run(

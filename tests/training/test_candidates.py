@@ -13,7 +13,7 @@ from reference import assert_equal
 from generator.codegen.artefacts import generate_text
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
-from generator.training.engine.candidates import Candidates
+from generator.training.engine.candidates import SampledItems
 from generator.training.run.rows import candidates_of
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -72,12 +72,12 @@ def test_with_all_items_as_candidates_it_is_the_softmax_over_all(spec, seed):
         np.testing.assert_allclose(sampled[name], gradient, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def shop(items: int, negatives: int, alpha: float, rows: int) -> tuple[Candidates, np.ndarray[Any, Any]]:
+def shop(items: int, negatives: int, alpha: float, rows: int) -> tuple[SampledItems, np.ndarray[Any, Any]]:
     """Return candidates over labels as unevenly bought as 1 / k, with the share of each."""
     share = 1 / np.arange(1, items + 1)
     counts = np.ceil(1000 * share).astype(int)
     label = np.repeat(np.arange(1, items + 1), counts)
-    made = Candidates(label, items, size=2 + rows + negatives, negatives=negatives, alpha=alpha, seed=5)
+    made = SampledItems(label, items, size=2 + rows + negatives, negatives=negatives, alpha=alpha, seed=5)
     return made, counts / counts.sum()
 
 

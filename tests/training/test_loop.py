@@ -22,7 +22,7 @@ from generator.caffe.solverstate import read_solverstate
 from generator.errors import DataError, TrainingError
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
-from generator.training.run.metrics import Metrics
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.rows import candidates_of, dropout_of, load_split
 from generator.training.run.train import TrainOptions, train
 
@@ -147,7 +147,7 @@ def test_losses_are_those_of_pytorch(
     spec = make_spec(**changes, solver={**solver, "max_iter": 50, "display": 1, "snapshot": 20})
     data = make_data(every=spec.loss == "every")
     train(spec, data, tmp_path / "run", TrainOptions(order="file", threads=1))
-    ours = [line["loss"] for line in Metrics.read(tmp_path / "run" / "metrics.jsonl")]
+    ours = [line["loss"] for line in MetricsLog.read(tmp_path / "run" / "metrics.jsonl")]
     theirs = torch_losses(spec, data, read_initial(tmp_path / "run"), 50)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
     assert np.mean(ours[-10:]) < np.mean(ours[:10])
@@ -161,7 +161,7 @@ def test_another_number_of_threads_changes_the_last_digits_alone(
     for threads in (1, 2, 4):
         train(spec, data, tmp_path / f"{threads}", TrainOptions(threads=threads))
     losses = {
-        threads: [line["loss"] for line in Metrics.read(tmp_path / f"{threads}" / "metrics.jsonl")]
+        threads: [line["loss"] for line in MetricsLog.read(tmp_path / f"{threads}" / "metrics.jsonl")]
         for threads in (1, 2, 4)
     }
     assert np.mean(losses[1][-10:]) < 0.8 * np.mean(losses[1][:10]), "nothing was learned, so nothing was compared"
@@ -268,9 +268,11 @@ def test_a_run_killed_over_and_over_ends_with_the_same_bits(tmp_path: Path, data
         assert child(*moment) == -signal.SIGKILL, moment
     assert child("none", "") == 0
     assert pair(tmp_path / "killed", 47) == pair(tmp_path / "whole", 47)
-    lines = Metrics.read(tmp_path / "killed/metrics.jsonl")
+    lines = MetricsLog.read(tmp_path / "killed/metrics.jsonl")
     assert [line["iteration"] for line in lines] == [5, 10, 15, 20, 25, 30, 35, 40, 45, 47]
-    assert [line["loss"] for line in lines] == [line["loss"] for line in Metrics.read(tmp_path / "whole/metrics.jsonl")]
+    assert [line["loss"] for line in lines] == [
+        line["loss"] for line in MetricsLog.read(tmp_path / "whole/metrics.jsonl")
+    ]
     assert not list((tmp_path / "killed/snapshots").glob(".*"))
     assert [path.name for path in (tmp_path / "killed/models/small").glob("*[0-9]")] == ["1"]
 
@@ -291,7 +293,7 @@ def test_ctrl_c_finishes_the_update_and_leaves_a_snapshot(tmp_path: Path, data: 
         process.kill()
     assert process.returncode == 128 + signal.SIGINT
     assert "--resume" in said
-    stopped = int(Metrics.read(run / "metrics.jsonl")[-1]["iteration"])
+    stopped = int(MetricsLog.read(run / "metrics.jsonl")[-1]["iteration"])
     assert all(pair(run, stopped))
     assert not (run / "models").exists()
 
@@ -378,7 +380,7 @@ def test_the_exported_model_is_what_was_trained_and_tested(tmp_path: Path, data:
     label = rows.pop("label")
     feed = {name: array if array.dtype == np.float32 else array.astype(np.int64) for name, array in rows.items()}
     probability, top = onnxruntime.InferenceSession(str(result.model)).run(["probability", "top_item"], feed)
-    last = Metrics.read(tmp_path / "run/metrics.jsonl")[-1]
+    last = MetricsLog.read(tmp_path / "run/metrics.jsonl")[-1]
     assert last["test_accuracy"] == pytest.approx(np.mean(top[:, 0] == label))
     assert last["test_accuracy_top3"] == pytest.approx(np.mean((top == label[:, None]).any(1)))
     assert last["test_loss"] == pytest.approx(-np.log(probability[np.arange(40), label]).mean(), rel=1e-5)
@@ -406,14 +408,14 @@ def test_versions_count_up_and_a_finished_run_exports_nothing_new(tmp_path: Path
 def test_metrics_have_a_line_a_report_and_none_twice(tmp_path: Path, data: Path, make_spec: Make) -> None:
     run = tmp_path / "run"
     train(make_spec(), data, run, TrainOptions(threads=1))
-    lines = Metrics.read(run / "metrics.jsonl")
+    lines = MetricsLog.read(run / "metrics.jsonl")
     assert [line["iteration"] for line in lines] == [10, 15, 20, 30]
     assert ["test_loss" in line for line in lines] == [False, True, False, True]
     assert lines[0]["lr"] == 0.2
     with (run / "metrics.jsonl").open("a") as stream:
         stream.write('{"iteration": 31, "lo')  # torn by a kill
     train(make_spec(), data, run, TrainOptions(threads=1, resume=run / "snapshots/small_iter_10.solverstate"))
-    again = Metrics.read(run / "metrics.jsonl")
+    again = MetricsLog.read(run / "metrics.jsonl")
     assert [line["iteration"] for line in again] == [10, 15, 20, 30]
     assert [line["loss"] for line in again] == pytest.approx([line["loss"] for line in lines])
     assert [line["seconds"] for line in again] == sorted(line["seconds"] for line in again)
@@ -479,6 +481,6 @@ def test_vocabularies_are_wanted_before_the_training(tmp_path: Path, data: Path,
 def test_metrics_carry_the_name_of_the_split_they_were_measured_on(tmp_path: Path, data: Path, make_spec: Make) -> None:
     (data / "test.h5").rename(data / "valid.h5")
     train(make_spec(), data, tmp_path / "run", TrainOptions(threads=1))
-    last = Metrics.read(tmp_path / "run/metrics.jsonl")[-1]
+    last = MetricsLog.read(tmp_path / "run/metrics.jsonl")[-1]
     assert {"valid_loss", "valid_accuracy", "valid_accuracy_top3"} <= last.keys()
     assert not any(name.startswith("test_") for name in last)

@@ -12,7 +12,7 @@ import pytest
 from generator.errors import DrnError, ModelError, TrainingError
 from generator.jobs.locks import locked
 from generator.spec.schema import Spec
-from generator.training.run.metrics import Metrics
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.train import TrainOptions, train
 
 Make = Callable[..., Spec]
@@ -115,7 +115,7 @@ def test_a_damaged_line_of_metrics_does_not_forbid_resuming(
     lines[0] = damage.encode(errors="surrogateescape") + b"\n"
     (run / "metrics.jsonl").write_bytes(b"".join(lines))
     train(make_spec(), data, run, GO_ON)
-    assert [line["iteration"] for line in Metrics.read(run / "metrics.jsonl")] == [15, 20, 30]
+    assert [line["iteration"] for line in MetricsLog.read(run / "metrics.jsonl")] == [15, 20, 30]
     assert all(json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
 
 

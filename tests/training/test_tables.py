@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_solver import Settings
 
-from generator.training.engine.dense_group import DenseGroup, Multipliers
+from generator.training.engine.dense_group import DenseGroup, UpdateFactors
 from generator.training.engine.lazy_rows import LazyRows
 from generator.training.engine.row_sums import RowSums, distinct_ids
 from generator.training.engine.solver import Rule, clip_factor
@@ -49,7 +49,7 @@ def test_rows_end_where_an_update_of_all_rows_leads(
     rng = np.random.default_rng(seed)
     rule = Rule(Settings(type=kind, momentum=momentum))
     start = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
-    table = LazyRows(start.copy(), [np.zeros_like(start)], rule, Multipliers(lr=0.5), iter_size=iter_size)
+    table = LazyRows(start.copy(), [np.zeros_like(start)], rule, UpdateFactors(lr=0.5), iter_size=iter_size)
     w, v = start.astype(np.float64), np.zeros((ROWS, WIDTH))
     updates = [touches[i : i + iter_size] for i in range(0, len(touches) - iter_size + 1, iter_size)]
     for iteration, batches in enumerate(updates):
@@ -78,7 +78,7 @@ def test_wide_tables_are_updated_in_blocks() -> None:
     start = rng.standard_normal((500, 100)).astype(np.float32)
     ids = rng.integers(0, 500, 800)
     values = rng.standard_normal((800, 100)).astype(np.float32)
-    table = LazyRows(start.copy(), [np.zeros_like(start)], rule, Multipliers())
+    table = LazyRows(start.copy(), [np.zeros_like(start)], rule, UpdateFactors())
     table.add((ids, values))
     table.update(0, 0.5, 1.0)
     dense = np.zeros((500, 100))
@@ -89,7 +89,7 @@ def test_wide_tables_are_updated_in_blocks() -> None:
 def test_dense_takes_rows_too() -> None:
     # A tied table: the graph writes one part of the gradient, rows are the other.
     weight = np.zeros((4, 2), np.float32)
-    dense = DenseGroup({"table": weight}, [{"table": weight}], Rule(Settings()), Multipliers())
+    dense = DenseGroup({"table": weight}, [{"table": weight}], Rule(Settings()), UpdateFactors())
     dense.gradients["table"][:] = 1.0
     dense.add({"table": (np.array([2, 0, 2]), np.full((3, 2), 3.0, np.float32))})
     dense.update(0, 1.0, 1.0)
@@ -99,7 +99,7 @@ def test_dense_takes_rows_too() -> None:
 def test_dense_without_a_written_gradient_starts_from_zero() -> None:
     weight = np.zeros((3, 2), np.float32)
     rule = Rule(Settings(momentum=0.0))
-    dense = DenseGroup({"table": weight}, [{"table": weight}], rule, Multipliers(), sparse={"table"})
+    dense = DenseGroup({"table": weight}, [{"table": weight}], rule, UpdateFactors(), sparse={"table"})
     for iteration in range(2):
         dense.add({"table": (np.array([1]), np.ones((1, 2), np.float32))})
         dense.update(iteration, 1.0, 1.0)
@@ -114,7 +114,7 @@ def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
     rule = Rule(Settings(type=kind))
     zeros = [{name: np.zeros_like(weight) for name, weight in start.items()}] * rule.histories
     with ThreadPoolExecutor(1) as helper:
-        dense = DenseGroup(start, zeros, rule, Multipliers(decay=0.1), helper=helper)
+        dense = DenseGroup(start, zeros, rule, UpdateFactors(decay=0.1), helper=helper)
         for iteration in range(3):
             for name, gradient in gradients.items():
                 dense.gradients[name][...] = gradient
@@ -128,10 +128,10 @@ def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
 
 
 def test_decay_and_adam_need_all_rows() -> None:
-    assert LazyRows.fits(Rule(Settings()), Multipliers())
-    assert LazyRows.fits(Rule(Settings(type="AdaGrad")), Multipliers())
-    assert not LazyRows.fits(Rule(Settings()), Multipliers(decay=0.01))
-    assert not LazyRows.fits(Rule(Settings(type="Adam")), Multipliers())
+    assert LazyRows.fits(Rule(Settings()), UpdateFactors())
+    assert LazyRows.fits(Rule(Settings(type="AdaGrad")), UpdateFactors())
+    assert not LazyRows.fits(Rule(Settings()), UpdateFactors(decay=0.01))
+    assert not LazyRows.fits(Rule(Settings(type="Adam")), UpdateFactors())
 
 
 @given(

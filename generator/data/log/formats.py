@@ -13,7 +13,7 @@ from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import ROW, Table
 from generator.errors import DataError
 
-__all__ = ["FORMAT_NAMES", "open_log", "rows_of"]
+__all__ = ["FORMAT_NAMES", "open_log", "published", "rows_of"]
 
 FORMAT_NAMES = (*FORMATS, "events")
 PARQUET = (".parquet", ".pq")
@@ -53,7 +53,7 @@ def open_log(
             return
         assert isinstance(source, Path)  # noqa: S101  # of a DataFrame, _check lets events pass alone
         plain = stack.enter_context(tables.unpacked(source))
-        yield _published(plain, source, form)
+        yield published(plain, source, form)
 
 
 def _check(source: Source, form: str, columns: Mapping[str, str]) -> None:
@@ -77,7 +77,7 @@ def _named_columns(path: Path, folder: Path, stack: ExitStack) -> Table:
     return tables.separated(plain, path, separator, first.replace('"', "").split(separator), header=True, quote='"')
 
 
-def _published(plain: Path, path: Path, form: str) -> tuple[Table, Layout | None]:
+def published(plain: Path, path: Path, form: str) -> tuple[Table, Layout | None]:
     """Open a file of a public format, its columns under their normal names."""
     first = tables.first_line(plain, path)
     if form == "recbole" and sequences.holds({normal(name) for name in first.split("\t")}):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.spec.blobs import INPUTS
-from generator.training.engine.candidates import Candidates
+from generator.training.engine.candidates import SampledItems
 from generator.training.engine.row_sums import distinct_ids
 
 __all__ = ["READERS", "Batch", "Batches", "Dropout", "Hiding", "Order"]
@@ -139,7 +139,7 @@ class Batches:
         tables: Sequence[str] = (),
         tied: bool = False,
         dropout: Dropout = NO_DROPOUT,
-        candidates: Candidates | None = None,
+        candidates: SampledItems | None = None,
         worth: npt.NDArray[np.float64] | None = None,
         hiding: Hiding | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SHARED", "Candidates"]
+__all__ = ["SHARED", "SampledItems"]
 
 # Added to the score of a place without an item: its probability is then exactly 0.
 PADDING = np.float32(-1e30)
@@ -15,7 +15,7 @@ CERTAIN = 1 - 1e-12
 SHARED = ("candidate", "candidate_correction")
 
 
-class Candidates:
+class SampledItems:
     """The candidates of every batch, shared by its rows: each item once, however often it is a label or drawn.
 
     To a row of a batch of r labels, the r - 1 other labels and K draws bring an item with the chance

@@ -12,7 +12,7 @@ from generator.training.engine.exchange import Exchange
 from generator.training.engine.row_sums import Rows, RowSums
 from generator.training.engine.solver import BLOCK, Array, Rule, squared_norm
 
-__all__ = ["DenseGroup", "Multipliers"]
+__all__ = ["DenseGroup", "UpdateFactors"]
 
 # Elements of an update that are worth a second thread.
 WORTH_THREADS = 1 << 18
@@ -21,7 +21,7 @@ LINE = 16
 
 
 @dataclass(frozen=True)
-class Multipliers:
+class UpdateFactors:
     """What the solver's rate and the weight are multiplied by: lr_mult, and weight_decay · decay_mult."""
 
     lr: float = 1.0
@@ -59,7 +59,7 @@ class DenseGroup:
         weights: Mapping[str, Array],
         histories: Sequence[Mapping[str, Array]],
         rule: Rule,
-        multipliers: Multipliers,
+        multipliers: UpdateFactors,
         *,
         iter_size: int = 1,
         sparse: AbstractSet[str] = frozenset(),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from generator.training.engine.dense_group import Multipliers
+from generator.training.engine.dense_group import UpdateFactors
 from generator.training.engine.exchange import Exchange
 from generator.training.engine.row_sums import Ids, Rows, RowSums
 from generator.training.engine.solver import BLOCK, Array, Rule, squared_norm
@@ -41,7 +41,7 @@ class LazyRows:
         weight: Array,
         histories: Sequence[Array],
         rule: Rule,
-        multipliers: Multipliers,
+        multipliers: UpdateFactors,
         *,
         iteration: int = 0,
         iter_size: int = 1,
@@ -57,7 +57,7 @@ class LazyRows:
         self._rows = max(1, BLOCK // weight.shape[1])
 
     @staticmethod
-    def fits(rule: Rule, multipliers: Multipliers) -> bool:
+    def fits(rule: Rule, multipliers: UpdateFactors) -> bool:
         """Whether rows without a gradient move in a closed form under this rule and these multipliers."""
         return rule.has_closed_form and multipliers.decay == 0.0
 

@@ -11,13 +11,13 @@ import onnx
 
 from generator.caffe.prototxt import Parameter, active_layers, learnable
 from generator.caffe.schema import Message
-from generator.caffe.solverstate import State
+from generator.caffe.solverstate import TrainingState
 from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.optimise import optimise
 from generator.onnxgraph.parse import parameter_shapes
 from generator.onnxgraph.rewrites.outputs import up_to
 from generator.training.engine.batches import READERS, Batch
-from generator.training.engine.dense_group import DenseGroup, Multipliers
+from generator.training.engine.dense_group import DenseGroup, UpdateFactors
 from generator.training.engine.exchange import Exchange
 from generator.training.engine.graph import Graph
 from generator.training.engine.lazy_rows import LazyRows
@@ -78,7 +78,7 @@ class Learner:
         solver: Message,
         weights: Mapping[str, Array],
         *,
-        state: State | None = None,
+        state: TrainingState | None = None,
         warmup: int = 0,
         threads: int = 0,
         provider: str = "cpu",
@@ -105,7 +105,7 @@ class Learner:
         self._groups = [self._dense_group(names, multipliers, helper) for multipliers, names in groups.items()]
         self._graph = self._bind(model, threads, provider)
 
-    def _take_state(self, state: State | None) -> None:
+    def _take_state(self, state: TrainingState | None) -> None:
         """Take over iteration, step and histories, or start at 0 with histories of zeros."""
         count = len(self.weights)
         arrays = (
@@ -117,13 +117,13 @@ class Learner:
         # A solverstate holds the first array of every parameter, then the second of every one.
         self._histories = {name: arrays[place::count] for place, name in enumerate(self.weights)}
 
-    def _divide(self, parameters: list[Parameter]) -> tuple[dict[str, Multipliers], dict[Multipliers, list[str]]]:
+    def _divide(self, parameters: list[Parameter]) -> tuple[dict[str, UpdateFactors], dict[UpdateFactors, list[str]]]:
         """Return the parameters that are updated row by row, and the others in groups of the same multipliers."""
-        by_rows: dict[str, Multipliers] = {}
-        groups: dict[Multipliers, list[str]] = {}
+        by_rows: dict[str, UpdateFactors] = {}
+        groups: dict[UpdateFactors, list[str]] = {}
         for parameter in parameters:
             name = parameter.name
-            multipliers = Multipliers(parameter.lr_mult, self._solver.weight_decay * parameter.decay_mult)
+            multipliers = UpdateFactors(parameter.lr_mult, self._solver.weight_decay * parameter.decay_mult)
             dense, sparse = f"{name}_grad" in self._written, f"{name}_grad_rows" in self._written
             if not dense and not sparse:
                 raise ModelError(f"the gradient graph has no output {name}_grad, the gradient of parameter {name}")
@@ -133,7 +133,7 @@ class Learner:
                 groups.setdefault(multipliers, []).append(name)
         return by_rows, groups
 
-    def _lazy_rows(self, name: str, multipliers: Multipliers) -> LazyRows:
+    def _lazy_rows(self, name: str, multipliers: UpdateFactors) -> LazyRows:
         return LazyRows(
             _by_rows(self.weights[name]),
             [_by_rows(history) for history in self._histories[name]],
@@ -143,7 +143,7 @@ class Learner:
             iter_size=self._solver.iter_size,
         )
 
-    def _dense_group(self, names: list[str], multipliers: Multipliers, helper: Executor | None) -> DenseGroup:
+    def _dense_group(self, names: list[str], multipliers: UpdateFactors, helper: Executor | None) -> DenseGroup:
         """Return parameters joined in one, of which ``weights`` and the histories become parts."""
 
         def as_trained(name: str, array: Array) -> Array:

@@ -12,7 +12,7 @@ from types import FrameType
 from generator.spec.schema import Solver
 from generator.training.engine.batches import Batch, Batches
 from generator.training.engine.learner import Learner
-from generator.training.run.metrics import Metrics
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.testing import Tester
 
@@ -60,7 +60,7 @@ class Loop:
         end: int,
         tester: Tester | None,
         snapshots: Snapshots,
-        metrics: Metrics,
+        metrics: MetricsLog,
         progress: Progress | None,
     ) -> None:
         self._solver, self._learner, self._batches, self._tester = solver, learner, batches, tester

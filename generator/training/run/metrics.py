@@ -6,12 +6,12 @@ from pathlib import Path
 
 from generator.files import write_text
 
-__all__ = ["Metrics"]
+__all__ = ["MetricsLog"]
 
 REQUIRED = {"iteration", "loss", "seconds"}
 
 
-class Metrics:
+class MetricsLog:
     """A file of JSON lines, each with its ``iteration``, in ascending order.
 
     It is a report, and no part of the state of a run: lines that are damaged are left out.

@@ -13,7 +13,7 @@ from generator.errors import DataError
 from generator.spec.blobs import BLOBS, Blob
 from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Dropout, Hiding, Order
-from generator.training.engine.candidates import Candidates
+from generator.training.engine.candidates import SampledItems
 
 __all__ = ["candidates_of", "dropout_of", "load_split", "load_training", "newest_sessions", "training_batches"]
 
@@ -68,12 +68,12 @@ def dropout_of(spec: Spec) -> Dropout:
     return Dropout(ratio, shapes, spec.solver.random_seed)
 
 
-def candidates_of(spec: Spec, label: npt.NDArray[Any]) -> Candidates | None:
+def candidates_of(spec: Spec, label: npt.NDArray[Any]) -> SampledItems | None:
     """Return the candidates of ``solver.sampled``, by the labels of the training rows; None: all items are."""
     sampled, solver = spec.solver.sampled, spec.solver
     if sampled is None:
         return None
-    return Candidates(
+    return SampledItems(
         label,
         spec.items,
         size=net_of(spec).candidates,

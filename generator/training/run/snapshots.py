@@ -11,7 +11,7 @@ import numpy as np
 
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.schema import Message
-from generator.caffe.solverstate import State, read_solverstate, write_solverstate
+from generator.caffe.solverstate import TrainingState, read_solverstate, write_solverstate
 from generator.errors import ModelError
 from generator.files import write_bytes
 from generator.training.engine.learner import Learner
@@ -97,7 +97,7 @@ class Snapshots:
 
     def load(
         self, iteration: int, shapes: Mapping[str, tuple[int, ...]], histories: int
-    ) -> tuple[dict[str, Array], State]:
+    ) -> tuple[dict[str, Array], TrainingState]:
         """Read a pair: the weights by name, and the state with ``histories`` arrays a parameter.
 
         Raises

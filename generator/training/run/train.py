@@ -19,7 +19,7 @@ from generator.training.run.export import check_vocabularies, export
 from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
-from generator.training.run.metrics import Metrics
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.mixing import FILE, fitted_of, mixture_of
 from generator.training.run.rows import load_split, load_training, training_batches
 from generator.training.run.snapshots import Snapshots
@@ -204,7 +204,7 @@ def train(
             end=options.end(spec.solver.max_iter),
             tester=tester,
             snapshots=snapshots,
-            metrics=Metrics(run / "metrics.jsonl", learner.iteration),
+            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration),
             progress=progress,
         )
         stopped = loop.run()

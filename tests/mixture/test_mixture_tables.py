@@ -34,8 +34,8 @@ def test_followers_count_by_their_distance():
     np.testing.assert_allclose(found.share[1], np.array([three, two]) / (two + three + 3), rtol=1e-6)
     assert found.follower[2].tolist() == [3, 0]
     np.testing.assert_allclose(found.share[2], [1 / 4, 0], rtol=1e-6)
-    assert not found.follower[[0, 3, 4, 5]].any()
-    assert not found.share[[0, 3, 4, 5]].any()
+    assert not found.follower[[3, 4, 5]].any()
+    assert not found.share[[3, 4, 5]].any()
 
 
 def test_what_is_bought_counts_more_than_what_is_viewed():
@@ -43,7 +43,8 @@ def test_what_is_bought_counts_more_than_what_is_viewed():
     bought, viewed = 2.0**-1.5, 0.03
     assert found.follower[1].tolist() == [4, 2, 0]
     np.testing.assert_allclose(found.share[1, :2], np.array([bought, viewed]) / (bought + viewed + 3), rtol=1e-6)
-    assert found.popular.tolist() == [0, 0, 0, 0, 1, 0]
+    assert found.follower[0].tolist() == [4, 0, 0]
+    assert found.share[0].tolist() == [1, 0, 0]
 
 
 def test_a_page_that_is_no_item_has_followers_and_is_none():
@@ -51,7 +52,7 @@ def test_a_page_that_is_no_item_has_followers_and_is_none():
     found = count(sessions([[2, 1, 3]]), item, 5, Counting(followers=3))
     assert found.follower[2].tolist() == [3, 0, 0]
     assert found.follower[1].tolist() == [3, 0, 0]
-    assert found.popular[1] == found.popular[0] == 0
+    assert sorted(found.follower[0].tolist()) == [0, 2, 3]
 
 
 def test_counts_halve_with_age():
@@ -59,7 +60,8 @@ def test_counts_halve_with_age():
     found = count(two_days, ITEM, 5, Counting(followers=2, aging=1.0, trend=2.0))
     assert found.follower[1].tolist() == [3, 2]
     np.testing.assert_allclose(found.share[1], np.array([1, 0.25]) / (1.25 + 3), rtol=1e-6)
-    np.testing.assert_allclose(found.popular, np.array([0, 1.5, 0.5, 1, 0, 0]) / 3, rtol=1e-6)
+    assert found.follower[0].tolist() == [1, 3]
+    np.testing.assert_allclose(found.share[0], [1.5 / 3, 1 / 3], rtol=1e-6)
     lately, ever = np.array([1.5, 0.5, 1]), np.array([2, 1, 1]) * 3 / 4
     np.testing.assert_allclose(found.trend[1:4], np.log((lately + 2) / (ever + 2)), rtol=1e-6)
 

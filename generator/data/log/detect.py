@@ -1,0 +1,95 @@
+"""Which public format a log is in, and which of its columns says what, by its header and first rows."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from generator.data.log import formats, tables
+from generator.data.log.layouts import Layout, normal
+from generator.data.log.sources import Frame, Source
+from generator.data.log.tables import Table
+from generator.errors import DataError
+
+__all__ = ["detect", "roles_of"]
+
+PROBED = 100  # rows looked at
+
+# By role, what its column is often called, as ``normal`` names it; the first that is there is taken.
+COLUMN_NAMES = {
+    "user": ("user", "userid", "visitor", "visitorid", "customer", "customerid", "uid", "clientid", "cookieid"),
+    "session": ("session", "sessionid", "usersession", "visitid", "sid"),
+    "time": ("time", "timestamp", "eventtime", "ts", "datetime", "when", "date", "eventtimestamp", "createdat"),
+    "page": ("page", "url", "pageurl", "pageid", "itemid", "item", "productid", "product", "articleid", "path"),
+    "event": (
+        "event",
+        "eventtype",
+        "type",
+        "action",
+        "actiontype",
+        "behavior",
+        "behaviour",
+        "behaviortype",
+        "eventname",
+    ),
+    "item": ("item", "itemid", "productid", "product", "sku"),
+    "category": ("category", "categoryid", "cat", "categorycode"),
+}
+
+
+def detect(source: Source) -> str:
+    """Return the format of a log: one of FORMAT_NAMES, ``events`` where it is none of the public ones.
+
+    A file is in a public format if its header, or without one its first rows, are those of the format.
+
+    Raises
+    ------
+    DataError
+        The file is absent, empty or not text.
+
+    Examples
+    --------
+    >>> detect(Path("UserBehavior.csv"))  # doctest: +SKIP
+    'taobao'
+    """
+    if isinstance(source, Frame) or source.suffix in formats.PARQUET:
+        return "events"
+    with tables.unpacked(source) as plain:
+        first = tables.first_line(plain, source)
+        for form in formats.FORMATS:
+            if form == "recbole" and ":" not in first:  # whose columns name their types
+                continue
+            try:
+                table, layout = formats.published(plain, source, form)
+            except DataError:
+                continue
+            if layout is None or _fits(table, layout):
+                return form
+    return "events"
+
+
+def _fits(table: Table, layout: Layout) -> bool:
+    """Return whether the first rows of a table are, nine in ten, events of the layout."""
+    try:
+        read = table.frame.head(PROBED).select(time=layout.roles["time"], event=layout.roles["event"]).collect()
+    except pl.exceptions.PolarsError:
+        return False
+    return read.height > 0 and read.drop_nulls().height >= 0.9 * read.height
+
+
+def roles_of(columns: Iterable[str]) -> dict[str, str]:
+    """Return the column of each role that a name gives away, as ``--columns`` takes them.
+
+    Examples
+    --------
+    >>> roles_of(["visitor_id", "ts", "url"])
+    {'user': 'visitor_id', 'time': 'ts', 'page': 'url'}
+    """
+    there = {normal(column): column for column in columns}
+    found = {}
+    for role, names in COLUMN_NAMES.items():
+        column = next((there[name] for name in names if name in there), None)
+        if column is not None:
+            found[role] = column
+    if found.get("item") == found.get("page"):
+        found.pop("item", None)
+    return found
