@@ -1,5 +1,6 @@
 """A BlobProto's numbers to and from numpy, and the two binary files that hold blobs read and written whole."""
 
+import contextlib
 import math
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from generator.caffe.schema import Message
 from generator.errors import ModelError
 from generator.files import write_bytes
 
-__all__ = ["decode", "encode", "read_message", "write_message"]
+__all__ = ["decode", "encode", "has_field", "read_message", "write_message"]
 
 # protobuf, and so Caffe, reads no message of 2 GiB or more.
 LIMIT = 2**31 - 1
+# BlobProto.raw_data of NVIDIA's Caffe, which Caffe's own format has not.
+_RAW_DATA = 12
 
 
 def encode(values: NDArray[np.float32], blob: Message) -> None:
@@ -32,7 +35,7 @@ def decode(blob: Message, shape: tuple[int, ...], where: str) -> NDArray[np.floa
     Raises
     ------
     ModelError
-        The blob has another shape, or not as many numbers as its shape says.
+        The blob has another shape, or not as many numbers as its shape says; or holds them in another format.
     """
     legacy = ("num", "channels", "height", "width")
     if any(blob.HasField(field) for field in legacy):
@@ -42,6 +45,11 @@ def decode(blob: Message, shape: tuple[int, ...], where: str) -> NDArray[np.floa
         seen, right = tuple(blob.shape.dim), shape
     if seen != right:
         raise ModelError(f"{where} has shape {_text(seen)}, not {_text(shape)}")
+    if not blob.data and not blob.double_data and has_field(blob.SerializeToString(), _RAW_DATA):
+        raise ModelError(
+            f"{where} holds raw_data, as NVIDIA's Caffe writes it; write the file again with "
+            "store_blobs_in_old_format: true in its solver"
+        )
     data, kind = (blob.double_data, "<f8") if blob.double_data else (blob.data, "<f4")
     held, needed = len(data) / np.dtype(kind).itemsize, math.prod(shape)
     if held != needed:
@@ -52,6 +60,29 @@ def decode(blob: Message, shape: tuple[int, ...], where: str) -> NDArray[np.floa
 def _text(shape: tuple[int, ...]) -> str:
     """Return a shape as ``20x8``."""
     return "x".join(map(str, shape)) or "scalar"
+
+
+def has_field(message: bytes, number: int) -> bool:
+    """Whether a serialised protobuf message holds a field, known or not."""
+    at = 0
+    with contextlib.suppress(IndexError, KeyError):  # of a message that is cut short
+        while at < len(message):
+            tag, at = _varint(message, at)
+            if tag >> 3 == number:
+                return True
+            value, after = _varint(message, at)
+            at = {0: after, 1: at + 8, 2: after + value, 5: at + 4}[tag & 7]
+    return False
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """Return the number that begins at a place of a message, in groups of 7 bits, and the place after it."""
+    value = shift = 0
+    while True:
+        value |= (message[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if message[at - 1] < 0x80:
+            return value, at
 
 
 def read_message(path: Path, message: Message, kind: str) -> Message:

@@ -2,7 +2,7 @@
 
 Caffe's `Net::CopyTrainedLayersFrom` goes layer by layer: a layer the file has must have all its blobs, a layer it lacks
 is left alone. Parameters are shared between layers, so drn stores as few layers as hold them all, where Caffe itself
-stores a copy for every use.
+stores a copy for every use; so does drn if asked, for readers that know no sharing.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -12,18 +12,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.caffe.blobs import decode, encode, read_message, write_message
+from generator.caffe.blobs import decode, encode, write_message
 from generator.caffe.prototxt import active_layers, learnable
 from generator.caffe.schema import Message, WeightsParameter
+from generator.caffe.weights_file import read_weights
 from generator.errors import ModelError
 
-__all__ = ["read_caffemodel", "write_caffemodel"]
+__all__ = ["read_caffemodel", "write_caffemodel", "write_layers"]
 
 PHASES = ("TRAIN", "TEST")
 
 
 def write_caffemodel(
-    path: Path, net: Message, weights: Mapping[str, NDArray[np.float32]], also: Sequence[Message] = ()
+    path: Path,
+    net: Message,
+    weights: Mapping[str, NDArray[np.float32]],
+    also: Sequence[Message] = (),
+    *,
+    all_uses: bool = False,
 ) -> None:
     """Write the weights of a net, whole or not at all.
 
@@ -33,6 +39,7 @@ def write_caffemodel(
     net : NetParameter (`read_net`) whose layers carry the weights
     weights : parameter name (`learnable`) to float32 array in Caffe's shape
     also : other NetParameters that must find all their weights in the file (deploy.prototxt), under the same names
+    all_uses : whether each layer gets a copy of the parameters that it shares, as in files of Caffe's
 
     Raises
     ------
@@ -44,18 +51,26 @@ def write_caffemodel(
     names = {name for view in views for blobs in view.values() for name in blobs}
     _same_names(path, names, set(weights))
     layers = _merge(views)
-    chosen = _cover(views, layers, {name: weights[name].nbytes for name in names})
-
+    chosen = list(layers) if all_uses else _cover(views, layers, {name: weights[name].nbytes for name in names})
     definitions = {layer.name: layer for each in (*also, net) for layer in each.layer if layer.name in chosen}
-    message = WeightsParameter(name=net.name)
-    for layer_name in chosen:
+    write_layers(path, net.name, [(definitions[layer], [weights[name] for name in layers[layer]]) for layer in chosen])
+
+
+def write_layers(path: Path, name: str, layers: Sequence[tuple[Message, Sequence[NDArray[np.float32]]]]) -> None:
+    """Write layers, each a LayerParameter with its blobs, as the caffemodel of a net of a name, whole or not at all.
+
+    Raises
+    ------
+    ModelError
+        The file would pass 2 GiB.
+    """
+    message = WeightsParameter(name=name)
+    for definition, blobs in layers:
         layer = message.layer.add()
-        layer.ParseFromString(definitions[layer_name].SerializeToString())
-        for name in layers[layer_name]:
-            encode(weights[name], layer.blobs.add())
-    write_message(
-        path, message, sum(4 * weights[name].size for layer in chosen for name in layers[layer]), "caffemodel"
-    )
+        layer.ParseFromString(definition.SerializeToString())
+        for blob in blobs:
+            encode(blob, layer.blobs.add())
+    write_message(path, message, sum(blob.nbytes for _, blobs in layers for blob in blobs), "caffemodel")
 
 
 def _blobs_by_layer(net: Message, phase: str) -> dict[str, list[str]]:
@@ -114,7 +129,7 @@ def read_caffemodel(
 
     Parameters
     ----------
-    path : the `.caffemodel` to read
+    path : the `.caffemodel` to read, or `.caffemodel.h5`
     net : NetParameter (`read_net`) that the weights belong to
     shapes : parameter name (`learnable`) to its shape in Caffe
     partial : whether the file may lack parameters, as Caffe's `Net::CopyTrainedLayersFrom` lets it. drn stores a shared
@@ -129,12 +144,13 @@ def read_caffemodel(
     Raises
     ------
     ModelError
-        The file is no caffemodel or cut short; a layer has another number of blobs, a blob another shape or length; the
-        copies of a shared parameter differ; a parameter is in no layer of the file, unless `partial`.
+        The file is no caffemodel, of an old format, or cut short; a layer has another number of blobs, a blob another
+        shape or length; the copies of a shared parameter differ; a parameter is in no layer of the file, unless
+        `partial`.
     """
-    message = read_message(path, WeightsParameter(), "caffemodel")
+    message, owned = read_weights(path)
     layers = _blobs_by_layer(net, "TRAIN")
-    found = _copies(path, message, layers)
+    found = _copies(path, message, layers, owned=owned)
     elsewhere = _named(path, message, layers) if partial else {}
     weights = {}
     for parameter in learnable(net):
@@ -169,19 +185,22 @@ def _agreed(path: Path, name: str, copies: Sequence[_Copy], shape: tuple[int, ..
     return values
 
 
-def _copies(path: Path, message: Message, layers: Mapping[str, Sequence[str]]) -> dict[str, list[_Copy]]:
-    """Return where a file holds the parameters of a net, by the names of the net's layers."""
+def _copies(
+    path: Path, message: Message, layers: Mapping[str, Sequence[str]], *, owned: bool
+) -> dict[str, list[_Copy]]:
+    """Return where a file holds the parameters of a net, by its layers' names; ``owned``: see `read_weights`."""
     found: dict[str, list[_Copy]] = {}
     for layer in message.layer:
         names = layers.get(layer.name)
         if names is None:
             continue
-        if len(names) != len(layer.blobs):
+        if len(names) != len(layer.blobs) and not (owned and len(layer.blobs) < len(names)):
             raise ModelError(
                 f"{path}: layer {layer.name} has {len(layer.blobs)} blobs, not {len(names)} ({', '.join(names)})"
             )
-        for index, (name, blob) in enumerate(zip(names, layer.blobs, strict=True)):
-            found.setdefault(name, []).append(_copy(path, layer.name, index, name, blob))
+        for index, (name, blob) in enumerate(zip(names, layer.blobs, strict=False)):
+            if blob.ByteSize():
+                found.setdefault(name, []).append(_copy(path, layer.name, index, name, blob))
     return found
 
 

@@ -9,6 +9,7 @@ GROUPS = {
         "deploy.prototxt": "caffe/deploy.prototxt.j2",
         "solver.prototxt": "caffe/solver.prototxt.j2",
     },
+    "portable": {"deploy.portable.prototxt": "caffe/deploy.portable.prototxt.j2"},
     "onnx": {"model.onnxtxt": "onnx/model.onnxtxt.j2", "loss.onnxtxt": "onnx/loss.onnxtxt.j2"},
     "triton": {"config.pbtxt": "triton/config.pbtxt.j2"},
     "graph": {"graph.dot": "graph/graph.dot.j2"},

@@ -9,6 +9,8 @@ __all__ = ["Net", "net_of"]
 
 # What the conditional logit of the pages seen knows of each: log of count, lag and dwell time, share, and the newest.
 SEEN_FEATURES = 5
+# The most ids whose table a portable net holds, once a column: 10,000 ids of width 100 in seven columns are 28 MB.
+MOST_ONE_HOT = 10_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Net:
     negatives: int
     init: Init
     multipliers: Multipliers
+    portable: bool = False
+
+    def holds(self, rows: int) -> bool:
+        """Whether a portable net holds a table of so many rows, and reads vectors as long as it; else it reads rows."""
+        return rows - 1 <= MOST_ONE_HOT
 
     @property
     def columns(self) -> list[str]:
@@ -48,8 +55,8 @@ class Net:
 
     @property
     def output_rows(self) -> int:
-        """Scores that the output's tables give: a tied one has one for the slots, which is cut off."""
-        return self.page_rows if self.tied else self.item_rows
+        """Scores that the output's tables give: one shared with the pages has one for the slots, which is cut off."""
+        return self.page_rows if self.tied and not self.portable else self.item_rows
 
     @property
     def answer_columns(self) -> int:
@@ -100,10 +107,10 @@ class Net:
         return [(blob, size) for blob, size in self.blobs if INPUTS[blob].trained]
 
 
-def net_of(spec: Spec) -> Net:
+def net_of(spec: Spec, *, portable: bool = False) -> Net:
     """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0.
 
-    The table of the pages has another for the slots.
+    The table of the pages has another for the slots. ``portable`` is for the net of deploy.portable.prototxt.
     """
     return Net(
         name=spec.name,
@@ -132,4 +139,5 @@ def net_of(spec: Spec) -> Net:
         negatives=spec.solver.sampled.negatives if spec.solver.sampled else 0,
         init=spec.init,
         multipliers=spec.solver.multipliers,
+        portable=portable,
     )

@@ -23,6 +23,13 @@ __all__ = ["command"]
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on.")
 @click.option(
+    "--allow-host",
+    "allow",
+    multiple=True,
+    metavar="NAME",
+    help="Name by which clients call the server, where a proxy passes it on [default: on loopback, this machine's].",
+)
+@click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the bearer token that clients must send [default: $DRN_TOKEN, or none].",
@@ -50,6 +57,7 @@ def command(
     share: float,
     host: str,
     port: int,
+    allow: tuple[str, ...],
     token_file: Path | None,
     idle_days: float,
     reload: float,
@@ -82,6 +90,7 @@ def command(
         idle=idle_days * 86400,
         host=host,
         port=port,
+        allow=allow,
         token=token or None,
         reload=reload,
         batch=batch,

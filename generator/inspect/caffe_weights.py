@@ -6,7 +6,8 @@ from typing import Any
 
 from generator.caffe.blobs import decode, read_message
 from generator.caffe.layers import Shape, shape_text
-from generator.caffe.schema import Message, SolverState, WeightsParameter
+from generator.caffe.schema import Message, SolverState
+from generator.caffe.weights_file import read_weights
 from generator.errors import ModelError
 from generator.inspect.report import FileReport, LayerReport, ParameterReport, is_ours, part_of
 from generator.inspect.strings import require_text
@@ -23,15 +24,17 @@ def caffemodel_report(path: Path) -> FileReport:
         The file is no caffemodel or cut short; a blob has not as many numbers as its shape says; a shared parameter
         is stored in two shapes.
     """
-    message = read_message(path, WeightsParameter(), "caffemodel")
+    message, hdf5 = read_weights(path)
     require_text(path, message)
     if not message.layer or not all(layer.name for layer in message.layer):
         raise ModelError(f"{path}: is no caffemodel of Caffe 1.0: it holds no layers with names")
     ours = is_ours(layer.name for layer in message.layer)
     layers, parameters, stored = [], dict[str, ParameterReport](), 0
     for layer in message.layer:
-        uses = [(_name(layer, index), _shape(path, layer, index)) for index in range(len(layer.blobs))]
-        for index, (name, shape) in enumerate(uses):
+        # An empty blob is one of HDF5, shared with a layer that has it.
+        held = [index for index, blob in enumerate(layer.blobs) if blob.ByteSize()]
+        uses = [(_name(layer, index), _shape(path, layer, index)) for index in held]
+        for index, (name, shape) in zip(held, uses, strict=True):
             parameters[name] = _shared(
                 path, layer, index, parameters.get(name), ParameterReport(name, shape, (layer.name,))
             )
@@ -48,6 +51,8 @@ def caffemodel_report(path: Path) -> FileReport:
                 part=part_of(layer.name, layer.type, len(layer.top)) if ours else "",
             )
         )
+    if hdf5:
+        layers = [layer for layer in layers if layer.parameters]
     facts: dict[str, Any] = {"net": message.name, "layers": len(layers), "blobs": stored, "size": path.stat().st_size}
     return FileReport(str(path), "caffemodel", facts, layers=layers, parameters=list(parameters.values()))
 

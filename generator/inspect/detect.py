@@ -8,13 +8,15 @@ from google.protobuf.message import DecodeError
 
 from generator.caffe.schema import Message, SolverState, WeightsParameter
 from generator.caffe.source import read_text
+from generator.caffe.weights_file import HDF5
 from generator.errors import ModelError
 from generator.inspect.report import FileReport
 
 __all__ = ["inspect_file"]
 
 KNOWN = (
-    "a net or solver prototxt, a caffemodel, a solverstate, an ONNX model (.onnx, .onnxtxt), a run or generated folder"
+    "a net or solver prototxt, a caffemodel (.caffemodel.h5 too), a solverstate, an ONNX model (.onnx, .onnxtxt), "
+    "a run or generated folder"
 )
 _NET = re.compile(r"^[ \t]*(?:layers?|input|input_shape|input_dim)\s*[:{<\[]", re.MULTILINE)
 _SOLVER = re.compile(r"^[ \t]*(?:net|train_net|base_lr|lr_policy|max_iter|solver_mode|momentum)\s*:", re.MULTILINE)
@@ -36,7 +38,9 @@ def inspect_file(path: Path) -> FileReport:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if not head:
         raise ModelError(f"{path}: is empty")
-    if head == b"\x89HDF\r\n\x1a\n":
+    if head == HDF5:
+        if path.name.endswith(".caffemodel.h5"):
+            return _caffemodel(path)
         raise ModelError(f"{path}: is an HDF5 file; drn inspect explains {KNOWN}")
     reader = _BY_NAME.get(path.suffix.lower()) or _by_content(path)
     if reader is None:

@@ -50,7 +50,7 @@ def events(url: str) -> pl.DataFrame:
     """
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
         raise DataError(f"{url}: there is no such file; drn serve --store {url} writes it")
-    store = open_store(url)
+    store = open_store(url, read_only=True)
     try:
         log = store.events()
         parts = [pl.DataFrame(rows, SCHEMA, orient="row") for rows in iter(lambda: _rows(log), [])]

@@ -38,6 +38,12 @@ class Metrics:
             "drn_unknown_ids", "Events that name a page or item unknown to the model.", ["kind"], registry=self.registry
         )
         self.store_failures = Counter("drn_store_failures", "Calls the store failed.", registry=self.registry)
+        self.chore_failures = Counter(
+            "drn_chore_failures",
+            "Looks for new versions and idle sessions that failed.",
+            ["chore"],
+            registry=self.registry,
+        )
         self.version = Gauge("drn_model_version", "Version served.", ["model", "arm"], registry=self.registry)
         self.reloads = Counter("drn_model_loads", "Model versions tried.", ["model", "result"], registry=self.registry)
         self.shown = Counter(

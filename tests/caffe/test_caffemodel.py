@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from generator.caffe import blobs
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.prototxt import learnable, parse_net
 from generator.caffe.schema import WeightsParameter
+from generator.caffe.weights_file import HDF5
 from generator.errors import ModelError
+from generator.inspect.detect import inspect_file
 
 
 def inner(name: str, *params: str) -> str:
@@ -190,3 +193,46 @@ def test_more_than_caffe_can_read_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(blobs, "LIMIT", 2**20 + 50)
     with pytest.raises(ModelError, match="a caffemodel of 96 bytes is more than Caffe can read"):
         write_caffemodel(tmp_path / "w.caffemodel", NET, weights())
+
+
+def test_a_copy_for_each_use_is_read_as_well(tmp_path: Path) -> None:
+    write_caffemodel(tmp_path / "w.caffemodel", NET, weights(), all_uses=True)
+    assert stored(tmp_path / "w.caffemodel") == ["a1", "a2", "c"]
+    for name, values in read_caffemodel(tmp_path / "w.caffemodel", NET, SHAPES).items():
+        np.testing.assert_array_equal(values, weights()[name])
+
+
+def test_v1_layers_are_named(tmp_path: Path) -> None:
+    # NetParameter.layers (2), one V1LayerParameter with a name (4).
+    (tmp_path / "old.caffemodel").write_bytes(b"\x0a\x03net\x12\x04\x22\x02a1")
+    with pytest.raises(ModelError, match=r"old\.caffemodel: has V1 layers.*upgrade_net_proto_binary"):
+        read_caffemodel(tmp_path / "old.caffemodel", NET, SHAPES)
+    with pytest.raises(ModelError, match="has V1 layers"):
+        inspect_file(tmp_path / "old.caffemodel")
+
+
+def test_raw_data_is_named(tmp_path: Path) -> None:
+    message = WeightsParameter(name="net")
+    blob = message.layer.add(name="a1", type="InnerProduct").blobs.add()
+    blob.shape.dim.extend((4, 3))
+    content = blob.SerializeToString() + b"\x50\x01\x62\x08" + bytes(8)  # raw_data_type (10), raw_data (12)
+    blob.ParseFromString(content)
+    (tmp_path / "nvidia.caffemodel").write_bytes(message.SerializeToString())
+    with pytest.raises(ModelError, match=r"blob 0 \(w\) holds raw_data.*store_blobs_in_old_format"):
+        read_caffemodel(tmp_path / "nvidia.caffemodel", NET, SHAPES)
+    with pytest.raises(ModelError, match="holds raw_data"):
+        inspect_file(tmp_path / "nvidia.caffemodel")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100], ids=["cut short", "of something else"])
+def test_an_hdf5_file_that_does_not_hold_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.caffemodel.h5").write_bytes(HDF5 + content)
+    with pytest.raises(ModelError, match=r"is no caffemodel, or is cut short: an HDF5 file without Caffe's"):
+        read_caffemodel(tmp_path / "w.caffemodel.h5", NET, SHAPES)
+
+
+def test_an_hdf5_file_of_data_is_no_file_of_weights(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file["page"] = np.zeros(3)
+    with pytest.raises(ModelError, match=r"is no caffemodel, or is cut short: an HDF5 file without Caffe's"):
+        read_caffemodel(tmp_path / "train.h5", NET, SHAPES)

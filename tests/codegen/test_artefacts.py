@@ -23,8 +23,9 @@ from generator.onnxgraph.parse import parameter_shapes
 from generator.spec import load_spec
 
 FILES = {
-    "config.pbtxt", "deploy.prototxt", "gradient.onnx", "gradient.onnxtxt", "graph.dot", "loss.onnx", "loss.onnxtxt",
-    "manifest.json", "model.onnx", "model.onnxtxt", "solver.prototxt", "train_val.prototxt",
+    "config.pbtxt", "deploy.portable.prototxt", "deploy.prototxt", "gradient.onnx", "gradient.onnxtxt", "graph.dot",
+    "loss.onnx", "loss.onnxtxt", "manifest.json", "model.onnx", "model.onnxtxt", "solver.prototxt",
+    "train_val.prototxt",
 }  # fmt: skip
 
 

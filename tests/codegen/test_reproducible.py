@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SPECS = ("combined", "fnn", "rnn-history", "yoochoose-tuned")
-TEXTS = "caffe,onnx,triton,graph,gradient"
+TEXTS = "caffe,portable,onnx,triton,graph,gradient"
 NEEDED = ("click", "jinja2", "numpy", "onnx", "pydantic", "yaml")
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 
@@ -35,7 +35,7 @@ def generated(root: Path, out: Path, python: str = sys.executable, cwd: Path | N
 def expected(root) -> dict[str, str]:
     """What is committed."""
     found = texts(root / "generated")
-    assert len(found) == 9 * len(SPECS)
+    assert len(found) == 10 * len(SPECS)
     return found
 
 

@@ -22,6 +22,7 @@ SHORTER = [
 NOT_RUN = {
     "pip install": "wants the network; tests/packaging installs the wheel",
     "bash tests/oracles/install_caffe.sh": "wants the network; .ci/run runs it",
+    "bash tests/oracles/install_readers.sh": "the same",
     "pytest": "the suite in the suite",
     "ruff": "make lint",
     "drn tune": "120 trainings; tests/tuning runs smaller plans",

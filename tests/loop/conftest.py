@@ -1,3 +1,3 @@
-"""Fixtures: stores of both kinds, from serving.py."""
+"""Fixtures: stores of both kinds, from served.py."""
 
-from serving import mongo, nobody_stays, store, store_url  # noqa: F401  # fixtures
+from served import mongo, nobody_stays, store, store_url  # noqa: F401  # fixtures

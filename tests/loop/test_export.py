@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import polars as pl
 import pytest
-from serving import SPEC
+from served import SPEC
 
 from generator.data.build import Options, build
 from generator.data.sessions.splits import Division

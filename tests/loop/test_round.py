@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from serving import Drn, write_version
+from served import Drn, write_version
 
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.prototxt import learnable, parse_net

@@ -13,6 +13,7 @@ from generator.caffe.prototxt import learnable, parse_net, read_net
 from generator.caffe.schema import NetParameter, SolverParameter, SolverState, WeightsParameter
 from generator.caffe.solverstate import read_solverstate, write_solverstate
 from generator.errors import ModelError
+from generator.inspect.detect import inspect_file
 
 pytestmark = pytest.mark.oracle
 
@@ -233,3 +234,40 @@ def test_the_oracle_goes_on_after_caffe_aborts(caffe: Caffe, folder: Path) -> No
     with pytest.raises(CaffeError, match="KeyError"):
         caffe.forward(folder / "deploy.prototxt", outputs=["nothing"])
     assert caffe.loads(folder / "deploy.prototxt").blobs["probability"] == (1, 7)
+
+
+SAVE = """
+import sys, caffe
+net = caffe.Net(sys.argv[1], sys.argv[2], caffe.TRAIN)
+net.save(sys.argv[3])
+net.save_hdf5(sys.argv[3] + ".h5")
+"""
+
+
+@pytest.mark.parametrize("net", ["train_val.prototxt", "deploy.prototxt"])
+def test_caffes_two_forms_are_read_alike(caffe: Caffe, folder: Path, monkeypatch, net: str) -> None:
+    """Binary with a copy for each use, HDF5 with a shared parameter in its first layer alone."""
+    write_caffemodel(folder / "ours.caffemodel", read_net(folder / "train_val.prototxt"), weights())
+    monkeypatch.chdir(folder)
+    caffe.script(SAVE, folder / net, folder / "ours.caffemodel", folder / "theirs.caffemodel")
+    for name in ("theirs.caffemodel", "theirs.caffemodel.h5"):
+        got = read_caffemodel(folder / name, read_net(folder / net), shapes())
+        assert list(got) == LEARNABLE
+        for parameter, values in weights().items():
+            np.testing.assert_array_equal(got[parameter], values)
+        report = inspect_file(folder / name)
+        assert sum(np.prod(each.shape) for each in report.parameters if each.layers) >= sum(map(np.size, got.values()))
+
+
+def test_all_uses_is_what_caffe_saves(caffe: Caffe, folder: Path, monkeypatch) -> None:
+    train, deploy = (read_net(folder / f"{name}.prototxt") for name in ("train_val", "deploy"))
+    write_caffemodel(folder / "ours.caffemodel", train, weights(), [deploy], all_uses=True)
+    monkeypatch.chdir(folder)
+    caffe.script(SAVE, folder / "deploy.prototxt", folder / "ours.caffemodel", folder / "theirs.caffemodel")
+    ours, theirs = (
+        {layer.name: [blob.data for blob in layer.blobs] for layer in message.layer if layer.blobs}
+        for message in (
+            WeightsParameter.FromString((folder / f"{name}.caffemodel").read_bytes()) for name in ("ours", "theirs")
+        )
+    )
+    assert ours == theirs

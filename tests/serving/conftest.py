@@ -1,9 +1,9 @@
-"""Fixtures: a model repository and a running service; stores of both kinds from serving.py."""
+"""Fixtures: a model repository and a running service; stores of both kinds from served.py."""
 
 from pathlib import Path
 
 import pytest
-from serving import Drn, mongo, nobody_stays, store, store_url, write_version  # noqa: F401  # fixtures
+from served import Drn, mongo, nobody_stays, store, store_url, write_version  # noqa: F401  # fixtures
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from serving import Drn
+from served import Drn
 
 from generator.model.model import Model
 from generator.model.query import Query

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from serving import PAGES
+from served import PAGES
 from tritonclient.utils import InferenceServerException
 
 from generator.model.model import Model

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from serving import Drn, write_version
+from served import Drn, write_version
 
 from generator.errors import ModelError
 from generator.model.model import Model

@@ -6,7 +6,7 @@ import urllib.error
 from itertools import count
 
 import pytest
-from serving import PAGES, Drn, Process
+from served import PAGES, Drn, Process
 
 SESSIONS, VISITS, KILLED_AT = 6, 24, 8
 

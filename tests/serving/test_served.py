@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import ITEMS, PAGES, write_version
+from served import ITEMS, PAGES, write_version
 
 from generator.data.windows import window_of
 from generator.errors import ModelError

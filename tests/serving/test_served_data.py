@@ -7,7 +7,7 @@ import sys
 
 import h5py
 import pytest
-from serving import Drn, free_port
+from served import Drn, free_port
 
 from generator.model.model import Model
 from generator.model.query import Query

@@ -10,7 +10,7 @@ import time
 import uuid
 
 import pytest
-from serving import Drn, Mongo, free_port, write_version
+from served import Drn, Mongo, free_port, write_version
 
 from generator.model.model import Model
 from generator.model.query import Query

@@ -4,8 +4,8 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.routing import Router
 from starlette.types import ASGIApp
@@ -13,13 +13,14 @@ from starlette.types import ASGIApp
 from generator.serving.http.guard import Guard
 from generator.serving.http.handlers import Handlers
 from generator.serving.http.openapi import document
+from generator.serving.http.periodic import repeat
 from generator.serving.http.routes import router
 from generator.serving.http.settings import Settings
 from generator.serving.metrics import Metrics
 from generator.serving.models.recommender import Recommender
 from generator.serving.models.repository import Repository
 from generator.serving.store.sessions import Kept
-from generator.serving.store.store import Store, StoreError
+from generator.serving.store.store import Store
 
 __all__ = ["application"]
 
@@ -47,19 +48,20 @@ def application(
         store.kept = Kept.of(repository.sizes())
 
     def reload() -> None:
-        repository.scan()
-        keep()
+        try:
+            repository.scan()
+        finally:
+            keep()
 
     def expire() -> None:
-        with suppress(StoreError):  # the store is down: requests say so, and the next look is soon
-            metrics.expired.inc(store.expire(time.time()))
+        metrics.expired.inc(store.expire(time.time()))
 
     @asynccontextmanager
     async def life(_app: Router) -> AsyncIterator[None]:
         """Run the periodic tasks from startup to shutdown, then end the work under way and close the store."""
-        tasks = [asyncio.create_task(_every(EXPIRY, expire))]
+        tasks = [asyncio.create_task(repeat("expiry", EXPIRY, expire, metrics, log))]
         if settings.reload:
-            tasks.append(asyncio.create_task(_every(settings.reload, reload)))
+            tasks.append(asyncio.create_task(repeat("reload", settings.reload, reload, metrics, log)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
         yield
@@ -71,11 +73,4 @@ def application(
 
     keep()
     routes = router(Handlers(recommender, document(bool(settings.token))), life)
-    return Guard(routes, metrics, log, settings.token, log_requests=settings.log_requests)
-
-
-async def _every(seconds: float, work: Callable[[], object]) -> None:
-    """Call ``work`` in a thread, again and again."""
-    while True:
-        await asyncio.sleep(seconds)
-        await asyncio.to_thread(work)
+    return Guard(routes, metrics, log, token=settings.token, hosts=settings.hosts(), log_requests=settings.log_requests)

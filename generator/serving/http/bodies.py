@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 __all__ = ["Count", "Label", "PurchaseBody", "SessionId", "VisitBody", "findings"]
 
@@ -135,7 +136,16 @@ class Problem(BaseModel):
 
 def findings(error: ValidationError) -> str:
     """Return what is wrong with a body, without what was sent: answers go where logs go."""
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'value'}: {one['msg']}" for one in error.errors())
+    return "; ".join(
+        f"{_where(one)}: {one['msg']}" for one in error.errors(include_url=False, include_input=False)[:20]
+    )
+
+
+def _where(one: ErrorDetails) -> str:
+    """Return the field of a finding; a key that no field has is the client's text."""
+    if one["type"] == "extra_forbidden":
+        return "a key that is no field"
+    return ".".join(map(str, one["loc"])) or "value"
 
 
 _SESSION, _LABEL, _COUNT = TypeAdapter(SessionId), TypeAdapter(Label), TypeAdapter(Count)

@@ -1,22 +1,26 @@
-"""What every request passes: token, time limit, refusals and faults, headers of security, figures, the log."""
+"""What every request passes: host, token, time limit, refusals and faults, headers of security, figures, the log."""
 
 import asyncio
 import hmac
 import logging
 import time
-from pathlib import Path
+from collections.abc import Collection
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from generator.serving.http.endpoints import OPEN
+from generator.serving.http.logs import place_of
 from generator.serving.http.responses import answered, refused
 from generator.serving.metrics import Metrics
 
 __all__ = ["Guard"]
 
 SECONDS = 10.0  # a request may take
-METHODS = ("GET", "POST", "DELETE")
+MOST = 2048  # requests under way; health checks and the page come on top
+LEFT = 499  # what is noted of a request whose client has gone; nobody is answered by it
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -40,15 +44,27 @@ class Guard:
         Where figures and lines go.
     token
         Bearer token that clients must send; None: none.
+    hosts
+        What the header Host may name, lower case; None: anything. A page elsewhere that makes its own name lead to this
+        machine (DNS rebinding) is known by it.
     log_requests
         Whether each request is logged.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, log: logging.Logger, token: str | None, *, log_requests: bool
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        log: logging.Logger,
+        *,
+        token: str | None = None,
+        hosts: Collection[str] | None = None,
+        log_requests: bool = True,
     ) -> None:
         self._app, self._metrics, self._log, self._log_requests = app, metrics, log, log_requests
         self._token = f"Bearer {token}".encode() if token else None
+        self._hosts = None if hosts is None else frozenset(host.encode() for host in hosts)
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a lifespan goes through."""
@@ -73,35 +89,41 @@ class Guard:
                 task.cancel()
 
         timer = asyncio.get_running_loop().call_later(SECONDS, end)
+        self._under_way += 1
         try:
-            if self._token is not None and scope["path"] not in OPEN and not self._knows(scope):
-                refusal = answered({"error": "a bearer token is wanted"}, 401, {"WWW-Authenticate": "Bearer"})
-                await refusal(scope, receive, sent)
-            else:
-                await self._app(scope, receive, sent)
+            refusal = self._refusal(scope)
+            await (self._app if refusal is None else refusal)(scope, receive, sent)
         except asyncio.CancelledError:
             if not late or status:
                 raise
             await answered({"error": "it took too long"}, 503, {"Retry-After": "1"})(scope, receive, sent)
+        except ClientDisconnect:
+            status = LEFT
         except Exception as error:  # the last resort: whatever it is, the client gets an answer
             response = refused(error) or self._fault(error)
             if not status:
                 await response(scope, receive, sent)
         finally:
+            self._under_way -= 1
             timer.cancel()
             self._note(scope, status, time.perf_counter() - began)
 
-    def _knows(self, scope: Scope) -> bool:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return hmac.compare_digest(given, self._token or b"")
+    def _refusal(self, scope: Scope) -> Response | None:
+        """Return what a request is answered that goes no further."""
+        if self._hosts is not None and (host := _header(scope, b"host")) is not None and _name(host) not in self._hosts:
+            return answered({"error": "the header Host names another machine: see --allow-host"}, 421)
+        if scope["path"] in OPEN:
+            return None
+        if self._token is not None and not hmac.compare_digest(_header(scope, b"authorization") or b"", self._token):
+            return answered({"error": "a bearer token is wanted"}, 401, {"WWW-Authenticate": "Bearer"})
+        if self._under_way > MOST:
+            return answered({"error": "too many requests are under way"}, 503, {"Retry-After": "1"})
+        return None
 
     def _fault(self, error: Exception) -> Response:
         """Log a fault of ours by its place, since its text might hold what a client sent."""
-        trace = error.__traceback__
-        while trace and trace.tb_next:
-            trace = trace.tb_next
-        place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-        self._log.error("fault", extra={"fields": {"error": type(error).__name__, "where": place}})
+        fields = {"error": type(error).__name__, "where": place_of(error)}
+        self._log.error("fault", extra={"fields": fields})
         return answered({"error": "internal fault"}, 500)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
@@ -112,3 +134,14 @@ class Guard:
         if self._log_requests:
             fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1e3, 2)}
             self._log.info("request", extra={"fields": fields})
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    return next((value for key, value in scope["headers"] if key == name), None)
+
+
+def _name(host: bytes) -> bytes:
+    """Return the name in a header Host, without its port."""
+    if host.startswith(b"["):
+        return host.partition(b"]")[0] + b"]"
+    return host.partition(b":")[0].lower()

@@ -1,22 +1,21 @@
 """The handlers: sessions and recommendations under /v1, the Open Inference Protocol under /v2, the web page."""
 
-import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from generator.errors import DataError, ModelError
 from generator.serving.http import bodies, protocol
 from generator.serving.http.bodies import PurchaseBody, VisitBody
+from generator.serving.http.reading import BodyBudget, json_body, read
 from generator.serving.http.responses import answered
 from generator.serving.metrics import CONTENT_TYPE
 from generator.serving.models.recommender import Recommendation, Recommender
@@ -26,12 +25,10 @@ from generator.version import __version__
 
 __all__ = ["STATIC", "Handlers"]
 
-SMALL, LARGE = 16 * 2**10, 16 * 2**20  # bytes of a body: of an event, of tensors
+LARGE, TOGETHER = 16 * 2**20, 256 * 2**20  # bytes of a body of tensors, and of all of them
 FUTURE = 300.0  # seconds a client's clock may be ahead
 HEADER_LENGTH = "inference-header-content-length"
 STATIC = Path(__file__).parent / "static"
-
-B = TypeVar("B", bound=BaseModel)
 
 
 class Handlers:
@@ -50,6 +47,7 @@ class Handlers:
         self._document = to_json(document)
         self._last_received = 0
         self._boot, self._drawn = uuid.uuid4().hex, itertools.count(1)
+        self._tensors = BodyBudget(TOGETHER)
         self._files = {path.name: path.read_bytes() for path in STATIC.iterdir()}
 
     # /v1: sessions
@@ -57,14 +55,14 @@ class Handlers:
     async def visit(self, request: Request) -> Response:
         """Record a visit and answer the refreshed top items."""
         session, top = bodies.session_id(request.path_params["session"]), _top(request)
-        body = await _parsed(request, VisitBody)
+        body = await json_body(request, VisitBody)
         event = self._event(session, "view", body.page, body, body.dwell)
         return _recommended(await self._recommender.visit(event), top, event.event)
 
     async def purchase(self, request: Request) -> Response:
         """Record a purchase."""
         session = bodies.session_id(request.path_params["session"])
-        body = await _parsed(request, PurchaseBody)
+        body = await json_body(request, PurchaseBody)
         event = self._event(session, "buy", body.item, body)
         await self._recommender.record(event)
         return answered({"session": session, "event": event.event})
@@ -117,7 +115,8 @@ class Handlers:
             raise HTTPException(422, "time: it is in the future")
         moment = now / 1e6 if body.time is None else body.time
         event = body.event or f"{self._boot}-{next(self._drawn)}"
-        return Event(session, event, kind, label, moment, self._last_received, body.user, dwell)
+        timed = body.time is not None
+        return Event(session, event, kind, label, moment, self._last_received, body.user, dwell, timed)
 
     # /v1: models
 
@@ -170,16 +169,20 @@ class Handlers:
     async def infer(self, request: Request) -> Response:
         """Run a model on tensors."""
         served = self._served(request)
-        model = served.model
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "compressed bodies are not taken")
         length = request.headers.get(HEADER_LENGTH)
         if length is not None and not (length.isascii() and length.isdecimal() and len(length) < 10):
             raise DataError("Inference-Header-Content-Length is a number of bytes")
-        body = await _body(request, LARGE)
-        asked = protocol.parse(body, None if length is None else int(length), model)
-        values = await self._recommender.infer(lambda: model.infer(list(asked.outputs), asked.inputs))
-        content, head = protocol.respond(asked, model, served.version, values)
+        with self._tensors.share() as share:
+            body = await read(request, LARGE, share)
+
+            def work(gone: Callable[[], bool]) -> tuple[bytes, int | None]:
+                asked = protocol.parse(body, None if length is None else int(length), served.model)
+                values = protocol.infer(asked, served.model, gone)
+                return protocol.respond(asked, served.model, served.version, values)
+
+            content, head = await self._recommender.infer(work)
         if head is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={HEADER_LENGTH: str(head)}, media_type="application/octet-stream")
@@ -217,27 +220,6 @@ class Handlers:
 
 def _top(request: Request) -> int:
     return bodies.count(request.query_params.get("k", "20")) if request.scope["query_string"] else 20
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """Return the body; 413 as soon as it is larger than ``limit``."""
-    parts, size = [], 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise HTTPException(413, f"the body is larger than {limit} bytes", {"Connection": "close"})
-            parts.append(part)
-    except ClientDisconnect as error:
-        raise asyncio.CancelledError from error
-    return b"".join(parts)
-
-
-async def _parsed(request: Request, kind: type[B]) -> B:
-    """Return the body as ``kind``; JSON must say so, which keeps other sites' forms out."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415, "send application/json")
-    return kind.model_validate_json(await _body(request, SMALL))
 
 
 def _recommended(found: Recommendation, top: int, event: str | None) -> Response:

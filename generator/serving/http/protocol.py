@@ -1,22 +1,30 @@
 """The Open Inference Protocol, version 2: JSON and binary tensors (KServe's and Triton's REST)."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json, to_json
 
 from generator.errors import DataError
 from generator.model.model import Model
 
-__all__ = ["InferenceRequest", "metadata", "parse", "respond"]
+__all__ = ["JSON", "GoneError", "InferenceRequest", "infer", "metadata", "parse", "respond"]
 
 TYPES = {"tensor(int64)": "INT64", "tensor(float)": "FP32"}
 NUMPY: dict[str, np.dtype[Any]] = {"INT64": np.dtype("<i8"), "FP32": np.dtype("<f4")}
 LARGEST = 1024  # rows, as max_batch_size in config.pbtxt
+JSON = 4 * 2**20  # bytes of JSON: what is parsed in one go, while nothing else of Python runs
+NUMBERS, TEXT_NUMBERS = 2**24, 2**20  # values of an answer: all of them, those in JSON
+SLICE = 2**22  # probabilities computed in one go
+CHUNK = 2**14  # numbers turned to text in one go
+
+
+class GoneError(Exception):
+    """Nobody waits for the answer any more."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class InferenceRequest:
 
 def metadata(model: Model, versions: list[str]) -> dict[str, Any]:
     """Return name, versions, platform, inputs and outputs of a model."""
-    widths = {**model.sizes, "probability": model.width, "top_item": model.top_k, "top_probability": model.top_k}
+    widths = _widths(model)
     inputs, outputs = (
         [{"name": name, "datatype": TYPES[model.kinds[name]], "shape": [-1, widths[name]]} for name in names]
         for names in (model.sizes, [name for name in widths if name not in model.sizes])
@@ -44,6 +52,12 @@ def metadata(model: Model, versions: list[str]) -> dict[str, Any]:
     }
 
 
+def _widths(model: Model) -> dict[str, int]:
+    """Return the columns of each input and output."""
+    outputs = {"probability": model.width, "top_item": model.top_k, "top_probability": model.top_k}
+    return {**model.sizes, **outputs}
+
+
 def parse(body: bytes, header_length: int | None, model: Model) -> InferenceRequest:
     """Return what a body asks of ``model``.
 
@@ -55,14 +69,16 @@ def parse(body: bytes, header_length: int | None, model: Model) -> InferenceRequ
     Raises
     ------
     DataError
-        The body is no request, or does not fit the model.
+        The body is no request, does not fit the model, or asks for more than an answer may hold.
     """
     length = len(body) if header_length is None else header_length
     if not 0 <= length <= len(body):
         raise DataError(f"Inference-Header-Content-Length is {length}, but the body has {len(body)} bytes")
+    if length > JSON:
+        raise DataError(f"{JSON} bytes of JSON are taken at most: send the tensors in binary, or fewer rows")
     try:
-        asked = json.loads(body[:length])
-    except (ValueError, RecursionError) as error:
+        asked = from_json(body[:length], allow_inf_nan=False, cache_strings=False)
+    except ValueError as error:
         raise DataError(f"the body is no JSON: {error}") from error
     asked = _typed(asked, dict, "the body")
     rest = memoryview(body)[length:]
@@ -83,7 +99,23 @@ def parse(body: bytes, header_length: int | None, model: Model) -> InferenceRequ
     if len({len(values) for values in inputs.values()}) > 1:
         raise DataError("the inputs differ in their number of rows, shape[0]")
     identity = asked.get("id")
-    return InferenceRequest(None if identity is None else _typed(identity, str, "id"), inputs, _outputs(asked, model))
+    outputs = _outputs(asked, model)
+    _check_size(len(next(iter(inputs.values()))), outputs, _widths(model))
+    return InferenceRequest(None if identity is None else _typed(identity, str, "id"), inputs, outputs)
+
+
+def _check_size(rows: int, outputs: Mapping[str, bool], widths: Mapping[str, int]) -> None:
+    """Refuse what would be answered by more numbers than an answer may hold."""
+    for kind, most, names in (
+        ("numbers", NUMBERS, list(outputs)),
+        ("numbers in JSON", TEXT_NUMBERS, [name for name, binary in outputs.items() if not binary]),
+    ):
+        asked = rows * sum(widths[name] for name in names)
+        if asked > most:
+            raise DataError(
+                f"{rows} rows of {', '.join(names)} are {asked} {kind}, and {most} are answered at most: "
+                "ask for fewer rows, for top_item and top_probability alone, or for binary data"
+            )
 
 
 def _typed(value: Any, kind: type, where: str) -> Any:
@@ -93,7 +125,8 @@ def _typed(value: Any, kind: type, where: str) -> Any:
 
 
 def _parameters(holder: Mapping[str, Any], where: str) -> dict[str, Any]:
-    found: dict[str, Any] = _typed(holder.get("parameters", {}), dict, f"{where}.parameters")
+    given = holder.get("parameters")
+    found: dict[str, Any] = {} if given is None else _typed(given, dict, f"{where}.parameters")
     if any(name.startswith("shared_memory") for name in found):
         raise DataError(f"{where}.parameters: shared memory is not offered")
     return found
@@ -121,8 +154,14 @@ def _flat(data: list[Any]) -> list[Any]:
 
 
 def _values(data: list[Any], shape: list[int], name: str, kind: str) -> NDArray[Any]:
-    allowed = (int,) if kind == "INT64" else (int, float)
-    if len(data) != prod(shape) or not all(isinstance(one, allowed) and not isinstance(one, bool) for one in data):
+    kinds = set(map(type, data))
+    if (
+        kind == "INT64"
+        and float in kinds
+        and all(type(one) is int or one.is_integer() for one in data if type(one) in (int, float))
+    ):
+        data, kinds = [int(one) if type(one) is float else one for one in data], kinds - {float} | {int}
+    if len(data) != prod(shape) or not kinds <= ({int} if kind == "INT64" else {int, float}):
         raise DataError(f"input {name}: {prod(shape)} numbers of {kind} are wanted")
     try:
         return _checked(np.array(data, NUMPY[kind]).reshape(shape), name)
@@ -157,6 +196,32 @@ def _outputs(asked: Mapping[str, Any], model: Model) -> dict[str, bool]:
     return found
 
 
+def infer(asked: InferenceRequest, model: Model, gone: Callable[[], bool]) -> list[NDArray[Any]]:
+    """Return the outputs asked for, (rows, columns) each, computed some rows at a time.
+
+    Parameters
+    ----------
+    gone
+        Whether nobody waits for the answer any more.
+
+    Raises
+    ------
+    GoneError
+        Nobody does.
+    ModelError
+        The net fails.
+    """
+    rows = len(next(iter(asked.inputs.values())))
+    step = max(1, SLICE // model.width)
+    parts = []
+    for first in range(0, rows, step):
+        if gone():
+            raise GoneError
+        blobs = {name: values[first : first + step] for name, values in asked.inputs.items()}
+        parts.append(model.infer(list(asked.outputs), blobs))
+    return parts[0] if len(parts) == 1 else [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
 def respond(
     request: InferenceRequest, model: Model, version: int, values: list[NDArray[Any]]
 ) -> tuple[bytes, int | None]:
@@ -168,11 +233,17 @@ def respond(
         if binary:
             tensors.append(np.ascontiguousarray(array, NUMPY[kind]).tobytes())
             output["parameters"] = {"binary_data_size": len(tensors[-1])}
+            outputs.append(to_json(output))
         else:
-            output["data"] = array.ravel().tolist()
-        outputs.append(output)
-    record: dict[str, Any] = {"model_name": model.name, "model_version": str(version), "outputs": outputs}
+            outputs.append(to_json(output)[:-1] + b',"data":[' + b",".join(_texts(array.ravel())) + b"]}")
+    record: dict[str, Any] = {"model_name": model.name, "model_version": str(version)}
     if request.id is not None:
         record["id"] = request.id
-    head = json.dumps(record).encode()
-    return (head + b"".join(tensors), len(head)) if tensors else (head, None)
+    head = to_json(record)[:-1] + b',"outputs":[' + b",".join(outputs) + b"]}"
+    return (b"".join([head, *tensors]), len(head)) if tensors else (head, None)
+
+
+def _texts(values: NDArray[Any]) -> Iterator[bytes]:
+    """Yield numbers as JSON, some at a time: other threads wait for each."""
+    for first in range(0, len(values), CHUNK):
+        yield to_json(values[first : first + CHUNK].tolist())[1:-1]

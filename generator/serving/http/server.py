@@ -4,11 +4,13 @@ import logging
 import signal
 import socket
 import sys
+from functools import partial
 
 import uvicorn
 
 from generator.errors import DrnError
 from generator.serving.http.app import application
+from generator.serving.http.connection import Connection, Connections
 from generator.serving.http.logs import json_logger
 from generator.serving.http.settings import Settings
 from generator.serving.metrics import Metrics
@@ -58,13 +60,13 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         log_config=None,
+        http=partial(Connection, Connections.of_this_process()),  # type: ignore[arg-type]  # whatever makes one will do
         ws="none",
         proxy_headers=False,
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(settings.drain),
-        limit_concurrency=2048,
         backlog=2048,
     )
     server = _Server(config, log)

@@ -1,12 +1,15 @@
 """The options of the service."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from generator.serving.models.repository import VersionChoice
 from generator.serving.store.store import IDLE
 
-__all__ = ["Settings"]
+__all__ = ["LOOPBACK", "Settings"]
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,9 @@ class Settings:
         Seconds after which a silent session is forgotten.
     host, port
         Where to listen.
+    allow
+        Names that the header Host may have. On loopback those of this machine are allowed besides, and no others;
+        elsewhere all are, where none is given.
     token
         Bearer token that clients must send; None: none.
     reload
@@ -48,9 +54,17 @@ class Settings:
     idle: float = IDLE
     host: str = "127.0.0.1"
     port: int = 8000
+    allow: Collection[str] = ()
     token: str | None = None
     reload: float = 2.0
     batch: int = 32
     int8: bool = False
     log_requests: bool = True
     drain: float = 10.0
+
+    def hosts(self) -> Collection[str] | None:
+        """Return what the header Host may name, lower case; None: anything."""
+        if self.host not in LOOPBACK and not self.allow:
+            return None
+        own = {"127.0.0.1", "[::1]", "localhost", self.host.lower()}
+        return own | {name.lower() for name in self.allow}

@@ -1,6 +1,7 @@
 """From an event to the refreshed recommendation: the store, then the net, in batches."""
 
 import asyncio
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,15 +13,17 @@ from typing import TypeVar
 from generator.errors import DrnError, ModelError
 from generator.model.query import Answer
 from generator.serving.metrics import Metrics
-from generator.serving.models.batcher import Batcher
+from generator.serving.models.batcher import Batcher, OverloadError
 from generator.serving.models.repository import Repository
 from generator.serving.models.served import Served
 from generator.serving.store.sessions import Event, Session, State
-from generator.serving.store.store import Store, StoreError
+from generator.serving.store.store import DamagedError, Store, StoreError
 
 __all__ = ["ForeignSessionError", "Recommendation", "Recommender"]
 
+A = TypeVar("A")
 T = TypeVar("T")
+INFERENCES = 64  # requests of the inference protocol that may wait
 REMEMBERED = 10_000  # sessions whose last recommendation is kept to see whether it was taken
 
 
@@ -52,6 +55,7 @@ class Recommender:
         self.store, self.repository, self.metrics = store, repository, metrics
         self._threads = ThreadPoolExecutor(store.workers + 2, "drn-batch")
         self._net = ThreadPoolExecutor(1, "drn-infer")
+        self._inferring = 0
         self._serve: Batcher[Event | State, Recommendation | State] = Batcher(
             self._serve_batch, self._threads, workers=store.workers, largest=largest
         )
@@ -77,17 +81,18 @@ class Recommender:
             self.metrics.inference.observe(time.perf_counter() - began)
         return found
 
-    def _recorded(self, asked: Sequence[Event | State]) -> list[State | ForeignSessionError]:
-        """Return each state as it is, and for each event the state right after it."""
+    def _recorded(self, asked: Sequence[Event | State]) -> list[State | Exception]:
+        """Return each state as it is, and for each event the state right after it, or why there is none."""
         events = [one for one in asked if isinstance(one, Event)]
-        after = iter(self.store.record(events) if events else ())
+        after = iter(_each(self.store.record, events) if events else ())
+        found = (next(after) if isinstance(one, Event) else one for one in asked)
         foreign = ForeignSessionError("the session is another user's: begin a new one with a new id")
-        return [(next(after) or foreign) if isinstance(one, Event) else one for one in asked]
+        return [foreign if one is None else one for one in found]
 
     def _answered(
-        self, asked: Sequence[Event | State], states: Sequence[State | ForeignSessionError]
+        self, asked: Sequence[Event | State], states: Sequence[State | Exception]
     ) -> list[Recommendation | State | Exception]:
-        """Answer the queries of each version together; one version that fails leaves the others be."""
+        """Answer the queries of each version together; one version or session that fails leaves the others be."""
         found: list[Recommendation | State | Exception] = list(states)
         wanting: dict[Served, list[tuple[int, State]]] = {}
         for place, (one, state) in enumerate(zip(asked, states, strict=True)):
@@ -98,11 +103,7 @@ class Recommender:
                     found[place] = error
         for served, places in wanting.items():
             self.metrics.batch.observe(len(places))
-            answers: Sequence[Answer | DrnError]
-            try:
-                answers = served.model.recommend([state.query() for _, state in places])
-            except DrnError as error:
-                answers = [error] * len(places)
+            answers = _each(served.model.recommend, [state.query() for _, state in places])
             for (place, state), answer in zip(places, answers, strict=True):
                 found[place] = Recommendation(state, served, answer) if isinstance(answer, Answer) else answer
         return found
@@ -179,9 +180,27 @@ class Recommender:
         self.metrics.store.observe(time.perf_counter() - began)
         return found
 
-    async def infer(self, work: Callable[[], T]) -> T:
-        """Call ``work`` in the thread of the inference protocol, after what waits there."""
-        return await asyncio.get_running_loop().run_in_executor(self._net, work)
+    async def infer(self, work: Callable[[Callable[[], bool]], T]) -> T:
+        """Call ``work`` in the thread of the inference protocol, after what waits there; raises what it does.
+
+        Parameters
+        ----------
+        work
+            Its argument tells whether nobody waits for the answer any more.
+
+        Raises
+        ------
+        OverloadError : too many wait.
+        """
+        if self._inferring >= INFERENCES:
+            raise OverloadError
+        gone = threading.Event()
+        self._inferring += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._net, work, gone.is_set)
+        finally:
+            gone.set()
+            self._inferring -= 1
 
     async def forget(self, erase: Callable[[str], bool], name: str) -> bool:
         """Erase a session or user by a method of the store; return whether there was anything."""
@@ -194,3 +213,16 @@ class Recommender:
         except StoreError:
             self.metrics.store_failures.inc()
             raise
+
+
+def _each(work: Callable[[Sequence[A]], Sequence[T]], items: Sequence[A]) -> list[T | Exception]:
+    """Return ``work`` of all items together; if that fails, each one's own result or exception.
+
+    A store that cannot be reached fails for all at once: to ask it for each would take as long as many time limits.
+    """
+    try:
+        return list(work(items))
+    except Exception as error:  # whatever it is: the neighbours shall not fare as the one that brought it
+        if len(items) == 1 or (isinstance(error, StoreError) and not isinstance(error, DamagedError)):
+            return [error] * len(items)
+    return [one for item in items for one in _each(work, [item])]

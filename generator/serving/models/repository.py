@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,12 +97,19 @@ class Repository:
                 raise ModelError(f"model {self.name}, version {version}: {why}")
 
     def scan(self) -> None:
-        """Look at the version folders; load, try and swap in what is new. A call that meets another does nothing."""
+        """Look at the version folders; load, try and swap in what is new. A call that meets another does nothing.
+
+        Raises
+        ------
+        OSError
+            A folder of a model cannot be read; its versions stay as they were, those of the others are looked at.
+        """
         if not self._lock.acquire(blocking=False):
             return
         try:
-            for name, folder in self._folders.items():
-                self._scan(name, folder)
+            with ExitStack() as scans:  # runs all of them, and raises at its end
+                for name, folder in self._folders.items():
+                    scans.callback(self._scan, name, folder)
         finally:
             self._lock.release()
 
@@ -224,7 +232,8 @@ def _version_numbers(folder: Path) -> list[int]:
 
 def _signature(folder: Path) -> Signature:
     """Return names, sizes and times of the files of a version: by which a refused one is seen to have changed."""
-    if not folder.is_dir():
+    try:
+        stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    except OSError:  # it is gone, or going
         return ()
-    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

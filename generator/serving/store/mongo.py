@@ -1,7 +1,7 @@
 """Sessions in MongoDB: one document a session, changed by atomic updates; users; an append-only log of events."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -13,7 +13,7 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from generator.serving.store.sessions import Event, Kept, Session, State
-from generator.serving.store.store import StoreError
+from generator.serving.store.store import DamagedError, StoreError
 
 __all__ = ["MongoStore"]
 
@@ -35,11 +35,13 @@ class MongoStore:
         As pymongo takes it.
     idle
         Seconds without an event after which MongoDB's own TTL monitor forgets a session.
+    read_only
+        Whether the database is only read: no right to write is needed.
     """
 
     workers = 4  # updates are atomic on the server, so requests may overlap
 
-    def __init__(self, url: str, idle: float) -> None:
+    def __init__(self, url: str, idle: float, *, read_only: bool = False) -> None:
         self._idle = idle
         self.kept = Kept()
         with _reported():
@@ -48,7 +50,9 @@ class MongoStore:
             )
             database = self._client.get_default_database("drn")
             self._sessions, self._users, self._events = (database[name] for name in ("sessions", "users", "events"))
-            self._prepare()
+            self._probe = database["probe"]
+            if not read_only:
+                self._prepare()
 
     def _prepare(self) -> None:
         """Create the indexes, whose creation is idempotent, with the idle time of today."""
@@ -80,7 +84,7 @@ class MongoStore:
 
     def _round(self, events: Sequence[Event]) -> list[State | None]:
         """Log and apply events of different sessions."""
-        first_sent, added = self._logged(events)
+        first_sent, added = self._logged(self._arriving(events))
         found = self._applied(events, first_sent)
         refused = [one for one in events if not found[one.session].takes(one)]
         for one in refused:
@@ -96,6 +100,14 @@ class MongoStore:
         states = {name: State(session, bought.get(session.user or "", ())) for name, session in found.items()}
         return [None if one in refused else states[one.session] for one in events]
 
+    def _arriving(self, events: Sequence[Event]) -> list[Event]:
+        """Return the events as they are kept: see `Session.arriving`."""
+        names = [one.session for one in events if not one.timed]
+        newest = {"visits": {"$slice": -1}, "purchases": {"$slice": -1}}
+        found = self._sessions.find({"_id": {"$in": names}}, newest) if names else ()
+        held = {document["_id"]: _session(document) for document in found}
+        return [held.get(one.session, Session(one.session)).arriving(one) for one in events]
+
     def _logged(self, events: Sequence[Event]) -> tuple[list[Event], set[tuple[str, str]]]:
         """Append to the log; return the events as first sent, and the names of those that are new."""
         names = [(one.session, one.event) for one in events]
@@ -106,7 +118,8 @@ class MongoStore:
         else:
             return list(events), set(names)
         wanted = [{"session": session, "event": event} for session, event in known]
-        held = {(one["session"], one["event"]): _event(one) for one in self._events.find({"$or": wanted})}
+        with _readable("an event"):
+            held = {(one["session"], one["event"]): _event(one) for one in self._events.find({"$or": wanted})}
         return [held.get(name, one) for name, one in zip(names, events, strict=True)], set(names) - known
 
     def _applied(self, events: Sequence[Event], first_sent: Sequence[Event]) -> dict[str, Session]:
@@ -183,7 +196,7 @@ class MongoStore:
 
     def events(self) -> Iterator[Event]:
         """See `Store.events`."""
-        with _reported():
+        with _reported(), _readable("an event"):
             for document in self._events.find({}, sort=[("_id", ASCENDING)]):
                 yield _event(document)
 
@@ -193,10 +206,9 @@ class MongoStore:
 
     def ping(self) -> None:
         """See `Store.ping`."""
-        with _reported():
-            hello = self._client.admin.command("hello")
-            if not hello.get("isWritablePrimary", hello.get("ismaster", False)):
-                raise StoreError("MongoDB: there is no primary to write to")
+        # Where another server makes it at the same moment, it was written as well.
+        with _reported(), suppress(pymongo.errors.DuplicateKeyError):
+            self._probe.replace_one({"_id": "probe"}, {"at": datetime.now(timezone.utc)}, upsert=True)
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -254,7 +266,9 @@ def _update(event: Event, seen: float, kept: Kept) -> UpdateOne:
 
 
 def _document(event: Event) -> Document:
-    return {name: value for name, value in asdict(event).items() if value is not None}
+    kept = asdict(event)
+    del kept["timed"]
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def _event(document: Mapping[str, Any]) -> Event:
@@ -271,12 +285,22 @@ def _event(document: Mapping[str, Any]) -> Event:
 
 
 def _purchases(user: Mapping[str, Any]) -> tuple[Event, ...]:
-    return tuple(_event(one) for one in user.get("purchases", ()))
+    with _readable("a user"):
+        return tuple(_event(one) for one in user.get("purchases", ()))
 
 
 def _session(document: Mapping[str, Any]) -> Session:
-    return replace(
-        Session(document["_id"], document.get("user"), document.get("start"), document["seen"].timestamp()),
-        visits=tuple(_event(one) for one in document.get("visits", ())),
-        purchases=_purchases(document),
-    )
+    with _readable("a session"):
+        return replace(
+            Session(document["_id"], document.get("user"), document.get("start"), document["seen"].timestamp()),
+            visits=tuple(_event(one) for one in document.get("visits", ())),
+            purchases=_purchases(document),
+        )
+
+
+@contextmanager
+def _readable(whose: str) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"MongoDB: the document of {whose} cannot be read: {type(error).__name__}") from error

@@ -59,6 +59,9 @@ class Event:
         Who, if the client says so.
     dwell
         Seconds on the page, if the client knows; else they last until the session's next visit.
+    timed
+        Whether ``time`` is the client's. If not, it is the moment of arrival by the clock of the server that took the
+        event, and `Session.arriving` puts it after what the session holds, whatever that clock says.
     """
 
     session: str
@@ -69,6 +72,7 @@ class Event:
     received: int
     user: str | None = None
     dwell: float | None = None
+    timed: bool = True
 
 
 def insert(events: tuple[Event, ...], event: Event, kept: int) -> tuple[Event, ...]:
@@ -108,6 +112,18 @@ class Session:
             return replace(known, purchases=insert(self.purchases, event, kept.purchases))
         start = event.time if self.start is None else min(self.start, event.time)
         return replace(known, start=start, visits=insert(self.visits, event, kept.visits))
+
+    def arriving(self, event: Event) -> Event:
+        """Return ``event`` as it is kept: one without a time of its own comes after all that the session holds."""
+        if event.timed:
+            return event
+        held = [*self.visits[-1:], *self.purchases[-1:]]
+        return replace(
+            event,
+            time=max([event.time, *(one.time for one in held)]),
+            received=max([event.received, *(one.received + 1 for one in held)]),
+            timed=True,
+        )
 
     def takes(self, event: Event) -> bool:
         """Return whether ``event`` may belong here: a session is of one user."""

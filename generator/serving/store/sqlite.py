@@ -1,14 +1,17 @@
 """Sessions in one SQLite file, write-ahead log, flushed to disk at every commit."""
 
 import json
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from generator.serving.store.sessions import Event, Kept, Session, State, insert
-from generator.serving.store.store import StoreError
+from generator.serving.store.store import DamagedError, StoreError
 
 __all__ = ["SqliteStore"]
 
@@ -27,6 +30,8 @@ CREATE INDEX IF NOT EXISTS sessions_user ON sessions (user) WHERE user IS NOT NU
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, purchases TEXT NOT NULL);
 """
 PAGE = 10_000  # events read at a time
+EXPIRED, PAUSE = 500, 0.002  # sessions forgotten in a transaction, seconds until the next: those who wait come first
+PROBE = "\n"  # a session's id that no client can send
 
 
 class SqliteStore:
@@ -38,16 +43,18 @@ class SqliteStore:
         The file; made if absent, its folder too.
     idle
         Seconds without an event after which `expire` forgets a session.
+    read_only
+        Whether the file is only read: it must be there, and its folder stays as it is.
     """
 
     workers = 1  # SQLite writes one transaction at a time; what waits meanwhile shares the next one
 
-    def __init__(self, path: str, idle: float) -> None:
-        self._path, self._idle = Path(path), idle
+    def __init__(self, path: str, idle: float, *, read_only: bool = False) -> None:
+        self._path, self._idle, self._read_only = Path(path), idle, read_only
         self.kept = Kept()
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        with self._transaction():
+        with self._reading() if read_only else self._transaction():
             pass
 
     def _open(self) -> sqlite3.Connection:
@@ -55,6 +62,9 @@ class SqliteStore:
         if self._connection and not self._is_ours():
             self._connection.close()
             self._connection = None
+        if not self._connection and self._read_only:
+            self._connection = _read_only(self._path)
+            self._file = self._path.stat().st_ino
         if not self._connection:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, timeout=2, isolation_level=None, check_same_thread=False)
@@ -111,7 +121,7 @@ class SqliteStore:
             session = Session(event.session)
         if not session.takes(event):
             return None
-        event = _logged(db, event)
+        event = _logged(db, session.arriving(event))
         changed = session.after(event, seen, self.kept)
         _save(db, changed)
         if changed.user and changed.purchases and (event.kind == "buy" or session.user is None):
@@ -173,13 +183,22 @@ class SqliteStore:
 
     def expire(self, now: float) -> int:
         """See `Store.expire`."""
-        with self._transaction() as db:
-            return db.execute("DELETE FROM sessions WHERE seen < ?", (now - self._idle,)).rowcount
+        gone, part = 0, EXPIRED
+        while part == EXPIRED:
+            with self._transaction() as db:
+                idle = "SELECT rowid FROM sessions WHERE seen < ? LIMIT ?"
+                part = db.execute(f"DELETE FROM sessions WHERE rowid IN ({idle})", (now - self._idle, EXPIRED)).rowcount  # noqa: S608
+            gone += part
+            time.sleep(PAUSE)
+        return gone
 
     def ping(self) -> None:
-        """See `Store.ping`."""
-        with self._transaction():
-            pass
+        """See `Store.ping`: a visit is recorded as any other, and taken back in the same transaction."""
+        now = time.time()
+        with self._transaction() as db:
+            self._apply(db, Event(PROBE, PROBE, "view", PROBE, now, int(now * 1e6)))
+            db.execute("DELETE FROM events WHERE session = ?", (PROBE,))
+            db.execute("DELETE FROM sessions WHERE id = ?", (PROBE,))
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -195,14 +214,37 @@ def _dump(events: Sequence[Event]) -> str:
     )
 
 
-def _load(text: str) -> tuple[Event, ...]:
-    return tuple(Event(*fields) for fields in json.loads(text))
+def _load(text: str, whose: str) -> tuple[Event, ...]:
+    try:
+        return tuple(Event(*fields) for fields in json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"the row of {whose} cannot be read: {type(error).__name__}") from error
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection that writes nothing, not even the files that SQLite has beside a database in use.
+
+    In a folder that may not be written to, a database that nobody has open is read without those files.
+    """
+    modes = ["mode=ro"] if os.access(path.parent, os.W_OK) else ["mode=ro", "mode=ro&immutable=1"]
+    while True:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?{modes.pop(0)}", timeout=2, uri=True, check_same_thread=False
+        )
+        try:
+            connection.execute("SELECT 1 FROM events LIMIT 1")
+        except sqlite3.Error:
+            connection.close()
+            if not modes:
+                raise
+        else:
+            return connection
 
 
 def _session(db: sqlite3.Connection, identity: str) -> Session | None:
     row = db.execute("SELECT id, user, start, seen, visits, purchases FROM sessions WHERE id = ?", (identity,))
     for session, user, start, seen, visits, purchases in row:
-        return Session(session, user, start, seen, _load(visits), _load(purchases))
+        return Session(session, user, start, seen, _load(visits, "a session"), _load(purchases, "a session"))
     return None
 
 
@@ -226,7 +268,7 @@ def _logged(db: sqlite3.Connection, event: Event) -> Event:
 
 def _purchases(db: sqlite3.Connection, user: str) -> tuple[Event, ...] | None:
     row = db.execute("SELECT purchases FROM users WHERE id = ?", (user,)).fetchone()
-    return _load(row[0]) if row else None
+    return _load(row[0], "a user") if row else None
 
 
 def _credit(db: sqlite3.Connection, user: str, purchases: Sequence[Event], kept: int) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 from generator.errors import DrnError
 from generator.serving.store.sessions import Event, Kept, State
 
-__all__ = ["IDLE", "Store", "StoreError"]
+__all__ = ["IDLE", "DamagedError", "Store", "StoreError"]
 
 IDLE = 30 * 86400.0  # seconds without an event after which a session is forgotten; its events stay in the log
 
@@ -15,11 +15,15 @@ class StoreError(DrnError):
     """A store that cannot be reached or does not answer; what was asked for may be asked again."""
 
 
+class DamagedError(StoreError):
+    """What is kept of a session or user cannot be read; that of others can."""
+
+
 class Store(Protocol):
     """A durable store of sessions, users and the log of events. All methods may be called from any thread.
 
-    Every method raises `StoreError` when the store cannot do its work; nothing is then half done that asking again
-    with the same event ids would not complete.
+    Every method raises `StoreError` when the store cannot do its work, `DamagedError` where what is kept of one session
+    or user is to blame; nothing is then half done that asking again with the same event ids would not complete.
     """
 
     workers: int  # threads that may usefully call `record` at a time
@@ -51,10 +55,13 @@ class Store(Protocol):
         """Yield the log, in the order it was written."""
 
     def expire(self, now: float) -> int:
-        """Forget the sessions idle at ``now``, unix seconds, where the store does not do so itself; return how many."""
+        """Forget the sessions idle at ``now``, unix seconds, where the store does not do so itself; return how many.
+
+        Some at a time, so that what is recorded meanwhile does not wait for all of them.
+        """
 
     def ping(self) -> None:
-        """Return if the store would take an event now."""
+        """Return if the store would take an event now: something is written, durably."""
 
     def close(self) -> None:
         """Let go of files and connections."""

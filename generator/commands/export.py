@@ -1,0 +1,54 @@
+"""``drn export``: a trained run for other programs."""
+
+from pathlib import Path
+
+import click
+
+from generator.console import out, print_json
+from generator.options import format_option
+
+__all__ = ["command"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--caffe",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write deploy.portable.prototxt with its weights, spec and vocabularies: for OpenCV, ncnn, MNN and others.",
+)
+@click.option(
+    "--caffemodel",
+    type=click.Choice(["all-uses"]),
+    help="Write the weights as Caffe saves them, a copy for each use of a shared parameter, to -o FILE.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file of --caffemodel.")
+@format_option
+def command(*, run: Path, caffe: Path | None, caffemodel: str | None, output: Path | None, output_format: str) -> None:
+    """Write the newest model of a run in a form that other programs read.
+
+    \b
+    Example:
+      drn export runs/shop --caffe caffe
+      drn export runs/shop --caffemodel all-uses -o shop.caffemodel
+    """
+    from generator.export.caffe import export_caffe, export_caffemodel
+
+    if caffe is None and caffemodel is None:
+        raise click.UsageError("say what to write: --caffe DIR or --caffemodel all-uses -o FILE")
+    if (caffemodel is None) != (output is None):
+        raise click.UsageError("--caffemodel all-uses and -o FILE belong together")
+    written: dict[str, object] = {}
+    lines = []
+    if caffe is not None:
+        written["caffe"] = {"folder": str(caffe), "inputs": export_caffe(run, caffe)}
+        lines.append(f"{caffe}: deploy.portable.prototxt and .caffemodel, spec.yaml, pages.txt, items.txt")
+    if output is not None:
+        export_caffemodel(run, output)
+        written["caffemodel"] = str(output)
+        lines.append(f"{output}: a copy of each parameter in every layer that uses it")
+    if output_format == "json":
+        print_json(written)
+    else:
+        out.print("\n".join(lines), markup=False)
