@@ -135,4 +135,5 @@ def _meta(
         "skipped_rows": list(log.notes),
         "sessions": counts["sessions"],
         "vocabulary": {"pages": len(numbering.pages), "items": len(numbering.items)},
+        **({"slots": spec.slots} if spec.slots else {}),
     }

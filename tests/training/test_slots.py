@@ -148,6 +148,14 @@ def test_the_answer_names_the_querys_own_page(run):
     assert answer.items[0][0] == f"new{SLOTS - 1}"  # those after the last slot are left out
 
 
+def test_an_output_in_8_bits_answers_it_too(run):
+    whole, narrow = Model(run), Model(run, int8=True)
+    asked = [Query([(page, 2.0), ("never seen", 3.0)]) for page in ("p1", "p7", "other")]
+    for answer, wanted in zip(narrow.recommend(asked), whole.recommend(asked), strict=True):
+        assert answer.items[0][0] == "never seen"
+        assert dict(answer.items)["never seen"] == pytest.approx(dict(wanted.items)["never seen"], abs=1e-3)
+
+
 def test_a_query_is_the_row_that_the_data_hold(log, data, run):
     """As served and as evaluated: the same blobs, so the same answer."""
     model = Model(run)
