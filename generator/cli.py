@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from generator.errors import DrnError, pip_install
+from generator.errors import DrnError, in_words, pip_install
 from generator.options import Exit
 from generator.version import __version__
 
@@ -26,7 +26,7 @@ COMMANDS = {
     "recommend": "Recommend the top K items for a session.",
     "serve": "Recommend over HTTP in real time, remember sessions, reload models.",
     "loop": "Train again from the served events, on a schedule, and publish what is not worse.",
-    "export": "Write a trained run for other programs: readers of Caffe's files.",
+    "export": "Write a trained run for other programs: readers of Caffe's files, a browser.",
     "import": "Convert a Caffe deploy net with its weights to ONNX.",
     "inspect": "Explain a prototxt, caffemodel, solverstate, ONNX file, run or generated folder; draw its net.",
 }
@@ -103,20 +103,8 @@ def _run(command: click.Command, name: str) -> None:
         sys.stderr.write(f"{name} needs {error.name}, which is not installed: {pip_install(EXTRAS[error.name])}\n")
         sys.exit(Exit.WRONG_USE)
     except (DrnError, OSError, OverflowError, MemoryError) as error:
-        sys.stderr.write(f"{_in_words(error)}\n")
+        sys.stderr.write(f"{in_words(error)}\n")
         sys.exit(Exit.WRONG_USE)
-
-
-def _in_words(error: Exception) -> str:
-    """Return what happened, and to which file, in one line."""
-    if isinstance(error, DrnError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        files = " -> ".join(str(each) for each in (error.filename, error.filename2) if each is not None)
-        return f"{files or 'the system'}: {error.strerror}"
-    if isinstance(error, MemoryError):
-        return f"there is not enough memory ({str(error) or 'no more could be had'}): take a smaller net or less data"
-    return f"{type(error).__name__}: {error or 'no details'}"
 
 
 def main() -> None:

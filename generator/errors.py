@@ -18,6 +18,7 @@ __all__ = [
     "SpecError",
     "TemplateError",
     "TrainingError",
+    "in_words",
     "pip_install",
 ]
 
@@ -56,6 +57,18 @@ class ModelError(DrnError):
 
 class TrainingError(DrnError):
     """A training run that cannot go on."""
+
+
+def in_words(error: BaseException) -> str:
+    """Return what happened, and to which file, in one line."""
+    if isinstance(error, DrnError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        files = " -> ".join(str(each) for each in (error.filename, error.filename2) if each is not None)
+        return f"{files or 'the system'}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({str(error) or 'no more could be had'}): take a smaller net or less data"
+    return f"{type(error).__name__}: {error or 'no details'}"
 
 
 def pip_install(extra: str) -> str:

@@ -31,6 +31,13 @@ __all__ = ["command"]
     show_default=True,
     help="Share of the sessions, the newest, that the models are compared on.",
 )
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Versions kept in RUN/models, the newest; one that drn serve is pinned to must be among them.",
+)
 @click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Of onnxruntime; 0: all cores.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a field of the spec.")
 @format_option
@@ -41,6 +48,7 @@ def command(
     run: Path,
     every: float | None,
     newest: float,
+    keep: int,
     threads: int,
     overrides: tuple[str, ...],
     output_format: str,
@@ -48,8 +56,8 @@ def command(
     """Train on what was served, and publish the model unless it is worse on the newest sessions.
 
     STORE is the URL given to drn serve. Training goes on from the weights published last, label by label. Versions
-    appear in RUN/models, where drn serve picks them up. With --every, rounds go on until Ctrl-C; one that fails is
-    logged and the next is tried, and one without new events does nothing.
+    appear in RUN/models, where drn serve picks them up, and old ones go. With --every, rounds go on until Ctrl-C; one
+    that fails, be it for a full disk, is logged and tried again, and one without new events does nothing.
 
     \b
     Example:
@@ -57,17 +65,17 @@ def command(
       drn loop mongodb://localhost:27017/drn --spec arch_specs/shop.yaml -o runs/live --every 60
       drn serve runs/live --store sqlite:///drn.sqlite
     """
-    from generator.errors import DrnError
+    from generator.errors import in_words
     from generator.loop.round import run_round
     from generator.spec import load_spec
 
     spec = load_spec(spec_path, overrides)
-    seen = 0
+    done = seen = 0  # events of the last round that came to its end, and of this one
 
     def news(events: int) -> bool:
         nonlocal seen
-        seen, before = events, seen
-        return events != before
+        seen = events
+        return seen != done
 
     while True:
         began = time.monotonic()
@@ -79,17 +87,19 @@ def command(
                     spec,
                     run,
                     newest=newest,
+                    versions=keep,
                     threads=threads,
                     wanted=news,
                     progress=lambda iteration, loss, _speed, bar=bar, task=task: bar.update(  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
                         task, completed=iteration, loss=f"loss {loss:.4f}"
                     ),
                 )
-        except DrnError as error:
+        except Exception as error:  # whatever it was, the next round may do better
             if every is None:
                 raise
-            err.print(f"this round failed: {error}", markup=False)
+            err.print(f"this round failed: {in_words(error)}", markup=False)
         else:
+            done = seen
             if found:
                 _print(found, output_format)
         if every is None:

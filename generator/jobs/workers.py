@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from generator.errors import DrnError
+from generator.errors import in_words
 from generator.jobs.cpus import ONE_THREAD, available
 
-__all__ = ["TRIES", "Engine", "Outcome", "Processes", "answer"]
+__all__ = ["TRIES", "Engine", "Outcome", "Processes", "Reply", "answer"]
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -28,13 +28,23 @@ TRIES = 2  # how often a job is begun whose worker is lost
 class Outcome(Generic[R]):
     """What became of a job: its ``value``, or the ``error`` that kept it from one.
 
-    ``index`` is the job's place among the jobs, ``tries`` how often it was begun.
+    ``index`` is the job's place among the jobs, ``tries`` how often it was begun. ``machine`` says that the error is
+    none of the job's, as on a full disk: on a sound machine there may be a value.
     """
 
     index: int
     value: R | None
     error: str | None
     tries: int
+    machine: bool = False
+
+
+class Reply(NamedTuple):
+    """What a worker sends back for a job: `Outcome` without its place."""
+
+    value: Any
+    error: str | None = None
+    machine: bool = False
 
 
 class Engine(Protocol):
@@ -97,7 +107,7 @@ class Processes:
                     del busy[connection]
                     if answer is not None:
                         self._idle.append(worker)
-                        outcomes.append(Outcome(worker.index, *answer, worker.tries))
+                        outcomes.append(Outcome(worker.index, answer.value, answer.error, worker.tries, answer.machine))
                         continue
                     worker.kill()
                     if worker.tries < TRIES:
@@ -147,10 +157,10 @@ class _Worker:
         with contextlib.suppress(OSError):  # it died since its last job: the answer will say so
             self.connection.send((function, job))
 
-    def answer(self) -> tuple[tuple[Any, str | None] | None, str]:
-        """Return the answer, value and error; or, if the worker died, None and how."""
+    def answer(self) -> tuple[Reply | None, str]:
+        """Return the answer; or, if the worker died, None and how."""
         try:
-            return self.connection.recv(), ""
+            return Reply(*self.connection.recv()), ""
         except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode or 0
@@ -163,16 +173,23 @@ class _Worker:
         self.connection.close()
 
 
-def answer(function: Callable[[Any], Any], job: object) -> tuple[Any, str | None]:
-    """Return what ``function`` makes of ``job``, and None; or None, and the error in words."""
+def answer(function: Callable[[Any], Any], job: object) -> Reply:
+    """Return what ``function`` makes of ``job``, or the error in words and whether the machine is to blame for it."""
     try:
-        return function(job), None
+        return Reply(function(job))
     except Exception as error:  # the boundary of the worker: whatever it was, it is the job's outcome
-        return None, str(error) if isinstance(error, DrnError) else f"{type(error).__name__}: {error}"
+        return Reply(None, in_words(error), _of_the_machine(error))
+
+
+def _of_the_machine(error: BaseException | None) -> bool:
+    """Say whether an error is, or was caused by, one of the system's: a full disk, too many open files, no memory."""
+    if error is None or isinstance(error, (OSError, MemoryError)):
+        return error is not None
+    return _of_the_machine(error.__cause__)
 
 
 def _serve(connection: Connection) -> None:
-    """Answer jobs until the parent is gone."""
+    """Reply jobs until the parent is gone."""
     os.setpgid(0, 0)  # a Ctrl-C on the terminal is the parent's affair
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:

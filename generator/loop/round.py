@@ -17,13 +17,14 @@ from generator.errors import ModelError
 from generator.jobs.locks import locked
 from generator.loop.carry import carry, keep
 from generator.loop.export import write_events
+from generator.model.find import version_number
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.spec.schema import Spec
 from generator.training.run.loop import Progress
 from generator.training.run.train import TrainOptions, train
 
-__all__ = ["Round", "publish", "reciprocal_rank", "run_round"]
+__all__ = ["Round", "prune", "publish", "reciprocal_rank", "run_round"]
 
 JUDGED = 5000  # rows at most, the newest
 CHUNK = 256
@@ -59,6 +60,7 @@ def run_round(
     run: Path,
     *,
     newest: float = 0.1,
+    versions: int | None = None,
     threads: int = 0,
     progress: Progress | None = None,
     wanted: Callable[[int], bool] = lambda _events: True,
@@ -76,6 +78,8 @@ def run_round(
         events, data and training run).
     newest
         Share of the sessions, the newest, held out to compare the models on.
+    versions
+        Versions kept in models/, the newest, once another is published; None: all.
     threads
         Of onnxruntime in training; 0: all cores.
     progress
@@ -93,7 +97,10 @@ def run_round(
         A step cannot be done; what was published before stays.
     """
     with locked(run):
-        return _run_round(store, spec, run, newest, threads, progress, wanted)
+        found = _run_round(store, spec, run, newest, threads, progress, wanted)
+        if versions is not None and found is not None and found.version is not None:
+            prune(run / "models" / spec.name, versions)
+        return found
 
 
 def _run_round(
@@ -180,7 +187,7 @@ def publish(version: Path, model: Path) -> Path:
     Returns the new model.onnx.
     """
     model.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(one.name) for one in model.iterdir() if one.name.isdecimal()), default=0)
+    number = 1 + max((version_number(one.name) or 0 for one in model.iterdir()), default=0)
     beside = model / f".{number}"
     shutil.rmtree(beside, ignore_errors=True)  # what a kill left half written
     shutil.copytree(version, beside)
@@ -188,3 +195,12 @@ def publish(version: Path, model: Path) -> Path:
         shutil.copyfile(config, model / "config.pbtxt")
     beside.rename(model / str(number))
     return model / str(number) / "model.onnx"
+
+
+def prune(model: Path, keep: int) -> None:
+    """Remove all versions of a model but the newest ``keep``; each goes whole, and what a kill left of one goes too."""
+    numbers = sorted(int(one.name) for one in model.iterdir() if one.name.isdecimal())
+    for number in numbers[: max(0, len(numbers) - keep)]:
+        (model / str(number)).rename(model / f".{number}")
+    for left in model.glob(".[0-9]*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from generator.errors import ModelError
 
-__all__ = ["find_model"]
+__all__ = ["find_model", "version_number"]
 
 
 def find_model(path: str | Path) -> Path:
@@ -14,7 +14,8 @@ def find_model(path: str | Path) -> Path:
     ----------
     path
         A run, a model repository (RUN/models), a model of one (RUN/models/NAME), a version of one (RUN/models/NAME/1)
-        or the ONNX file itself. Of several versions the highest number is taken.
+        or the ONNX file itself. Of several versions the highest number is taken; see
+        `version_number`.
 
     Raises
     ------
@@ -48,5 +49,13 @@ def _newest(folder: Path) -> Path | None:
     """Return the model.onnx of the version folder with the highest number."""
     if not folder.is_dir():
         return None
-    versions = [inner for inner in folder.iterdir() if inner.name.isdecimal() and (inner / "model.onnx").is_file()]
+    versions = [inner for inner in folder.iterdir() if version_number(inner.name) and (inner / "model.onnx").is_file()]
     return max(versions, key=lambda inner: int(inner.name)) / "model.onnx" if versions else None
+
+
+def version_number(name: str) -> int | None:
+    """Return the version that a folder of this name holds; None if it is none.
+
+    As in Triton a version is a whole number from 1 on, written without zeros before it: ``007`` is none.
+    """
+    return int(name) if name.isascii() and name.isdecimal() and not name.startswith("0") else None

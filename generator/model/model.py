@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from generator.data.sessions.slots import Slots
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError, ModelError
-from generator.model.find import find_model
+from generator.model.find import find_model, version_number
 from generator.model.graph import InferenceGraph
 from generator.model.query import Answer, Query
 from generator.model.windows import Window, input_blobs, window
@@ -67,7 +67,7 @@ class Model:
     def __init__(self, path: str | Path, threads: int = 1, *, int8: bool = False) -> None:
         self.file = find_model(path)
         version = self.file.parent
-        in_repository = version.name.isdecimal() and self.file.name == "model.onnx"
+        in_repository = version_number(version.name) is not None and self.file.name == "model.onnx"
         self.name = version.parent.name if in_repository else self.file.stem
         self._graph = InferenceGraph(self.file, self.name, threads, int8=int8)
         self.sizes, self.kinds = self._graph.sizes, self._graph.kinds

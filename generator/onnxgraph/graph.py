@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def reads_of(node: NodeProto) -> list[str]:
 
 
 class GraphEditor:
-    """A copy of a graph, whose nodes may be searched, added, changed in place and dropped in any order.
+    """A copy of a graph, whose nodes may be searched, added, rewired and dropped in any order.
 
     Parameters
     ----------
@@ -54,25 +55,31 @@ class GraphEditor:
         for field, value in model.graph.ListFields():
             if field.name not in ("node", "initializer", "value_info"):  # inferred types end where the edits begin
                 _copy(self._model.graph, field.name, value)
-        self._nodes = [_clone(node) for node in model.graph.node]
+        self._nodes: dict[int, NodeProto] = {}  # by id, in the order of adding
+        self._places: dict[int, int] = {}
+        self._count = count()
+        self._makers: dict[str, NodeProto] = {}
+        self._readers: dict[str, dict[int, NodeProto]] = {}
         self._made: dict[tuple[Any, ...], NodeProto] = {}
         self._constants: dict[tuple[Any, ...], str] = {}
         self._taken = {*taken, *self._initializers, *(info.name for info in model.graph.input)}
-        self._taken.update(name for node in self._nodes for name in node.output)
+        for node in model.graph.node:
+            self.append(node)
 
     # Reading.
 
     def of(self, op: str) -> list[NodeProto]:
         """Return the nodes of an operator, in the graph's order."""
-        return [node for node in self._nodes if node.op_type == op]
+        return [node for node in self._nodes.values() if node.op_type == op]
 
     def maker(self, name: str, op: str) -> NodeProto | None:
         """Return the node that makes ``name``, if its operator is ``op``."""
-        return next((node for node in self._nodes if name in node.output and node.op_type == op), None)
+        node = self._makers.get(name)
+        return node if node is not None and node.op_type == op else None
 
     def users(self, name: str) -> list[NodeProto]:
-        """Return the nodes that read ``name``."""
-        return [node for node in self._nodes if name in node.input]
+        """Return the nodes that read ``name``, in the graph's order."""
+        return sorted(self._readers.get(name, {}).values(), key=lambda node: self._places[id(node)])
 
     def value(self, name: str) -> Any:
         """Return the array of a constant; None if ``name`` is none."""
@@ -94,10 +101,10 @@ class GraphEditor:
 
     def name(self, wish: str) -> str:
         """Return ``wish``, or ``wish_2``, ``wish_3`` ... where that is taken."""
-        name, count = wish, 1
+        name, number = wish, 1
         while name in self._taken:
-            count += 1
-            name = f"{wish}_{count}"
+            number += 1
+            name = f"{wish}_{number}"
         self._taken.add(name)
         return name
 
@@ -105,11 +112,12 @@ class GraphEditor:
         """Append ``op`` and return its output names, named after ``wish``; a node added before is not added twice."""
         key = (op, tuple(inputs), outputs, repr(sorted(attributes.items())))
         made = self._made.get(key)
-        if made is None or list(made.input) != list(inputs):  # a rewrite may have changed the inputs since
+        # A rewrite may have dropped it, or changed its inputs, since.
+        if made is None or id(made) not in self._nodes or list(made.input) != list(inputs):
             wish = wish or op.lower()
             names = [self.name(wish if outputs == 1 else f"{wish}_{index}") for index in range(outputs)]
             made = self._made[key] = helper.make_node(op, list(inputs), names, **attributes)
-            self._nodes.append(made)
+            self._enter(made)
         return list(made.output)
 
     def one(self, op: str, inputs: Sequence[str], wish: str = "", **attributes: Any) -> str:
@@ -136,13 +144,13 @@ class GraphEditor:
 
     def append(self, node: NodeProto) -> None:
         """Append a node as it is."""
-        self._nodes.append(_clone(node))
+        self._enter(_clone(node))
         self._taken.update(node.output)
 
     def put(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: Any) -> None:
         """Append ``op`` with one output of a given name."""
         self._taken.add(output)
-        self._nodes.append(helper.make_node(op, list(inputs), [output], domain=domain or None, **attributes))
+        self._enter(helper.make_node(op, list(inputs), [output], domain=domain or None, **attributes))
         known = {opset.domain for opset in self._model.opset_import}
         if domain and domain not in known:
             self._model.opset_import.append(helper.make_opsetid(domain, 1))
@@ -156,26 +164,59 @@ class GraphEditor:
 
     def drop(self, node: NodeProto) -> None:
         """Remove a node."""
-        self._nodes = [each for each in self._nodes if each is not node]
-        self._made = {key: each for key, each in self._made.items() if each is not node}
+        self._forget(node)
+        del self._nodes[id(node)], self._places[id(node)]
+
+    def rewire(self, node: NodeProto, *, inputs: Iterable[str] | None = None, output: str | None = None) -> None:
+        """Have a node read ``inputs``, and its first result called ``output``: it may not be changed otherwise."""
+        self._forget(node)
+        if inputs is not None:
+            node.input[:] = list(inputs)
+        if output is not None:
+            node.output[0] = output
+        self._index(node)
 
     def replace(self, name: str, other: str) -> None:
         """Have the nodes that read ``name`` read ``other``."""
         for node in self.users(name):
-            node.input[:] = [other if each == name else each for each in node.input]
+            self.rewire(node, inputs=[other if each == name else each for each in node.input])
 
     def publish(self, wishes: Mapping[str, str]) -> None:
         """Name tensors (values) by the wishes (keys): rename what was added, copy what has a name to keep."""
-        free = {name for node in self._made.values() for name in node.output}
+        free = {name for node in self._made.values() if id(node) in self._nodes for name in node.output}
         renamed: dict[str, str] = {}
         for wish, name in wishes.items():
             if name in renamed or name not in free:
                 self.put("Identity", [renamed.get(name, name)], wish)
             else:
                 renamed[name] = wish
-        for node in self._nodes:
-            node.input[:] = [renamed.get(name, name) for name in node.input]
-            node.output[:] = [renamed.get(name, name) for name in node.output]
+        for name, wish in renamed.items():
+            self.replace(name, wish)
+            maker = self._makers[name]
+            self._forget(maker)
+            maker.output[:] = [wish if each == name else each for each in maker.output]
+            self._index(maker)
+
+    # What finds a node without a walk over all of them.
+
+    def _enter(self, node: NodeProto) -> None:
+        """Add a node after the others."""
+        self._nodes[id(node)] = node
+        self._places[id(node)] = next(self._count)
+        self._index(node)
+
+    def _index(self, node: NodeProto) -> None:
+        for name in node.output:
+            self._makers[name] = node
+        for name in node.input:
+            self._readers.setdefault(name, {})[id(node)] = node
+
+    def _forget(self, node: NodeProto) -> None:
+        for name in node.output:
+            if self._makers.get(name) is node:
+                del self._makers[name]
+        for name in node.input:
+            self._readers[name].pop(id(node), None)
 
     # The graph's inputs and outputs.
 
@@ -219,13 +260,14 @@ class GraphEditor:
 
     def _needed(self) -> list[NodeProto]:
         """Return the nodes that lead to an output, in the order of adding as far as each comes after those it reads."""
-        makers = {name: place for place, node in enumerate(self._nodes) for name in node.output}
+        nodes = list(self._nodes.values())
+        makers = {name: place for place, node in enumerate(nodes) for name in node.output}
         reads: dict[int, list[int]] = {}
         waiting = [makers[info.name] for info in self._model.graph.output if info.name in makers]
         while waiting:
             place = waiting.pop()
             if place not in reads:
-                reads[place] = [makers[name] for name in reads_of(self._nodes[place]) if name in makers]
+                reads[place] = [makers[name] for name in reads_of(nodes[place]) if name in makers]
                 waiting += reads[place]
         sorter = TopologicalSorter(reads)
         sorter.prepare()
@@ -233,7 +275,7 @@ class GraphEditor:
         heapq.heapify(ready)
         while ready:
             place = heapq.heappop(ready)
-            ordered.append(self._nodes[place])
+            ordered.append(nodes[place])
             sorter.done(place)
             for each in sorter.get_ready():
                 heapq.heappush(ready, each)

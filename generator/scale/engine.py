@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from generator.jobs.cpus import ONE_THREAD
-from generator.jobs.workers import TRIES, Outcome, answer
+from generator.jobs.workers import TRIES, Outcome, Reply, answer
 from generator.scale.cluster import first_line, remote
 
 __all__ = ["RayTasks"]
@@ -46,15 +46,15 @@ class RayTasks:
                 (reference, *_), _ = ray.wait(list(running), num_returns=1)
                 index, tries = running.pop(reference)
                 try:
-                    value, error = ray.get(reference)
+                    found = Reply(*ray.get(reference))
                 except RayTaskError as failed:  # not by the job, but around it: it could not be read there, say
-                    value, error = None, f"{type(failed.cause).__name__}: {first_line(failed.cause)}"
+                    found = Reply(None, f"{type(failed.cause).__name__}: {first_line(failed.cause)}")
                 except RayError as lost:
                     if tries < TRIES:
                         waiting.append((index, tries + 1))
                         continue
-                    value, error = None, f"its worker was lost, {TRIES} times: {first_line(lost)}"
-                yield Outcome(index, value, error, tries)
+                    found = Reply(None, f"its worker was lost, {TRIES} times: {first_line(lost)}")
+                yield Outcome(index, found.value, found.error, tries, found.machine)
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
@@ -69,8 +69,8 @@ class RayTasks:
         self.close()
 
 
-def _task(function: Callable[[Any], Any], job: object, timeout: float) -> tuple[Any, str | None]:
-    """Answer one job; a process that takes too long ends itself, for only here it is known when the job began."""
+def _task(function: Callable[[Any], Any], job: object, timeout: float) -> Reply:
+    """Reply one job; a process that takes too long ends itself, for only here it is known when the job began."""
     alarm = threading.Timer(timeout, os._exit, (1,))
     alarm.daemon = True
     alarm.start()

@@ -89,7 +89,7 @@ class Search:
         DataError
             The data do not fit the specs.
         TrainingError
-            All individuals of the first generation failed.
+            All individuals of the first generation failed, or the machine did, as on a full disk.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="sweep") as self._sweeper:
             self._generations()
@@ -208,6 +208,11 @@ class Search:
         outcomes = self.engine.map(rank, [self._job(each, rung) for each in jobs])
         for outcome in outcomes:
             each, score = jobs[outcome.index], outcome.value
+            if outcome.machine:
+                raise TrainingError(
+                    f"{self.folder}: stopped at individual {each.number}, for the machine fails: {outcome.error}; the "
+                    "journal holds nothing of it: put that right, then go on with --resume"
+                )
             found = {"metrics": score.metrics, "size": score.size} if score else {"metrics": None, "size": None}
             work_seconds = score.seconds if score else 0.0
             self.journal.add(

@@ -60,6 +60,16 @@ def test_a_reader_that_leaves_early(root, tmp_path):
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize("entry", ["drn", "gen_model"])
+def test_ctrl_c_while_modules_are_imported(entry, tmp_path):
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", f"from generator.__main__ import {entry}; {entry}()"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (Exit.INTERRUPTED, "")
+
+
 def test_a_token_that_is_no_text(tmp_path):
     (tmp_path / "token").write_bytes(b"abc\xff")
     one_line(drn("serve", tmp_path, "--token-file", "token", cwd=tmp_path), "token", "byte 3")

@@ -1,6 +1,7 @@
 """Serve, learn from what was served, publish, and serve that."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.prototxt import learnable, parse_net
 from generator.codegen.artefacts import generate
 from generator.loop.carry import carry, keep
-from generator.loop.round import publish, reciprocal_rank, run_round
+from generator.loop.round import prune, publish, reciprocal_rank, run_round
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.onnxgraph.initialise import fill
@@ -110,6 +111,50 @@ def test_the_command_publishes_into_a_running_service(url, tmp_path):
     _, answer, _ = drn.visit("new", "p3")
     assert answer["items"][0]["item"] == "p3"
     assert drn.stop() == 0
+
+
+def test_a_round_that_failed_for_the_machine_is_tried_again(url, tmp_path):
+    store = open_store(url)
+    shoppers(store, 0, 100)
+    store.close()
+    (tmp_path / "shop.yaml").write_text(TEXT.replace("max_iter: 150", "max_iter: 5"))
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "round").write_text("a file where the folder of a round should be")
+    command = [sys.executable, "-m", "generator", "loop", url, "--spec", "shop.yaml", "-o", "live", "--every", "0.001"]
+    with subprocess.Popen(
+        [*command, "--format", "json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as loop:
+        said = loop.stderr.readline()
+        assert said.startswith("this round failed: ")
+        assert "round" in said
+        (tmp_path / "live" / "round").unlink()
+        assert json.loads(loop.stdout.readline())["events"] > 100  # the same events, though they are not new
+        loop.send_signal(signal.SIGINT)
+        _, rest = loop.communicate()
+    assert loop.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in rest
+
+
+def test_old_versions_go_once_another_is_published(url, tmp_path):
+    store = open_store(url)
+    shoppers(store, 0, 100)
+    store.close()
+    for number in (1, 2, 9, 10):  # by number, not by name
+        write_version(tmp_path / "live" / "models" / "shop", number, seed=number)
+    (tmp_path / "live" / "models" / "shop" / ".3").mkdir()  # what a kill left of a version that was to go
+    found = run_round(url, SPEC, tmp_path / "live", versions=2, threads=1)
+    assert found.version is not None
+    left = sorted(path.name for path in (tmp_path / "live" / "models" / "shop").iterdir())
+    assert left == ["10", "11", "config.pbtxt"]
+
+
+def test_no_fewer_versions_than_asked_for_are_kept(tmp_path):
+    for number in (1, 2, 3):
+        write_version(tmp_path / "shop", number, seed=number)
+    prune(tmp_path / "shop", 5)
+    assert sorted(path.name for path in tmp_path.glob("shop/[0-9]*")) == ["1", "2", "3"]
+    prune(tmp_path / "shop", 1)
+    assert [path.name for path in tmp_path.glob("shop/[0-9]*")] == ["3"]
 
 
 def test_rows_follow_their_labels(tmp_path):

@@ -1,6 +1,9 @@
 """The Open Inference Protocol, driven by Triton's own client."""
 
+import gzip
+import http.client
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -123,7 +126,7 @@ def test_broken_headers_are_refused(drn):
     for length in ("-1", "x", "99", "9" * 30):
         status, _, _ = drn("POST", "/v2/models/shop/infer", b"{}", Inference_Header_Content_Length=length)
         assert status == 400
-    assert drn("POST", "/v2/models/shop/infer", b"{}", Content_Encoding="gzip")[0] == 415
+    assert drn("POST", "/v2/models/shop/infer", b"{}", Content_Encoding="br")[0] == 415
     assert drn("GET", "/v2/models/shop/versions/x")[0] == drn("GET", "/v2/models/shop/versions/" + "9" * 40)[0] == 404
 
 
@@ -142,3 +145,87 @@ def test_nested_data_is_taken_as_flat(drn):
         ]
         answers.append(drn("POST", "/v2/models/shop/infer", json.dumps({"inputs": inputs}).encode())[1]["outputs"])
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("request_", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("response", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("binary", [False, True])
+def test_bodies_may_be_compressed_either_way(client, request_, response, binary):
+    blobs = rows(200)
+    named = {"request_compression_algorithm": request_, "response_compression_algorithm": response}
+    outputs = [triton.InferRequestedOutput("probability", binary)]
+    found = client.infer("shop", tensors(blobs, binary), outputs=outputs, **named)
+    plain = client.infer("shop", tensors(blobs, True), outputs=[triton.InferRequestedOutput("probability", True)])
+    np.testing.assert_allclose(found.as_numpy("probability"), plain.as_numpy("probability"), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "name", "unpack"),
+    [
+        ("gzip, deflate, br", "gzip", gzip.decompress),
+        ("gzip;q=0, deflate", "deflate", zlib.decompress),
+        ("br", None, bytes),
+    ],
+)
+def test_a_large_answer_is_compressed_for_who_accepts_it(drn, accepted, name, unpack):
+    link = http.client.HTTPConnection("127.0.0.1", drn.port, timeout=30)
+    body = json.dumps({"inputs": json_tensors(rows(100))})
+    link.request("POST", "/v2/models/shop/infer", body, {"Accept-Encoding": accepted})
+    answer = link.getresponse()
+    assert answer.headers["Content-Encoding"] == name
+    assert len(json.loads(unpack(answer.read()))["outputs"]) == 3
+
+
+BOMB = zlib.compress(b" " * 200 * 2**20, 9)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (b"{}", "gzip", 400),
+        (gzip.compress(b"{}")[:-6], "gzip", 400),
+        (gzip.compress(b"{}") + b"more", "gzip", 400),
+        (gzip.compress(b"{}"), "deflate", 400),
+        (BOMB, "deflate", 413),
+        (b"{}", "br", 415),
+        (b"{}", "gzip, gzip", 415),
+    ],
+    ids=range(7),
+)
+def test_a_compressed_body_that_does_not_hold_is_refused(drn, body, encoding, status):
+    found, answer, _ = drn("POST", "/v2/models/shop/infer", body, Content_Encoding=encoding)
+    assert (found, set(answer)) == (status, {"error"})
+
+
+def json_tensors(blobs, **more):
+    return [
+        {
+            "name": name,
+            "shape": list(values.shape),
+            "datatype": "FP32" if "weight" in name else "INT64",
+            "data": values.ravel().tolist(),
+            **more,
+        }
+        for name, values in blobs.items()
+    ]
+
+
+def test_what_mlserver_and_javascript_write_is_taken(drn):
+    """MLServer's types write null for what is absent; JSON of JavaScript has one kind of number."""
+    blobs = rows(2)
+    plain = drn("POST", "/v2/models/shop/infer", {"inputs": json_tensors(blobs)})[1]["outputs"]
+    absent = {"id": None, "parameters": None, "outputs": None}
+    found = drn("POST", "/v2/models/shop/infer", {"inputs": json_tensors(blobs, parameters=None), **absent})
+    assert (found[0], found[1]["outputs"]) == (200, plain)
+    named = [{"name": "top_item", "parameters": None}]
+    found = drn("POST", "/v2/models/shop/infer", {"inputs": json_tensors(blobs), "outputs": named})
+    assert [one["name"] for one in found[1]["outputs"]] == ["top_item"]
+    floats = json_tensors({name: values.astype(float) for name, values in blobs.items()})
+    assert drn("POST", "/v2/models/shop/infer", {"inputs": floats})[1]["outputs"] == plain
+    floats[0]["data"][0] = 1.5
+    assert drn("POST", "/v2/models/shop/infer", {"inputs": floats})[0] == 400
+
+
+def test_health_is_told_under_the_key_of_the_text_and_of_the_clients(drn):
+    for check in ("live", "ready"):
+        assert drn("GET", f"/v2/health/{check}")[1] == {"live": True, "ready": True}

@@ -10,6 +10,8 @@ import pytest
 from served import Drn, write_version
 
 from generator.errors import ModelError
+from generator.loop.round import publish
+from generator.model.find import version_number
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.serving.models.repository import Repository, VersionChoice
@@ -161,3 +163,14 @@ def test_no_moment_of_a_swap_is_without_a_version(shop):
         sys.settrace(before)
     assert served[0] == 1
     assert repository.of_session("s").version == 2
+
+
+def test_a_version_is_what_triton_takes_for_one(shop, tmp_path):
+    for name in ("007", "٣", "0", "x"):
+        shutil.copytree(shop / "1", shop / name)
+    repository = Repository(shop.parent)
+    assert [one["version"] for one in repository.index()] == ["1"]
+    assert Model(shop.parent).file == shop / "1" / "model.onnx"
+    assert version_number("10") == 10
+    other = write_version(tmp_path / "other", 5, seed=5)
+    assert publish(other, shop) == shop / "2" / "model.onnx"

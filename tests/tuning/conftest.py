@@ -9,7 +9,7 @@ import pytest
 
 from generator.data.sessions.ragged import Sessions
 from generator.data.stages.write import write_split
-from generator.jobs.workers import Outcome
+from generator.jobs.workers import Outcome, answer
 from generator.spec.schema import Spec
 from generator.tuning.plan import TuningPlan, load_plan
 
@@ -45,10 +45,8 @@ class Inline:
     def map(self, function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Outcome[Any]]:
         for index, job in enumerate(jobs):
             self.jobs.append(job)
-            try:
-                yield Outcome(index, function(job), None, 1)
-            except Exception as error:
-                yield Outcome(index, None, str(error), 1)
+            found = answer(function, job)
+            yield Outcome(index, found.value, found.error, 1, found.machine)
 
     def close(self) -> None:
         pass

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -171,6 +172,38 @@ def test_a_failed_individual_is_kept_with_its_error(data, make_plan, inline, tmp
     assert all("rate is too high" in each.error and each.genes["solver.base_lr"] == 1e30 for each in failed)
     assert result.best.genes["solver.base_lr"] < 1
     assert "rate is too high" in (tmp_path / "run/report.html").read_text()
+
+
+def test_a_machine_that_fails_is_no_result(data, make_plan, inline, tmp_path):
+    plan = make_plan(("choice: [4, 8]", "choice: [4, 200]"))
+    whole = tune(plan, data, tmp_path / "whole", engine=inline)
+    run = tmp_path / "run"
+    free = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Files of more than 60 KB cannot be written: the data and the small nets are smaller, the large ones are not.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, free[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"the machine fails: .*File too large.*--resume"):
+            tune(plan, data, run, engine=inline)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, free)
+    kept = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    assert all(line["error"] is None for line in kept if line.get("kind") == "result")
+    resumed = tune(plan, data, run, engine=inline, resume=True)
+    assert history(run) == history(tmp_path / "whole")
+    assert resumed.best.hash == whole.best.hash
+
+
+def test_a_full_disk_under_the_workers_ends_the_command(data, make_plan, tmp_path):
+    make_plan(("choice: [4, 8]", "choice: [200, 201]"))
+    command = [sys.executable, "-m", "generator", "tune", "plan.yaml", "--data", data, "-o", "run", "--workers", "2"]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 60; exec "$0" "$@"', *map(str, command)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "the machine fails" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "result" not in (tmp_path / "run/journal.jsonl").read_text()
 
 
 def test_a_run_whose_first_generation_fails_ends_with_the_reason(data, make_plan, inline, tmp_path):

@@ -18,6 +18,6 @@ def add_in_gemm(graph: GraphEditor) -> None:
             product = graph.maker(name, "Gemm")
             if len(total.input) == 2 and product and len(product.input) == 2 and graph.users(name) == [total]:
                 graph.drop(total)
-                product.input.append(other_input(total, name))
-                product.output[0] = total.output[0]
+                inputs = [*product.input, other_input(total, name)]
+                graph.rewire(product, inputs=inputs, output=total.output[0])
                 break

@@ -31,10 +31,10 @@ def skip_ignored_rows(graph: GraphEditor) -> None:
         kept = graph.one("Reshape", [graph.one("NonZero", [label]), graph.constant([-1])], "labelled_row")
         graph.put("Gather", [label, kept], labels)
         few = graph.one("Gather", [state, kept], "labelled_state")
-        logit.input[0] = few
+        graph.rewire(logit, inputs=[few, *logit.input[1:]])
         for product in graph.users(graph.users(error.output[0])[0].output[0]):
             if product.op_type == "Gemm" and product.input[1] == state:
-                product.input[1] = few
+                graph.rewire(product, inputs=[product.input[0], few, *product.input[2:]])
             elif product.op_type == "Gemm":
                 table = graph.maker(weight, "Gather")  # of a sampled softmax
                 width = shapes[table.input[0] if table else weight][1]
@@ -50,7 +50,7 @@ def _is_vector(graph: GraphEditor, bias: str) -> bool:
 def _put_back(graph: GraphEditor, product: NodeProto, kept: str, shape: tuple[int, int]) -> None:
     """Put the rows of a product at the places ``kept``, between rows of zeros."""
     whole = product.output[0]
-    product.output[0] = graph.name("labelled_gradient")
+    graph.rewire(product, output=graph.name("labelled_gradient"))
     place = graph.one("Unsqueeze", [kept, graph.constant([-1])], "labelled_place")
     zeros = graph.constant(np.zeros(shape), "no_gradient", np.float32)
     graph.put("ScatterND", [zeros, place, product.output[0]], whole)

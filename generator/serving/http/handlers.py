@@ -15,7 +15,7 @@ from starlette.responses import Response
 from generator.errors import DataError, ModelError
 from generator.serving.http import bodies, protocol
 from generator.serving.http.bodies import PurchaseBody, VisitBody
-from generator.serving.http.reading import BodyBudget, json_body, read
+from generator.serving.http.reading import BodyBudget, compressed, json_body, read
 from generator.serving.http.responses import answered
 from generator.serving.metrics import CONTENT_TYPE
 from generator.serving.models.recommender import Recommendation, Recommender
@@ -27,6 +27,7 @@ __all__ = ["STATIC", "Handlers"]
 
 LARGE, TOGETHER = 16 * 2**20, 256 * 2**20  # bytes of a body of tensors, and of all of them
 FUTURE = 300.0  # seconds a client's clock may be ahead
+HEALTHY = {"live": True, "ready": True}  # the protocol's text has the one key for both checks, clients read the other
 HEADER_LENGTH = "inference-header-content-length"
 STATIC = Path(__file__).parent / "static"
 
@@ -140,12 +141,12 @@ class Handlers:
 
     async def live(self, request: Request) -> Response:
         """Answer that the process runs."""
-        return answered({"live": True})
+        return answered(HEALTHY)
 
     async def ready(self, request: Request) -> Response:
         """Answer whether an event sent now would be taken and answered: the store is asked."""
         await self._recommender.look(self._recommender.store.ping)
-        return answered({"ready": True})
+        return answered(HEALTHY)
 
     async def server(self, request: Request) -> Response:
         """Answer the server's metadata."""
@@ -169,23 +170,20 @@ class Handlers:
     async def infer(self, request: Request) -> Response:
         """Run a model on tensors."""
         served = self._served(request)
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise HTTPException(415, "compressed bodies are not taken")
         length = request.headers.get(HEADER_LENGTH)
         if length is not None and not (length.isascii() and length.isdecimal() and len(length) < 10):
             raise DataError("Inference-Header-Content-Length is a number of bytes")
         with self._tensors.share() as share:
             body = await read(request, LARGE, share)
 
-            def work(gone: Callable[[], bool]) -> tuple[bytes, int | None]:
+            accepted = request.headers.get("accept-encoding", "")
+
+            def work(gone: Callable[[], bool]) -> Response:
                 asked = protocol.parse(body, None if length is None else int(length), served.model)
                 values = protocol.infer(asked, served.model, gone)
-                return protocol.respond(asked, served.model, served.version, values)
+                return _tensors(*protocol.respond(asked, served.model, served.version, values), accepted)
 
-            content, head = await self._recommender.infer(work)
-        if head is None:
-            return Response(content, media_type="application/json")
-        return Response(content, headers={HEADER_LENGTH: str(head)}, media_type="application/octet-stream")
+            return await self._recommender.infer(work)
 
     def _served(self, request: Request) -> Served:
         version = request.path_params.get("version")
@@ -216,6 +214,15 @@ class Handlers:
         if name not in self._files:
             raise HTTPException(404, "there is no such page")
         return Response(self._files[name], media_type=kinds[name.rpartition(".")[2]])
+
+
+def _tensors(content: bytes, head: int | None, accepted: str) -> Response:
+    """Return an answer of ``head`` bytes of JSON and binary tensors, or of JSON alone, compressed if it may be."""
+    content, encoding = compressed(content, accepted)
+    headers = {} if encoding is None else {"Content-Encoding": encoding, "Vary": "Accept-Encoding"}
+    if head is None:
+        return Response(content, headers=headers, media_type="application/json")
+    return Response(content, headers=headers | {HEADER_LENGTH: str(head)}, media_type="application/octet-stream")
 
 
 def _top(request: Request) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from generator.errors import DrnError, ModelError
-from generator.model.find import find_model
+from generator.model.find import find_model, version_number
 from generator.serving.models.served import Served
 
 __all__ = ["Repository", "VersionChoice"]
@@ -216,7 +216,7 @@ def _models(path: Path, model: str | None) -> tuple[dict[str, Path], int | None]
         return {path.resolve().name: path}, None
     file = find_model(path)  # its messages say what is missing
     version = file.resolve().parent
-    if not version.name.isdecimal() or file.name != "model.onnx":
+    if version_number(version.name) is None or file.name != "model.onnx":
         raise ModelError(f"{file}: is in no model repository: NAME/VERSION/model.onnx, as drn train writes it")
     return {version.parent.name: version.parent}, int(version.name)
 
@@ -224,9 +224,9 @@ def _models(path: Path, model: str | None) -> tuple[dict[str, Path], int | None]
 def _version_numbers(folder: Path) -> list[int]:
     """Return the versions that have a folder with anything in it."""
     return [
-        int(inner.name)
+        number
         for inner in folder.iterdir()
-        if inner.name.isdecimal() and str(int(inner.name)) == inner.name and inner.is_dir() and any(inner.iterdir())
+        if (number := version_number(inner.name)) and inner.is_dir() and any(inner.iterdir())
     ]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError
 from generator.files import write_bytes, write_text
+from generator.model.find import version_number
 from generator.onnxgraph.initialise import embed_weights, save
 from generator.onnxgraph.parse import parse
 from generator.spec import spec_hash
@@ -81,8 +82,7 @@ def export(
         "iteration": iteration,
         "content": _content(weights, [data / name for name in VOCABULARIES]),
     }
-    versions = [int(path.name) for path in model.glob("[0-9]*") if path.name.isdecimal()]
-    newest = max(versions, default=0)
+    newest = max((version_number(path.name) or 0 for path in model.glob("[0-9]*")), default=0)
     if newest and _holds(model / str(newest) / "manifest.json", identity):
         return model / str(newest) / "model.onnx"
 
