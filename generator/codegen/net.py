@@ -34,6 +34,7 @@ class Net:
     skip: bool
     dropout: float
     seen: int
+    slots: int
     newest: int
     followers: int
     top_k: int
@@ -53,6 +54,16 @@ class Net:
         return ["history"] * bool(self.history) + [f"t{t}" for t in range(self.window)]
 
     @property
+    def output_rows(self) -> int:
+        """Scores that the output's tables give: one shared with the pages has one for the slots, which is cut off."""
+        return self.page_rows if self.tied and not self.portable else self.item_rows
+
+    @property
+    def answer_columns(self) -> int:
+        """Columns of the probabilities: of "none", the items, and the slots."""
+        return self.item_rows + self.slots
+
+    @property
     def recurrent(self) -> bool:
         """Whether any column has one before it, so that recurrent weights exist."""
         return len(self.columns) > 1
@@ -68,11 +79,12 @@ class Net:
         """The tables and weights of the mixture: name, type and shape of each; empty without one."""
         if not self.seen:
             return []
-        item = [] if self.tied else [("mix_item", "int64", [self.page_rows])]
+        pages = self.page_rows - bool(self.slots) + self.slots  # each slot has an id of its own here
+        item = [] if self.tied else [("mix_item", "int64", [pages])]
         return [
-            ("mix_trend", "float", [self.item_rows]),
-            ("mix_follower", "int32", [self.page_rows, self.followers]),
-            ("mix_share", "float", [self.page_rows, self.followers]),
+            ("mix_trend", "float", [self.output_rows]),
+            ("mix_follower", "int32", [pages, self.followers]),
+            ("mix_share", "float", [pages, self.followers]),
             *item,
             ("mix_coefficient", "float", [1, SEEN_FEATURES]),
             ("mix_repeat", "float", [1]),
@@ -98,7 +110,7 @@ class Net:
 def net_of(spec: Spec, *, portable: bool = False) -> Net:
     """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0.
 
-    ``portable`` is for the net of deploy.portable.prototxt.
+    The table of the pages has another for the slots. ``portable`` is for the net of deploy.portable.prototxt.
     """
     return Net(
         name=spec.name,
@@ -107,7 +119,7 @@ def net_of(spec: Spec, *, portable: bool = False) -> Net:
         rnn=spec.has_rnn,
         fnn=spec.has_fnn,
         every=spec.every,
-        page_rows=spec.pages + 1,
+        page_rows=spec.pages + 1 + bool(spec.slots),
         item_rows=spec.items + 1,
         window=spec.window,
         history=spec.history,
@@ -119,6 +131,7 @@ def net_of(spec: Spec, *, portable: bool = False) -> Net:
         skip=spec.has_rnn and spec.head.skip,
         dropout=spec.head.dropout if spec.has_rnn else 0.0,
         seen=spec.seen,
+        slots=spec.slots if spec.head.mix else 0,
         newest=spec.head.mix.newest if spec.head.mix else 0,
         followers=spec.head.mix.followers if spec.head.mix else 0,
         top_k=spec.top_k,
