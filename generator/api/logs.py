@@ -49,6 +49,27 @@ class DataFolder:
             found += [(f"{split}, {name}", count) for name, count in counts.items()]
         return found
 
+    def notes(self) -> list[str]:
+        """Return what `drn sessions` says beside the counts: times, rows left out, words it does not know."""
+        from generator.data.log.words import meant
+
+        meta = self.meta
+        found = []
+        if times := meta["times"]:
+            unit = f", numbers in {' and '.join(times['units'])}" if times["units"] else ""
+            found.append(f"times from {times['first']} to {times['last']}{unit}")
+        found += [f"skipped {note}" for note in meta["skipped_rows"]]
+        found += [f"event of no known meaning, {line}" for line in meant(meta["words"]["unknown"])]
+        if shared := meta["sessions"].get("in_the_test_files_too"):
+            strict = meta["division"]["test"].get("strict")
+            found.append(
+                f"{shared:,} sessions of the log are in the test files too: "
+                + ("left out" if strict else "--strict-split leaves them out of training")
+            )
+        elif left := meta["sessions"].get("left_out"):
+            found.append(f"{left:,} sessions begin long after all others: left out, and no day is counted from them")
+        return found
+
     def __repr__(self) -> str:
         """Say what is where."""
         rows = ", ".join(f"{count:,} {split} rows" for split, count in self.rows.items())
@@ -113,6 +134,7 @@ def sessions(
     *,
     log_format: str = "events",
     columns: Mapping[str, str] | None = None,
+    events: Mapping[str, str] | None = None,
     gap: float | None = None,
     test: Any = (),
     test_days: float | None = None,
@@ -125,6 +147,8 @@ def sessions(
     min_support: int = 1,
     vocabulary: PathLike = "train",
     max_bad: float = 0.001,
+    drop_repeats: float | None = None,
+    strict_split: bool = False,
     engine: str = "local",
 ) -> DataFolder:
     """Turn an event log into training data, as `drn sessions` does.
@@ -140,8 +164,13 @@ def sessions(
         A `Spec`, or its YAML file: window, history, purchases, sizes of the vocabularies, target.
     log_format, columns
         Format of the log; for ``events`` the column of each role (user, session, time, page, event, item, category).
+    events
+        What words of the column of events mean, beside those that the format knows: ``{"order": "buy"}``; the kinds are
+        view, buy and other.
     gap
-        Minutes of silence that end a session, where the log has no session ids.
+        Minutes of silence that end a session; 30 by default where the log has no session ids.
+    drop_repeats
+        Seconds within which the same event of the same user or session counts once.
     test, test_days, test_share, test_users, folds, fold
         Which sessions are the test part: those of files, of the last days, the newest share, those of a share of the
         users, or one fold of the users; by default the newest fifth.
@@ -155,6 +184,8 @@ def sessions(
         ``train``, ``all``, or a folder with pages.txt and items.txt.
     max_bad
         Share of a file's rows that may be malformed; they are skipped and counted.
+    strict_split
+        Leave out training sessions whose id is in the files of ``test`` too.
     engine
         ``local``; or ``ray``, ``ray://HOST:PORT``, to which ``log`` and ``test`` are lists of paths or URLs of Parquet
         files and folders.
@@ -173,23 +204,39 @@ def sessions(
     from generator.data.build import Options, build
     from generator.data.sessions.splits import Division
 
-    division = Division(bool(test), test_days, test_share, test_users, folds, fold, valid_share, seed)
+    division = Division(
+        bool(test), test_days, test_share, test_users, folds, fold, valid_share, seed, strict=strict_split
+    )
     ids: Any = vocabulary if vocabulary in ("train", "all") else Path(vocabulary)
     name = Path(spec).name if isinstance(spec, str | os.PathLike) else spec.name
     spec, folder = as_spec(spec), Path(output)
+
+    def settings(tests: list[Any]) -> Options:
+        return Options(
+            form=log_format,
+            test=tests,
+            columns=columns or {},
+            events=events or {},
+            gap=gap,
+            division=division,
+            min_support=min_support,
+            max_bad=max_bad,
+            vocabulary=ids,
+            drop_repeats=drop_repeats,
+        )
+
     if engine != "local":
         from generator.scale.cluster import connected
         from generator.scale.sessions import listed, read_on_ray
 
         urls, tests = ([url for each in logs for url in listed(str(each))] for logs in (log, test))
         files = [Path(each) for each in tests]
-        options = Options(log_format, files, columns or {}, gap, division, min_support, max_bad, ids)
+        options = settings(files)
         with connected(engine):
             reader = partial(read_on_ray, urls, tests, options, spec)
             return DataFolder(folder, build([Path(url) for url in urls], folder, spec, options, name, reader=reader))
-    options = Options(log_format, _files(test), columns or {}, gap, division, min_support, max_bad, ids)
     with _opened(log) as logs:
-        return DataFolder(folder, build(logs, folder, spec, options, name))
+        return DataFolder(folder, build(logs, folder, spec, settings(_files(test)), name))
 
 
 @contextmanager

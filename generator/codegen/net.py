@@ -7,10 +7,10 @@ from generator.spec.schema import Init, Multipliers, Spec
 
 __all__ = ["Net", "net_of"]
 
-# The visits of a page that the copy path tells apart: the first, the second, the third, and all later ones.
-COPY_COUNTS = 4
 # Items and width of a block from which TopK by blocks is faster in onnxruntime than one of all scores.
 BLOCKED, NARROWEST = 4096, 8
+# What the conditional logit of the pages seen knows of each: log of count, lag and dwell time, share, and the newest.
+SEEN_FEATURES = 5
 # The most ids whose table a portable net holds, once a column: 10,000 ids of width 100 in seven columns are 28 MB.
 MOST_ONE_HOT = 10_000
 
@@ -35,8 +35,9 @@ class Net:
     projection: bool
     skip: bool
     dropout: float
-    copy: bool
-    dwell: int
+    seen: int
+    newest: int
+    followers: int
     top_k: int
     batch_size: int
     negatives: int
@@ -65,10 +66,20 @@ class Net:
         return 1 + labels + self.negatives + 1 if self.negatives else 0
 
     @property
-    def copy_parameters(self) -> list[tuple[str, list[int]]]:
-        """The parameters of the copy path and their shapes, where there is one."""
-        every = [("copy_position", [self.window]), ("copy_count", [COPY_COUNTS, 1]), ("copy_dwell", [1])]
-        return [*every, *([("copy_history", [1])] if self.history else [])]
+    def mix_parameters(self) -> list[tuple[str, str, list[int]]]:
+        """The tables and weights of the mixture: name, type and shape of each; empty without one."""
+        if not self.seen:
+            return []
+        item = [] if self.tied else [("mix_item", "int64", [self.page_rows])]
+        return [
+            ("mix_trend", "float", [self.item_rows]),
+            ("mix_follower", "int32", [self.page_rows, self.followers]),
+            ("mix_share", "float", [self.page_rows, self.followers]),
+            *item,
+            ("mix_coefficient", "float", [1, SEEN_FEATURES]),
+            ("mix_repeat", "float", [1]),
+            ("mix_weight", "float", [self.seen + 1, 2 + self.newest]),
+        ]
 
     @property
     def state_width(self) -> int:
@@ -90,13 +101,13 @@ class Net:
 
     @property
     def blobs(self) -> list[tuple[str, int]]:
-        """The input blobs of the ONNX graphs and their sizes behind the batch axis."""
+        """The input blobs of the inference graph and their sizes behind the batch axis."""
         return [(blob.name, blob.size(self)) for blob in INPUTS.values() if blob.size(self)]
 
     @property
-    def caffe_blobs(self) -> list[tuple[str, int]]:
-        """Those of `blobs` that Caffe reads: what it adds for the copy path is one input of its own."""
-        return [(blob, size) for blob, size in self.blobs if blob != "page_dwell"]
+    def trained_blobs(self) -> list[tuple[str, int]]:
+        """Those of `blobs` that training and Caffe read: what Caffe mixes is made of the others outside it."""
+        return [(blob, size) for blob, size in self.blobs if INPUTS[blob].trained]
 
 
 def net_of(spec: Spec, *, portable: bool = False) -> Net:
@@ -122,8 +133,9 @@ def net_of(spec: Spec, *, portable: bool = False) -> Net:
         projection=spec.has_rnn and spec.head.projection,
         skip=spec.has_rnn and spec.head.skip,
         dropout=spec.head.dropout if spec.has_rnn else 0.0,
-        copy=spec.head.copy,
-        dwell=spec.dwell,
+        seen=spec.seen,
+        newest=spec.head.mix.newest if spec.head.mix else 0,
+        followers=spec.head.mix.followers if spec.head.mix else 0,
         top_k=spec.top_k,
         batch_size=spec.solver.batch_size,
         negatives=spec.solver.sampled.negatives if spec.solver.sampled else 0,

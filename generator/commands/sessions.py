@@ -6,6 +6,7 @@ import click
 
 from generator.console import err, print_json, print_table
 from generator.data.log.formats import FORMAT_NAMES
+from generator.data.log.words import KINDS, parsed
 from generator.options import engine_option, format_option
 
 __all__ = ["command"]
@@ -38,11 +39,24 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
     help="For events: role=column,... of user, session, time, page, event, item, category.",
 )
 @click.option(
+    "--events",
+    multiple=True,
+    metavar="KIND=WORD,WORD...",
+    help="What words for events mean: view=click,detail buy=order; view, buy or other.",
+)
+@click.option(
     "--gap",
     type=click.FloatRange(0, min_open=True),
-    help="Minutes of silence that end a session, where the log has no session ids. [default: 30]",
+    help="Minutes of silence that end a session. [default: 30; none where the log has session ids]",
+)
+@click.option(
+    "--drop-repeats",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Take the same event of the same user or session once within this time.",
 )
 @click.option("--test", "tests", multiple=True, help="Files whose sessions are the test split.")
+@click.option("--strict-split", is_flag=True, help="Leave out of training what has a session's id of these files.")
 @click.option("--test-days", type=click.FloatRange(0, min_open=True), help="Test on the sessions of the last days.")
 @click.option("--test-share", type=SHARE, help="Test on the newest share of the sessions. [default: 0.2]")
 @click.option("--test-users", type=SHARE, help="Test on the sessions of a share of the users.")
@@ -92,8 +106,11 @@ def command(
     out: Path,
     form: str,
     columns: dict[str, str],
+    events: tuple[str, ...],
     gap: float | None,
+    drop_repeats: float | None,
     tests: tuple[str, ...],
+    strict_split: bool,
     test_days: float | None,
     test_share: float | None,
     test_users: float | None,
@@ -119,9 +136,13 @@ def command(
       drn sessions shop/events.parquet --spec arch_specs/shop.yaml -o data/shop
       drn sessions UserBehavior.csv --log-format taobao --spec s.yaml --test-days 2 -o data/taobao
       drn sessions log.csv --columns user=visitor,time=ts,page=url --spec s.yaml -o data/log
+      drn sessions log.csv --events view=click,detail buy=order --spec s.yaml -o data/log
       drn sessions s3://shop/events --spec arch_specs/shop.yaml -o data/shop --engine ray
       drn sessions --from sqlite:///drn.sqlite --spec arch_specs/shop.yaml -o data/served
     """
+    # --events KIND=WORD KIND=WORD: what follows the first is no LOG.
+    said = tuple(each for each in logs if each.partition("=")[0] in KINDS and not Path(each).exists()) if events else ()
+    logs = tuple(each for each in logs if each not in said)
     if bool(logs) == bool(store):
         raise click.UsageError("give LOG or --from URL, one of the two")
     if store and (form != "events" or columns):
@@ -136,8 +157,11 @@ def command(
         spec_path,
         log_format=form,
         columns=columns,
+        events=parsed((*events, *said)),
         gap=gap,
+        drop_repeats=drop_repeats,
         test=tests,
+        strict_split=strict_split,
         test_days=test_days,
         test_share=test_share,
         test_users=test_users,
@@ -150,10 +174,10 @@ def command(
         max_bad=max_bad,
         engine=engine,
     )
-    for note in made.meta["skipped_rows"]:
-        err.print(f"skipped {note}", markup=False)
     if output_format == "json":
         print_json(made.meta)
     else:
+        for note in made.notes():
+            err.print(note, markup=False)
         rows = [(what, f"{count:,}") for what, count in made.table()]
         print_table(f"{out}: {made.meta['format']}, target {made.meta['target']}", ["what", "count"], rows)

@@ -3,19 +3,20 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from generator.data.log.labels import levels_of
-from generator.data.log.layouts import KINDS
 from generator.data.log.sources import Source, sources_of
+from generator.data.log.words import KINDS
 from generator.data.options import Options
 from generator.data.sessions.numbering import GivenVocabularies, Numbering
 from generator.data.sessions.sessionise import GAP
 from generator.data.stages.cut import PartitionSessions, cut
-from generator.data.stages.divide import divide
+from generator.data.stages.divide import Divided, divide
 from generator.data.stages.number import number
 from generator.data.stages.read import ReadLog, partitions_for, read
 from generator.data.stages.write import write
@@ -75,7 +76,7 @@ def build(
             log = reader() if reader else read(sources, tests, options, spec, partitions, place)
             cuts = cut(log, spec, options.division, all_labels=options.vocabulary == "all", spill=spill)
             divided = divide(cuts, log.users, options.division)
-            counts = _counts(cuts)
+            counts = _counts(cuts, divided)
             numbered = number(cuts, divided, log.labels, spec, options, given, spec_name, spill)
             meta = _meta(spec, options, sources, tests, log, counts, numbered.numbering)
             return write(folder, numbered.splits, numbered.numbering, meta, spec)
@@ -94,13 +95,17 @@ def _spilling(folder: Path, partitions: int) -> Iterator[tuple[Spill, Path | Non
         yield Spill(Path(name)), Path(name)
 
 
-def _counts(cuts: Sequence[PartitionSessions]) -> dict[str, dict[str, int]]:
-    """Return the events by kind, and how many sessions give a row."""
+def _counts(cuts: Sequence[PartitionSessions], divided: Divided) -> dict[str, dict[str, int]]:
+    """Return the events by kind and those repeated, and how many sessions give a row, or stand out, if some do."""
+    shared, repeats = sum(sessions.shared for sessions in cuts), sum(sessions.repeats for sessions in cuts)
+    extra = {"in_the_test_files_too": shared, "left_out": divided.left_out}
     kinds = np.sum([sessions.kinds for sessions in cuts], axis=0)
     every, used = sum(sessions.sessions for sessions in cuts), sum(len(sessions.run) for sessions in cuts)
     return {
         "events": {kind: int(count) for kind, count in zip(KINDS, kinds, strict=True)},
-        "sessions": {"all": every, "with_a_row": used, "without_a_row": every - used},
+        "repeated": {"repeated": repeats} if repeats else {},
+        "sessions": {"all": every, "with_a_row": used, "without_a_row": every - used}
+        | {what: count for what, count in extra.items() if count},
     }
 
 
@@ -130,9 +135,19 @@ def _meta(
         "ids": {"from": "folder", "folder": options.vocabulary.resolve().name}
         if isinstance(options.vocabulary, Path)
         else {"from": options.vocabulary},
-        "events": {"rows": log.rows, **counts["events"]},
-        "skipped": log.skipped,
-        "skipped_rows": list(log.notes),
+        "times": _times(log),
+        "events": {"rows": log.counts.rows, **counts["events"]},
+        "words": {"known": dict(log.counts.words), "unknown": dict(log.counts.unknown)},
+        "skipped": dict(log.counts.skipped) | counts["repeated"],
+        "skipped_rows": list(log.counts.notes),
         "sessions": counts["sessions"],
         "vocabulary": {"pages": len(numbering.pages), "items": len(numbering.items)},
     }
+
+
+def _times(log: ReadLog) -> dict[str, Any] | None:
+    """Return the unit of times that are numbers, and the first and the last time; None without times."""
+    if log.span is None:
+        return None
+    first, last = (datetime.fromtimestamp(time, timezone.utc).isoformat(timespec="seconds") for time in log.span)
+    return {"units": list(log.counts.units), "first": first, "last": last}

@@ -24,8 +24,12 @@ class Options:
         Files or DataFrames whose sessions are the test split.
     columns
         Role to column, for the format `events`.
+    events
+        What words of the column of events mean: view, buy or other.
     gap
-        Minutes between two sessions of a user, for logs without session ids.
+        Minutes between two sessions of a user; where the log has session ids, between two sessions of one id.
+    drop_repeats
+        Seconds within which the same event of the same user or session counts once.
     division
         How sessions are divided into training, validation and test.
     min_support
@@ -40,10 +44,12 @@ class Options:
     form: str = "events"
     test: Sequence[Any] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    events: Mapping[str, str] = field(default_factory=dict)
     gap: float | None = None
     division: Division = field(default_factory=Division)
     min_support: int = 1
     max_bad: float = MAX_BAD
+    drop_repeats: float | None = None
     vocabulary: Literal["train", "all"] | Path = "train"
 
     def __post_init__(self) -> None:

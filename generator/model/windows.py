@@ -26,6 +26,8 @@ class Window:
         The newest H known pages before them and their seconds.
     bought
         The newest K known items.
+    seen_page, seen_dwell
+        The newest S known pages, those of the window among them, and their seconds.
     unknown_pages, unknown_bought
         How many were passed over, because the vocabulary lacks them.
     """
@@ -35,6 +37,8 @@ class Window:
     history_page: list[int]
     history_dwell: list[float]
     bought: list[int]
+    seen_page: list[int]
+    seen_dwell: list[float]
     unknown_pages: int
     unknown_bought: int
 
@@ -45,18 +49,21 @@ class Window:
 
 def window(query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[str, int]) -> Window:
     """Return what a net with input blobs of the given ``sizes`` sees of ``query``."""
-    n, h, k = (sizes.get(name, 0) for name in ("page", "history_page", "bought"))
+    n, h, k, s = (sizes.get(name, 0) for name in ("page", "history_page", "bought", "seen_page"))
     ids = pages.ids([page for page, _ in query.pages]).tolist()
     known = [(page, max(seconds, 1.0)) for page, (_, seconds) in zip(ids, query.pages, strict=True) if page]
     bought = [item for item in items.ids(query.bought).tolist() if item]
     fallen = max(len(known) - n, 0)
     near, far = known[fallen:], known[max(fallen - h, 0) : fallen]
+    seen = known[max(len(known) - s, 0) :]
     return Window(
         page=[page for page, _ in near],
         dwell=[seconds for _, seconds in near],
         history_page=[page for page, _ in far],
         history_dwell=[seconds for _, seconds in far],
         bought=bought[max(len(bought) - k, 0) :],
+        seen_page=[page for page, _ in seen],
+        seen_dwell=[seconds for _, seconds in seen],
         unknown_pages=len(ids) - len(known),
         unknown_bought=len(query.bought) - len(bought),
     )
@@ -65,14 +72,14 @@ def window(query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[st
 def input_blobs(windows: Sequence[Window], sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     """Return the input blobs of B windows: int64 ids and float32 weights, (B, size) each."""
     found: dict[str, NDArray[Any]] = {}
-    for name in ("page", "history_page", "bought"):
+    for name in ("page", "history_page", "bought", "seen_page"):
         if size := sizes.get(name, 0):
             found[name] = np.array([_right(getattr(one, name), size) for one in windows], np.int64)
     if size := sizes.get("history_weight", 0):
         found["history_weight"] = _aging([one.history_dwell for one in windows], size)
-    if size := sizes.get("page_dwell", 0):
-        seconds = np.array([_right(one.dwell, size) for one in windows], np.float32)
-        found["page_dwell"] = log_dwell(seconds, found["page"] > 0)
+    if size := sizes.get("seen_dwell", 0):
+        seconds = np.array([_right(one.seen_dwell, size) for one in windows], np.float32)
+        found["seen_dwell"] = log_dwell(seconds, found["seen_page"] > 0)
     if "bought_weight" in sizes:
         found["bought_weight"] = (found["bought"] > 0).astype(np.float32)
     return found

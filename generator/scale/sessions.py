@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 
 from generator.data.log.importers import read_events
-from generator.data.log.labels import labelled, without_labels
-from generator.data.log.statistics import ReadStatistics
+from generator.data.log.labels import labelled
+from generator.data.log.statistics import ReadStatistics, RowCounts
 from generator.data.options import Options
 from generator.data.sessions.partition import Partition, sessionised
-from generator.data.stages.read import ReadLog
+from generator.data.sessions.sessionise import Cutting
+from generator.data.stages.read import ReadLog, check_sessions, counted
 from generator.errors import DataError
 from generator.scale.cluster import cores, remote
 from generator.spec.schema import Spec
@@ -93,15 +94,15 @@ def read_on_ray(logs: Sequence[str], tests: Sequence[str], options: Options, spe
     ]
     files: list[ReadStatistics] = [_got(first) for first, *_ in scattered]
     whole = ReadStatistics.sum(files)
+    check_sessions(files)
     _check(whole)
     starts = np.cumsum([0, *(each.events for each in files)])[:-1]
     pieces = [[file[1 + place] for file in scattered] for place in range(partitions)]
-    coming = [gather.remote(starts, options.gap, *each) for each in pieces]
+    cutting = Cutting(options.gap, options.drop_repeats)
+    coming = [gather.remote(starts, cutting, *each) for each in pieces]
     del scattered, pieces  # Ray drops the pieces as they are used up
     found = [coded for each in coming if (coded := _got(each))]
-    # In the order in which one machine comes upon them.
-    skipped = dict(sorted(whole.skipped.items())) if tests else dict(whole.skipped)
-    return _merged(found, whole, skipped | without_labels(whole.labels, spec))
+    return _merged(found, counted(whole, spec, tests=bool(tests)), whole.span)
 
 
 def _got(reference: Any) -> Any:
@@ -119,13 +120,14 @@ def _scatter(url: str, in_test: int, partitions: int, options: Options, spec: Sp
     """Read a file; return its statistics, and its events by partition, in order, with their ``row``."""
     with local_copy(url) as path:
         try:
-            events = read_events([path], "events", options.columns, options.max_bad)
+            events = read_events([path], "events", options.columns, options.max_bad, options.events)
         except DataError as error:
             raise DataError(str(error).replace(str(path), url)) from error
-    frame, labels = labelled(events.frame.with_columns(in_test=pl.lit(in_test, pl.UInt8)), spec)
+    marked = events.frame.with_columns(in_test=pl.lit(in_test, pl.UInt8))
+    frame, labels = labelled(marked, spec, content=options.drop_repeats is not None)
     frame = frame.with_row_index("row")
     statistics = ReadStatistics.of(frame, labels)
-    statistics = replace(statistics, rows=events.rows, skipped=events.skipped, notes=events.notes)
+    statistics = replace(statistics, counts=events.counts, name=url)
     owner = frame.select(pl.coalesce(pl.col("user").cast(pl.String), pl.col("session").cast(pl.String))).to_series()
     names = owner.unique()
     place = pl.Series([zlib.crc32(name.encode()) % partitions for name in names], dtype=pl.UInt32)
@@ -152,14 +154,14 @@ def local_copy(url: str) -> Iterator[Path]:
         yield copy
 
 
-def _gather(starts: Any, gap: float | None, *pieces: pl.DataFrame) -> _Coded | None:
+def _gather(starts: Any, cutting: Cutting, *pieces: pl.DataFrame) -> _Coded | None:
     """Cut the events of a partition, a piece a file, into sessions; ``starts``: the files' places in the whole log."""
     frame = pl.concat(
         piece.with_columns(row=pl.col("row") + start) for piece, start in zip(pieces, starts.tolist(), strict=True)
     )
     if not frame.height:
         return None
-    partition = sessionised(frame, gap)
+    partition = sessionised(frame, cutting)
     labels, label = _compact(frame["label"].unique(), partition.log.label)
     users, user = _compact(frame["user"].unique(), partition.log.user)
     log = replace(partition.log, order=partition.log.order.astype(np.uint32), label=label, user=user)
@@ -184,7 +186,7 @@ def _check(whole: ReadStatistics) -> None:
         )
 
 
-def _merged(found: Sequence[_Coded], whole: ReadStatistics, skipped: dict[str, int]) -> ReadLog:
+def _merged(found: Sequence[_Coded], counts: RowCounts, span: tuple[float, float] | None) -> ReadLog:
     """Return the partitions, their labels and users under codes of the whole."""
     labels = pl.concat([each.labels for each in found]).unique()
     strings = pl.DataFrame({"label": labels}).with_row_index("code")
@@ -203,7 +205,6 @@ def _merged(found: Sequence[_Coded], whole: ReadStatistics, skipped: dict[str, i
         partitions=[partial(partition, each, first) for each, first in zip(found, first_user.tolist(), strict=True)],
         labels=strings.select("label", "code"),
         users=pl.DataFrame({"user": users, "code": pl.Series(np.arange(len(users)), dtype=pl.Int32)}),
-        rows=whole.rows,
-        skipped=skipped,
-        notes=whole.notes,
+        counts=counts,
+        span=span,
     )

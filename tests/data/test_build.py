@@ -14,6 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from generator.api.logs import DataFolder
 from generator.cli import drn
 from generator.commands.sessions import command
 from generator.data.build import Options, build
@@ -408,6 +409,33 @@ def test_the_command_prints_a_summary_or_json(tmp_path: Path, log: Path):
     assert json.loads(run(*again, str(tmp_path / "out"))[1])["ids"] == {"from": "folder", "folder": "out"}
 
 
+def test_sessions_of_the_log_that_are_in_the_test_files_too_are_told(tmp_path: Path):
+    def events(session: str) -> list[tuple]:
+        return [("u", session, 1.7e9 + 100 * ord(session) + i, page, "view") for i, page in enumerate("abc")]
+
+    log = log_of(tmp_path / "log.csv", [*events("r"), *events("s")])
+    test = log_of(tmp_path / "test.csv", [*events("s"), *events("t")])
+    for strict, train in ((False, 2), (True, 1)):
+        division = Division(files=True, strict=strict)
+        meta = build([log], tmp_path / "o", spec(data={"target": "next"}), Options(test=[test], division=division))
+        assert meta["sessions"]["in_the_test_files_too"] == 1
+        assert {name: split["sessions"] for name, split in meta["splits"].items()} == {"train": train, "test": 2}
+    said = DataFolder(tmp_path / "o", meta).notes()
+    assert said[0] == "times from 2023-11-15T01:23:20+00:00 to 2023-11-15T01:26:42+00:00, numbers in s"
+    assert said[1] == "1 sessions of the log are in the test files too: left out"
+
+
+def test_repeats_are_dropped_by_item_whatever_the_level(tmp_path: Path):
+    visits = ((0, "a"), (1, "a"), (2, "b"), (90, "a"), (7200, "a"), (7201, "b"))
+    rows = [f"u,{1700000000 + t},{page},c" for t, page in visits]
+    (tmp_path / "log.csv").write_text("user,time,page,category\n" + "\n".join(rows) + "\n")
+    levels = {"target": "next", "page": "category"}
+    options = Options(drop_repeats=2, division=Division(share=0.5))
+    meta = build([tmp_path / "log.csv"], tmp_path / "o", spec(data=levels), options)
+    assert meta["skipped"] == {"repeated": 1}
+    assert read_sessions(tmp_path / "o/train.h5").lengths.tolist() == [3]
+
+
 def test_the_command_knows_every_format():
     (option,) = (each for each in command.params if each.name == "form")
     assert tuple(option.type.choices) == FORMAT_NAMES
@@ -418,8 +446,8 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, log: Path):
     common = [str(log), "--spec", str(tmp_path / "spec.yaml"), "-o", str(tmp_path / "out")]
     assert run(*common, "--columns", "page")[0] == 2
     assert run(*common, "--log-format", "netflix")[0] == 2
-    with pytest.raises(DataError, match="--gap is for logs without session ids"):
-        run(*common, "--gap", "30")
+    with pytest.raises(DataError, match="--events has 'purchase=buy': write KIND=word,word"):
+        run(*common, "--events", "purchase=buy")
     with pytest.raises(DataError, match="exclude each other"):
         run(*common, "--test-days", "1", "--test-users", "0.5")
     assert not (tmp_path / "out").exists()

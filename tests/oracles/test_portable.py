@@ -31,6 +31,7 @@ DRAWN = settings(max_examples=60, deadline=None, suppress_health_check=list(Heal
 
 def agree(caffe, folder, spec, seed):
     """Both nets, with the same weights on the same sessions."""
+    spec = spec.unmixed  # what the portable net is of
     texts = render(spec, ["caffe", "portable", "onnx"])
     for name, text in texts.items():
         (folder / name).write_text(text)

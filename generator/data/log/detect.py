@@ -1,13 +1,16 @@
 """Which public format a log is in, and which of its columns says what, by its header and first rows."""
 
 from collections.abc import Iterable
-
-import polars as pl
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from generator.data.log import formats, tables
 from generator.data.log.layouts import Layout, normal
+from generator.data.log.public import FORMATS
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import Table
+from generator.data.log.times import LIKELY, Clock
 from generator.errors import DataError
 
 __all__ = ["detect", "roles_of"]
@@ -53,13 +56,13 @@ def detect(source: Source) -> str:
     """
     if isinstance(source, Frame) or source.suffix in formats.PARQUET:
         return "events"
-    with tables.unpacked(source) as plain:
+    with tables.unpacked(source) as plain, TemporaryDirectory(prefix="drn-") as name:
         first = tables.first_line(plain, source)
-        for form in formats.FORMATS:
+        for form in FORMATS:
             if form == "recbole" and ":" not in first:  # whose columns name their types
                 continue
             try:
-                table, layout = formats.published(plain, source, form)
+                table, layout = formats.published(_head(plain, Path(name)), source, Path(name), form)
             except DataError:
                 continue
             if layout is None or _fits(table, layout):
@@ -67,13 +70,20 @@ def detect(source: Source) -> str:
     return "events"
 
 
+def _head(plain: Path, folder: Path) -> Path:
+    """Return a file of the first lines of another."""
+    head = folder / "head"
+    with plain.open("rb") as stream:
+        head.write_bytes(b"".join(islice(stream, PROBED)))
+    return head
+
+
 def _fits(table: Table, layout: Layout) -> bool:
     """Return whether the first rows of a table are, nine in ten, events of the layout."""
-    try:
-        read = table.frame.head(PROBED).select(time=layout.roles["time"], event=layout.roles["event"]).collect()
-    except pl.exceptions.PolarsError:
-        return False
-    return read.height > 0 and read.drop_nulls().height >= 0.9 * read.height
+    raw = tables.collect(table.frame.select(time=layout.roles["time"], event=layout.roles["event"]), table.name)
+    known = raw["event"].is_in(list(layout.words))
+    dated = Clock()(raw["time"]) >= (LIKELY if layout.header is False else 0)
+    return raw.height > 0 and (known & dated).sum() >= 0.9 * raw.height
 
 
 def roles_of(columns: Iterable[str]) -> dict[str, str]:

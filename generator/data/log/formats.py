@@ -3,26 +3,29 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from generator.data.log import sequences, tables
-from generator.data.log.layouts import FORMATS, Layout, generic, normal
+from generator.data.log.layouts import ROLES, Layout, generic, normal, with_words
+from generator.data.log.public import FORMATS
 from generator.data.log.sources import Frame, Source
-from generator.data.log.tables import ROW, Table
+from generator.data.log.tables import LINE, MALFORMED, ROW, Table
 from generator.errors import DataError
 
-__all__ = ["FORMAT_NAMES", "open_log", "published", "rows_of"]
+__all__ = ["FORMAT_NAMES", "PARQUET", "open_log", "published", "rows_of"]
 
 FORMAT_NAMES = (*FORMATS, "events")
 PARQUET = (".parquet", ".pq")
-LINE, UNPACKED = 32, 4  # bytes of a line of text, about; how many times as large it is unpacked
+JSON = (".jsonl", ".ndjson", ".json")
+BYTES, UNPACKED = 32, 4  # of a line of text, about; how many times as large it is unpacked
 
 
 @contextmanager
 def open_log(
-    source: Source, form: str, columns: Mapping[str, str], *, lean: bool = False
+    source: Source, form: str, columns: Mapping[str, str], words: Mapping[str, str], *, lean: bool = False
 ) -> Iterator[tuple[Table, Layout | None]]:
     """Yield a source as a table and its layout, None where it holds sequences.
 
@@ -34,6 +37,8 @@ def open_log(
         One of FORMAT_NAMES.
     columns
         `events` only: role to column.
+    words
+        What words of the column of events mean, beside those that the format knows.
     lean
         As in ``generic``.
 
@@ -44,16 +49,20 @@ def open_log(
     """
     _check(source, form, columns)
     with ExitStack() as stack:
-        if form == "events":
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
-            table = tables.in_memory(source) if isinstance(source, Frame) else _named_columns(source, folder, stack)
-            schema = table.frame.select(table.columns).collect_schema()
-            kind = "frame" if isinstance(source, Frame) else "file"
-            yield table, generic(table.name, schema, columns, lean=lean, kind=kind)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
+        layout: Layout | None
+        if isinstance(source, Frame):
+            table, layout = _generic(tables.in_memory(source), columns, words, lean=lean, kind="frame")
+        else:
+            plain = stack.enter_context(tables.unpacked(source))
+            if form == "events":
+                table, layout = _generic(_named(plain, source, folder, columns), columns, words, lean=lean, kind="file")
+            else:
+                table, layout = published(plain, source, folder, form)
+        if layout is None:
+            yield table, None
             return
-        assert isinstance(source, Path)  # noqa: S101  # of a DataFrame, _check lets events pass alone
-        plain = stack.enter_context(tables.unpacked(source))
-        yield published(plain, source, form)
+        yield tables.identified(table, layout.identities), with_words(layout, words, f"the format {form}")
 
 
 def _check(source: Source, form: str, columns: Mapping[str, str]) -> None:
@@ -65,51 +74,55 @@ def _check(source: Source, form: str, columns: Mapping[str, str]) -> None:
         raise DataError(f"{source.name}: a DataFrame is of the format events, whose columns are named, not {form}")
 
 
-def _named_columns(path: Path, folder: Path, stack: ExitStack) -> Table:
+def _generic(
+    table: Table, columns: Mapping[str, str], words: Mapping[str, str], *, lean: bool, kind: str
+) -> tuple[Table, Layout]:
+    schema = table.frame.select(table.columns).collect_schema()
+    return table, generic(table.name, schema, columns, words, lean=lean, kind=kind)
+
+
+def _named(plain: Path, path: Path, folder: Path, columns: Mapping[str, str]) -> Table:
     """Open a log of named columns by the suffix of its name: Parquet, JSON lines, or separated text with a header."""
-    plain = stack.enter_context(tables.unpacked(path))
     if plain.suffix in PARQUET:
         return tables.parquet(plain, path)
     first = tables.first_line(plain, path)
-    if plain.suffix in (".jsonl", ".ndjson", ".json"):
-        return tables.json_lines(plain, path, folder)
+    if plain.suffix in JSON:
+        identities = {columns.get(role, role) for role in ROLES if role != "time"}
+        return tables.json_lines(plain, path, folder, tables.flat_record(identities))
     separator = max("\t;,", key=first.count)
-    return tables.separated(plain, path, separator, first.replace('"', "").split(separator), header=True, quote='"')
+    names = first.replace('"', "").split(separator)
+    return tables.separated(plain, path, folder, separator, names, header=True, quote='"')
 
 
-def published(plain: Path, path: Path, form: str) -> tuple[Table, Layout | None]:
-    """Open a file of a public format, its columns under their normal names."""
+def published(plain: Path, path: Path, folder: Path, form: str) -> tuple[Table, Layout | None]:
+    """Open a file of a public format, unpacked in ``plain``, its columns under their normal names."""
     first = tables.first_line(plain, path)
     if form == "recbole" and sequences.holds({normal(name) for name in first.split("\t")}):
-        table = tables.separated(plain, path, "\t", first.split("\t"), header=True, quote=None)
+        table = tables.separated(plain, path, folder, "\t", first.split("\t"), header=True, quote=None)
         return _renamed(table), None
     layout, header = _layout(first, form, path)
     names = first.split(layout.separator) if header else list(layout.columns)
-    table = tables.separated(plain, path, layout.separator, names, header=header, quote=layout.quote)
+    table = tables.separated(plain, path, folder, layout.separator, names, header=header, quote=layout.quote)
     return _renamed(table), layout
 
 
 def _layout(first: str, form: str, path: Path) -> tuple[Layout, bool]:
     """Return the layout of a file by its first line, and whether that line is a header."""
-    for layout in FORMATS[form]:
+    layouts = FORMATS[form].layouts
+    for layout in layouts:
         fields = first.split(layout.separator)
-        if layout.header is not False and _needed(layout) <= {normal(name) for name in fields}:
+        if layout.header is not False and layout.needed <= {normal(name) for name in fields}:
             return layout, True
         if not layout.header and len(fields) == len(layout.columns) and not _is_header(fields, layout):
             return layout, False
     raise DataError(
         f"{path}: is not in the format {form}: the first line is {first[:200]!r}, but its files have "
-        + " or ".join(f"{layout.separator.join(layout.columns)!r}" for layout in FORMATS[form])
+        + " or ".join(f"{layout.separator.join(layout.columns)!r}" for layout in layouts)
     )
 
 
-def _needed(layout: Layout) -> set[str]:
-    """Return the columns a header must have, under their normal names."""
-    return {*layout.mark, *(name for role in layout.roles.values() for name in role.meta.root_names())}
-
-
 def _is_header(fields: Sequence[str], layout: Layout) -> bool:
-    return any(normal(field) in _needed(layout) for field in fields)
+    return any(normal(field) in layout.needed for field in fields)
 
 
 def _renamed(table: Table) -> Table:
@@ -117,12 +130,9 @@ def _renamed(table: Table) -> Table:
     names: dict[str, str] = {}
     for name in table.columns:
         names.setdefault(normal(name), name)
-    return Table(
-        table.name,
-        tuple(names),
-        table.frame.select(ROW, *(pl.col(old).alias(new) for new, old in names.items())),
-        table.rows,
-    )
+    own = [name for name in (ROW, MALFORMED, LINE) if name in table.frame.collect_schema()]
+    frame = table.frame.select(*own, *(pl.col(old).alias(new) for new, old in names.items()))
+    return replace(table, columns=tuple(names), frame=frame)
 
 
 def rows_of(source: Source) -> int:
@@ -132,7 +142,7 @@ def rows_of(source: Source) -> int:
     if not source.is_file():
         return 0
     if source.suffix not in PARQUET:
-        return source.stat().st_size * (UNPACKED if source.suffix == ".gz" else 1) // LINE
+        return source.stat().st_size * (UNPACKED if source.suffix == ".gz" else 1) // BYTES
     try:
         return tables.parquet(source, source).rows or 0
     except DataError:

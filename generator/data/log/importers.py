@@ -1,5 +1,6 @@
 """Event logs in public formats to one table of events."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,10 +10,12 @@ import polars as pl
 
 from generator.data.log import sequences
 from generator.data.log.formats import open_log
-from generator.data.log.layouts import KINDS, LABEL, Layout
+from generator.data.log.layouts import LABEL, Layout
 from generator.data.log.sources import Source
+from generator.data.log.statistics import RowCounts
 from generator.data.log.tables import MALFORMED, ROW, Table
-from generator.data.log.validation import EventChecks, ValidRows
+from generator.data.log.validation import WITHIN, WORD, EventChecks, ValidRows
+from generator.data.log.words import KINDS
 from generator.errors import DataError
 
 __all__ = ["MAX_BAD", "SCHEMA", "Events", "check_times", "opened_events", "read_events"]
@@ -40,25 +43,38 @@ class Events:
         user, session (Categorical or null), time (Float64 unix seconds, or null in all rows), page, category
         (Categorical or null), event (Enum: view, buy, other), item (Categorical or null). Labels share one set of
         categories.
-    rows
-        Rows read, before any was skipped.
-    skipped
-        Rows left out, by reason.
-    notes
-        The first malformed rows, in words.
+    counts
+        What became of the rows.
     resolution
         Seconds within which the times of two sessions cannot be put in order.
     """
 
     frame: pl.DataFrame
-    rows: int
-    skipped: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    counts: RowCounts = field(default_factory=RowCounts)
     resolution: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Rows read, before any was skipped."""
+        return self.counts.rows
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Rows left out, by reason."""
+        return self.counts.skipped
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The first malformed rows, in words."""
+        return self.counts.notes
 
 
 def read_events(
-    sources: Sequence[Source], form: str, columns: Mapping[str, str] | None = None, max_bad: float = MAX_BAD
+    sources: Sequence[Source],
+    form: str,
+    columns: Mapping[str, str] | None = None,
+    max_bad: float = MAX_BAD,
+    words: Mapping[str, str] | None = None,
 ) -> Events:
     """Read the sources of a log whole, in the order given.
 
@@ -72,6 +88,8 @@ def read_events(
         `events` only: role to column.
     max_bad
         Share of the rows of a source that may be malformed and is then skipped.
+    words
+        What words of the column of events mean, beside those that the format knows.
 
     Raises
     ------
@@ -80,7 +98,7 @@ def read_events(
     """
     several = []
     for source in sources:
-        with open_log(source, form, columns or {}) as (table, layout):
+        with open_log(source, form, columns or {}, words or {}) as (table, layout):
             several.append(_sequences(table, max_bad) if layout is None else _events(table, layout, max_bad))
     if len({tuple(events.frame.columns) for events in several}) > 1:
         raise DataError("some of the files hold sequences and some events: import them on their own")
@@ -91,7 +109,7 @@ def read_events(
 
 @contextmanager
 def opened_events(
-    source: Source, form: str, columns: Mapping[str, str], max_bad: float
+    source: Source, form: str, columns: Mapping[str, str], max_bad: float, words: Mapping[str, str]
 ) -> Iterator[tuple[ValidRows, float]]:
     """Yield the events of a source, to be read in pieces, and their resolution; not of a file of sequences.
 
@@ -99,7 +117,7 @@ def opened_events(
     only purchases need have an ``item`` that is the page. Errors are as in ``read_events``, and come while the pieces
     do.
     """
-    with open_log(source, form, columns, lean=True) as (table, layout):
+    with open_log(source, form, columns, words, lean=True) as (table, layout):
         if layout is None:
             raise DataError(f"{table.name}: holds sequences, not events")
         yield _valid_events(table, layout, max_bad, SCHEMA | {"session": pl.String()}), layout.resolution
@@ -114,40 +132,50 @@ def check_times(timeless: int, height: int) -> None:
 def _events(table: Table, layout: Layout, max_bad: float) -> Events:
     valid = _valid_events(table, layout, max_bad, SCHEMA)
     frame = pl.concat(valid)
-    return Events(frame, valid.rows, valid.skipped, valid.notes, layout.resolution)
+    return Events(frame, valid.counts, layout.resolution)
 
 
 def _valid_events(table: Table, layout: Layout, max_bad: float, schema: Mapping[str, Any]) -> ValidRows:
     """Return the rows of a table as events, in the columns and types of ``schema``."""
     malformed = MALFORMED in table.frame.collect_schema()
-    roles = {role: layout.roles.get(role, pl.lit(None)).cast(kind) for role, kind in schema.items()}
+    word = layout.roles["event"].cast(pl.String)
+    known = word.cast(pl.Enum(list(layout.words)), strict=False)
+    roles = {role: layout.roles.get(role, pl.lit(None)).cast(kind) for role, kind in schema.items() if role != "event"}
+    roles["time"] = layout.roles.get("time", pl.lit(None, pl.Float64))
     roles["session"] = pl.when(roles["session"] != "").then(roles["session"])
-    values = table.frame.select(ROW, *([MALFORMED] if malformed else []), **roles)
+    roles |= {"event": known, WORD: pl.when(known.is_null()).then(word)}
+    if layout.within is not None:
+        roles[WITHIN] = layout.within
+    values = table.frame.select(
+        ROW, *([MALFORMED] if malformed else []), **{role: roles[role] for role in dict.fromkeys((*schema, *roles))}
+    )
     return ValidRows(table, values, EventChecks(layout, malformed=malformed), max_bad)
 
 
+class _SequenceChecks:
+    """Says what is wrong with pieces of sequences."""
+
+    def __init__(self) -> None:
+        self.words: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+        self.units: tuple[str, ...] = ()
+
+    def __call__(self, piece: pl.DataFrame) -> tuple[pl.DataFrame, Mapping[str, pl.Expr]]:
+        return piece, sequences.checks()
+
+
 def _sequences(table: Table, max_bad: float) -> Events:
-    values, checks = table.frame.select(ROW, *sequences.COLUMNS), sequences.checks()
-    valid = ValidRows(table, values, lambda piece: (piece, checks), max_bad)
+    valid = ValidRows(table, table.frame.select(ROW, *sequences.COLUMNS), _SequenceChecks(), max_bad)
     frame = pl.concat(valid)
-    return Events(frame, valid.rows, valid.skipped, valid.notes)
+    return Events(frame, valid.counts)
 
 
 def _pooled(several: Sequence[Events]) -> Events:
-    skipped: dict[str, int] = {}
-    for events in several:
-        for reason, count in events.skipped.items():
-            skipped[reason] = skipped.get(reason, 0) + count
+    counts = sum((events.counts for events in several), RowCounts())
     frame = pl.concat([events.frame for events in several])
     if sequences.holds(frame.columns):
         distinct = frame.unique(maintain_order=True)
         if distinct.height < frame.height:
-            skipped["duplicate"] = frame.height - distinct.height
+            counts += RowCounts(skipped={"duplicate": frame.height - distinct.height})
         frame = sequences.events(distinct).cast(SCHEMA)  # type: ignore[arg-type]  # polars types the keys too narrowly
-    return Events(
-        frame,
-        sum(events.rows for events in several),
-        skipped,
-        tuple(note for events in several for note in events.notes),
-        max(events.resolution for events in several),
-    )
+    return Events(frame, counts, max(events.resolution for events in several))

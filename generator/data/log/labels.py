@@ -15,11 +15,14 @@ def levels_of(spec: Spec) -> dict[str, str]:
     return {"page": spec.data.page, "item": spec.data.page if spec.data.target == "next" else spec.data.item}
 
 
-def labelled(frame: pl.DataFrame, spec: Spec) -> tuple[pl.DataFrame, dict[str, tuple[int, int]]]:
+def labelled(
+    frame: pl.DataFrame, spec: Spec, *, content: bool = False
+) -> tuple[pl.DataFrame, dict[str, tuple[int, int]]]:
     """Return events with a ``label``, page or item at the level of the spec; of views and buys, how many have none.
 
     For the target `next` the purchases are at the level of the pages, whose vocabulary they share. The counts are, by
-    kind, of all events and of those without a label.
+    kind, of all events and of those without a label. With ``content`` there is a column of that name, UInt64: equal
+    where events are alike but for their time.
     """
     levels = levels_of(spec)
     columns = {"view": "page" if levels["page"] == "item" else "category", "buy": levels["item"]}
@@ -30,7 +33,9 @@ def labelled(frame: pl.DataFrame, spec: Spec) -> tuple[pl.DataFrame, dict[str, t
         count, without = frame.select(of_kind.sum(), bare).row(0)
         counts[kind] = (count, without)
     label = pl.when(event="buy").then(columns["buy"]).otherwise(columns["view"])
-    return frame.select("in_test", "user", "session", "time", "event", label=label), counts
+    what = pl.struct(pl.col("event", "page", "item", "category").cast(pl.String)).hash()
+    alike = {"content": what} if content else {}
+    return frame.select("in_test", "user", "session", "time", "event", label=label, **alike), counts
 
 
 def without_labels(counts: Mapping[str, tuple[int, int]], spec: Spec) -> dict[str, int]:

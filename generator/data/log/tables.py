@@ -2,27 +2,34 @@
 
 import gzip
 import json
+import math
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
+from generator.data.log.lines import BadLine, survey
 from generator.data.log.sources import Frame
 from generator.errors import DataError
 
 __all__ = [
+    "LINE",
     "MALFORMED",
     "ROW",
+    "Malformed",
     "Table",
     "collect",
     "first_line",
+    "flat_record",
+    "identified",
+    "identity",
     "in_memory",
     "json_lines",
     "parquet",
@@ -33,7 +40,8 @@ __all__ = [
 
 LINES = 100_000  # JSON lines turned into a table at a time
 PIECE = 1 << 19  # rows read at a time
-ROW, MALFORMED = "_row", "_malformed"
+ROW, MALFORMED, LINE = "_row", "_malformed", "_line"
+EXACT = 1 << 53  # whole numbers beyond it are not told apart as doubles
 
 
 @dataclass(frozen=True)
@@ -48,15 +56,19 @@ class Table:
         Their names as published.
     frame
         The columns, and ``_row``, uint32: of a file counted from 1 as its lines are, the header included; of a
-        DataFrame from 0, as it counts its rows itself.
+        DataFrame from 0, as it counts its rows itself. Perhaps ``_malformed``: why a row cannot be taken, or null;
+        and ``_line``, what it was.
     rows
         Their number where it is known without reading them.
+    bad
+        Lines that are no rows of ``frame``.
     """
 
     name: str
     columns: tuple[str, ...]
     frame: pl.LazyFrame
     rows: int | None = None
+    bad: tuple[BadLine, ...] = ()
 
 
 @contextmanager
@@ -102,62 +114,108 @@ def first_line(plain: Path, path: Path) -> str:
         raise DataError(f"{path}: not a text file: the first line does not decode as UTF-8: {error}") from error
 
 
-def separated(plain: Path, path: Path, separator: str, names: list[str], *, header: bool, quote: str | None) -> Table:
-    """Return a CSV file as a table of strings; short lines are filled with nulls, blank lines are left out."""
+def separated(
+    plain: Path, path: Path, folder: Path, separator: str, names: list[str], *, header: bool, quote: str | None
+) -> Table:
+    """Return a CSV file as a table of strings; short lines are filled with nulls, blank lines are left out.
+
+    Lines that are no rows are in ``bad``; a file that has some, or quotes where there should be none, is read by way of
+    a copy in ``folder``.
+    """
     if len(set(names)) < len(names):
         raise DataError(f"{path}: the header names a column twice: {', '.join(names)}")
+    found = survey(plain, separator, len(names), quote)
+    if found.rewritten:
+        found.copy(plain, folder / "rewritten")
+        plain = folder / "rewritten"
     frame = pl.scan_csv(
         plain,
         has_header=header,
         separator=separator,
-        quote_char=quote,
+        quote_char=quote if found.quoted else None,
         schema=dict.fromkeys(names, pl.String()),
         truncate_ragged_lines=True,
         row_index_name=ROW,
         row_index_offset=2 if header else 1,
     )
     blank = pl.all_horizontal(pl.col(name).is_null() for name in names)
-    return Table(str(path), tuple(names), frame.filter(~blank))
+    return Table(str(path), tuple(names), frame.filter(~blank), bad=found.bad)
 
 
-def json_lines(plain: Path, path: Path, folder: Path) -> Table:
+def json_lines(plain: Path, path: Path, folder: Path, flat: Callable[[Any], Iterable[Mapping[str, Any]]]) -> Table:
     """Return a JSON-lines file as a table of strings, by way of Parquet files in ``folder``.
 
-    A line that is no JSON object has a value in the column ``_malformed`` and null elsewhere.
+    ``flat`` returns the rows of a record, of plain values; a line of which there are several has as many rows. A line
+    that is no JSON object, or whose record does not hold, has its reason in the column ``_malformed``.
     """
     chunks: list[pl.LazyFrame] = []
     names: dict[str, None] = {}
     with plain.open("rb") as stream:
         start = 1
         while lines := list(islice(stream, LINES)):
-            found = {number: _record(line) for number, line in enumerate(lines, start) if line.strip()}
-            for record in found.values():
-                names.update(dict.fromkeys(record))
-            columns = {name: [record.get(name) for record in found.values()] for name in names}
-            chunk = pl.DataFrame(
-                {ROW: list(found), **columns}, schema={ROW: pl.UInt32, **dict.fromkeys(names, pl.String)}
-            )
+            if start == 1 and lines[0].lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
+                raise DataError(f"{path}: is a JSON array, but a log is JSON lines, an object a line: jq -c '.[]' FILE")
+            rows = [
+                (number, row) for number, line in enumerate(lines, start) if line.strip() for row in _rows(line, flat)
+            ]
+            for _, row in rows:
+                names.update(dict.fromkeys(row))
+            columns = {name: [row.get(name) for _, row in rows] for name in names}
+            schema = {ROW: pl.UInt32, **dict.fromkeys(names, pl.String)}
             file = folder / f"{start}.parquet"
-            chunk.write_parquet(file)
+            pl.DataFrame({ROW: [number for number, _ in rows], **columns}, schema=schema).write_parquet(file)
             chunks.append(pl.scan_parquet(file))
             start += len(lines)
-    return Table(str(path), tuple(name for name in names if name != MALFORMED), pl.concat(chunks, how="diagonal"))
+    own = tuple(name for name in names if name not in (MALFORMED, LINE))
+    return Table(str(path), own, pl.concat(chunks, how="diagonal"))
 
 
-def _record(line: bytes) -> dict[str, str | None]:
+def _rows(line: bytes, flat: Callable[[Any], Iterable[Mapping[str, Any]]]) -> list[dict[str, str | None]]:
     try:
         value = json.loads(line)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        return {MALFORMED: line[:80].decode("utf-8", "replace").rstrip()}
-    return {name: _plain(field) for name, field in value.items()}
+        if not isinstance(value, dict):
+            return [_malformed("not a JSON object", line)]
+        return [{name: _plain(field) for name, field in row.items()} for row in flat(value)]
+    except Malformed as error:
+        return [_malformed(str(error), line)]
+    except (ValueError, RecursionError):
+        return [_malformed("not a JSON object", line)]
+
+
+def _malformed(reason: str, line: bytes) -> dict[str, str | None]:
+    return {MALFORMED: reason, LINE: line[:200].decode("utf-8", "replace").rstrip()}
+
+
+class Malformed(Exception):  # noqa: N818 - it never leaves this module's callers, who count the row
+    """A record that does not hold; says why."""
+
+
+def flat_record(identities: Collection[str]) -> Callable[[Mapping[str, Any]], Iterator[Mapping[str, Any]]]:
+    """Return the function to a record itself, where its ``identities`` are text or whole numbers."""
+
+    def flat(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        yield {name: identity(name, value) if name in identities else value for name, value in record.items()}
+
+    return flat
+
+
+def identity(name: str, value: Any) -> Any:
+    """Return a JSON value as what it identifies: text or a whole number; Malformed if it is neither."""
+    if isinstance(value, dict | list):
+        raise Malformed(f"nested value in {name}")
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    if abs(value) > EXACT:
+        raise Malformed(f"a double beyond 2^53 in {name}")
+    if not value.is_integer():
+        raise Malformed(f"a fraction in {name}")
+    return int(value)
 
 
 def _plain(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value)
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def parquet(plain: Path, path: Path) -> Table:
@@ -173,11 +231,43 @@ def parquet(plain: Path, path: Path) -> Table:
 
 def in_memory(frame: Frame) -> Table:
     """Return a DataFrame as a table of its own types; DataError where a column has a name that drn needs."""
-    for name in (ROW, MALFORMED):
+    for name in (ROW, MALFORMED, LINE):
         if name in frame.table.columns:
             raise DataError(f"{frame.name}: has a column {name}, a name that drn needs: rename it")
     indexed = frame.table.lazy().with_row_index(ROW)
     return Table(frame.name, tuple(frame.table.columns), indexed, frame.table.height)
+
+
+def identified(table: Table, identities: Collection[str]) -> Table:
+    """Return a table whose columns that identify something are text, whatever type they were.
+
+    Whole doubles are their whole numbers, NaN is absent; rows with a double that identifies nothing are malformed.
+
+    Raises
+    ------
+    DataError
+        A column is of lists or other nested values.
+    """
+    schema = table.frame.collect_schema()
+    texts, reasons = [], []
+    for name in identities:
+        kind, column = schema[name], pl.col(name)
+        if kind.is_nested():
+            raise DataError(f"{table.name}: column {name} is of type {kind}, but an id is text or a whole number")
+        if kind.is_float():
+            there, beyond, broken = column.is_not_nan(), column.abs() > EXACT, column != column.floor()
+            reasons += [
+                pl.when(there & beyond).then(pl.lit(f"a double beyond 2^53 in {name}")),
+                pl.when(there & broken).then(pl.lit(f"a fraction in {name}")),
+            ]
+            whole = column.cast(pl.Int64, strict=False).cast(pl.String)
+            text = pl.when(beyond | broken).then(column.cast(pl.String)).otherwise(whole)
+            texts.append(pl.when(there).then(text).alias(name))
+        elif kind != pl.String:
+            texts.append(column.cast(pl.String))
+    if reasons:
+        texts.append(pl.coalesce(reasons).alias(MALFORMED))
+    return replace(table, frame=table.frame.with_columns(texts)) if texts else table
 
 
 def collect(frame: pl.LazyFrame, name: str, engine: Literal["streaming", "in-memory"] = "streaming") -> pl.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from generator.data.log.distinct import Distinct
-from generator.data.sessions.sessionise import SessionLog, sessionise
+from generator.data.sessions.sessionise import Cutting, SessionLog, sessionise
 
 __all__ = ["Partition", "Partitioner", "sessionised"]
 
@@ -78,13 +78,13 @@ class Partitioner:
         frame = pl.concat(frames) if frames else None
         return frame if frame is not None and frame.height else None
 
-    def partitions(self, gap: float | None, resolution: float, *, whole: bool) -> list[Callable[[], Partition | None]]:
+    def partitions(self, cutting: Cutting, *, whole: bool) -> list[Callable[[], Partition | None]]:
         """Return functions to be called once, each for the sessions of a partition; of one if the log stays ``whole``.
 
         Parameters
         ----------
-        gap, resolution
-            See ``sessionise``.
+        cutting
+            How sessions are cut.
         """
         if self._buffer:
             self._flush()
@@ -94,7 +94,7 @@ class Partitioner:
 
         def load(place: int) -> Partition | None:
             frame = self.take(place)
-            return None if frame is None else sessionised(frame, gap, resolution)
+            return None if frame is None else sessionised(frame, cutting)
 
         return [partial(load, place) for place in range(len(self._events))]
 
@@ -103,12 +103,12 @@ class Partitioner:
         return pl.concat(self._distinct[name][1])
 
 
-def sessionised(frame: pl.DataFrame, gap: float | None, resolution: float = 0.0) -> Partition:
+def sessionised(frame: pl.DataFrame, cutting: Cutting) -> Partition:
     """Cut events, as ``labelled`` returns them or with their ``row`` in the log, into sessions."""
     session = frame["session"]
     if session.dtype == pl.String:
         frame = frame.with_columns(session=_codes(session))
-    log = sessionise(frame, gap=gap, resolution=resolution)
+    log = sessionise(frame, gap=cutting.gap, resolution=cutting.resolution, repeats=cutting.repeats)
     ids = session[log.order[log.offset[:-1]]]
     if "row" in frame.columns:
         log = replace(log, order=frame["row"].to_numpy()[log.order])

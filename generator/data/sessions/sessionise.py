@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from generator.data.log.layouts import KINDS
+from generator.data.log.words import KINDS
 from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, gathered, offsets
 from generator.errors import DataError
 
@@ -18,6 +18,15 @@ VIEW, BUY = KINDS.index("view"), KINDS.index("buy")
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How events are cut into sessions, see ``sessionise``."""
+
+    gap: float | None = None
+    repeats: float | None = None
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,9 +45,12 @@ class SessionLog:
     order
         uint32 (E,): place in the log.
     user, in_test
-        int32 (S,) code, -1 for none; uint8 (S,): 1 for the sources given as test, else 0.
+        int32 (S,) code, -1 for none; uint8 (S,): 1 for the sources given as test, else 0, or 2 where those have a
+        session of the same id too.
     resolution
         Seconds within which the times of two sessions cannot be put in order.
+    repeats
+        Events left out, for an earlier one is alike.
     """
 
     offset: Ints
@@ -49,6 +61,7 @@ class SessionLog:
     user: Codes
     in_test: NDArray[np.uint8]
     resolution: float = 0.0
+    repeats: int = 0
 
     def __len__(self) -> int:
         return len(self.offset) - 1
@@ -77,7 +90,9 @@ def _numpy(column: pl.Series, kind: type[np.generic], missing: float) -> NDArray
     return physical.fill_null(missing).to_numpy().astype(kind, copy=False)
 
 
-def sessionise(frame: pl.DataFrame, *, gap: float | None = None, resolution: float = 0.0) -> SessionLog:
+def sessionise(
+    frame: pl.DataFrame, *, gap: float | None = None, resolution: float = 0.0, repeats: float | None = None
+) -> SessionLog:
     """Cut events into sessions.
 
     Parameters
@@ -88,34 +103,48 @@ def sessionise(frame: pl.DataFrame, *, gap: float | None = None, resolution: flo
         given as test), across which no session reaches. Where some events of a session name its user and some do not,
         it is that user's.
     gap
-        Minutes without any event, of whatever kind, after which a user starts a new session; default 30. It is for logs
-        without session ids; where they are given, a session is a (user, session id).
+        Minutes without any event, of whatever kind, after which a user starts a new session; default 30. Where session
+        ids are given, a session is a (user, session id), which a gap cuts only if it is given too.
     resolution
         See ``SessionLog``.
+    repeats
+        Seconds within which an event that is alike (``content``) to an earlier one of its user or session is left out.
 
     Events are sorted by time; equal times keep the order of the log.
 
     Raises
     ------
     DataError
-        ``gap`` is given but the log has session ids, or the log has neither session ids nor times.
+        The log has neither session ids nor times, or no times but ``gap`` or ``repeats`` is given.
     """
     given = frame["session"].null_count() < frame.height
-    if given and gap is not None:
-        raise DataError("--gap is for logs without session ids, and this log has them: leave it out")
-    if not given and frame["time"].null_count():
-        raise DataError("the log has neither session ids nor times, so there is no telling where a session ends")
+    if frame["time"].null_count():
+        if not given:
+            raise DataError("the log has neither session ids nor times, so there is no telling where a session ends")
+        for option, value in (("--gap", gap), ("--drop-repeats", repeats)):
+            if value is not None:
+                raise DataError(f"{option} needs times, and the log has none: leave it out")
     user = _user(frame, given=given)
-    owner = _owner(frame, user, given=given)
+    owner, owners = _owner(frame, user, given=given)
     time = _numpy(frame["time"], np.float64, np.nan)
     order = _order(owner, time)
     events = frame.select("in_test", "event", "label")
     if order is not None:
         events, user, owner, time = events[order], user[order], owner[order], time[order]
+    dropped = 0
+    if repeats is not None:
+        content = frame["content"].to_numpy()
+        kept = np.flatnonzero(~_repeated(owner, content if order is None else content[order], time, repeats))
+        dropped = events.height - len(kept)
+        events, user, owner, time = events[kept], user[kept], owner[kept], time[kept]
+        order = kept.astype(np.uint32) if order is None else order[kept]
     begins = np.append(True, owner[1:] != owner[:-1])
-    if not given:
+    if not given or gap is not None:
         begins[1:] |= np.diff(time) > (GAP if gap is None else gap) * 60
     first = np.flatnonzero(begins)
+    in_test = events["in_test"][first].to_numpy().astype(np.uint8)
+    if given and in_test.any():
+        in_test[(in_test == 0) & np.isin(owner[first], owner[first][in_test == 1] - owners)] = 2
     return SessionLog(
         offset=np.append(first, events.height),
         kind=_numpy(events["event"], np.uint8, 0),
@@ -123,9 +152,19 @@ def sessionise(frame: pl.DataFrame, *, gap: float | None = None, resolution: flo
         time=time,
         order=np.arange(events.height, dtype=np.uint32) if order is None else order,
         user=_numpy(user[first], np.int32, -1),
-        in_test=events["in_test"][first].to_numpy().astype(np.uint8),
+        in_test=in_test,
         resolution=resolution,
+        repeats=dropped,
     )
+
+
+def _repeated(owner: Ints, content: NDArray[np.uint64], time: NDArray[np.float64], seconds: float) -> NDArray[np.bool_]:
+    """Return which events have one that is alike at most ``seconds`` before, of the same owner, bool (E,)."""
+    place = np.lexsort((time, content, owner))
+    same = (np.diff(owner[place]) == 0) & (content[place][1:] == content[place][:-1])
+    found = np.zeros(len(owner), np.bool_)
+    found[place[1:]] = same & (np.diff(time[place]) <= seconds)
+    return found
 
 
 def _user(frame: pl.DataFrame, *, given: bool) -> pl.Series:
@@ -136,14 +175,19 @@ def _user(frame: pl.DataFrame, *, given: bool) -> pl.Series:
     return frame.select(user).to_series()
 
 
-def _owner(frame: pl.DataFrame, user: pl.Series, *, given: bool) -> Ints:
-    """Return one number for what each event's session is told by, int64: ``in_test``, user and, if ``given``, id."""
+def _owner(frame: pl.DataFrame, user: pl.Series, *, given: bool) -> tuple[Ints, int]:
+    """Return one number for what each event's session is told by, int64: ``in_test``, user and, if ``given``, id.
+
+    And by how much the numbers of the sources given as test are higher.
+    """
+    owners = 1
     owner = frame["in_test"].to_numpy().astype(np.int64)
     for codes in (user, *([frame["session"].to_physical()] if given else [])):
         size = int(codes.max() or 0) + 2  # type: ignore[arg-type]  # polars types max() widely
+        owners *= size
         owner *= size
         owner += codes.fill_null(size - 1).to_numpy()
-    return owner
+    return owner, owners
 
 
 def _order(owner: Ints, time: NDArray[np.float64]) -> NDArray[np.uint32] | None:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError
 
-__all__ = ["TEST", "TRAIN", "VALID", "CodedNames", "Division", "Names", "known_in_training", "split_of"]
+__all__ = ["LEFT_OUT", "TEST", "TRAIN", "VALID", "CodedNames", "Division", "Names", "known_in_training", "split_of"]
 
-TRAIN, VALID, TEST = 0, 1, 2
+TRAIN, VALID, TEST, LEFT_OUT = 0, 1, 2, 3
 DAY = 86400.0
+FEW = 10  # sessions of a log in which none is astray
+STRAY = 0.01  # share of the sessions that may be astray, or one of them
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Division:
         Share of the remaining sessions, the newest (by another hash without times), held out for validation.
     seed
         Of the hashes.
+    strict
+        Whether sessions to train on whose id is in the test files too are left out.
     """
 
     files: bool = False
@@ -48,6 +52,7 @@ class Division:
     fold: int | None = None
     valid_share: float = 0.0
     seed: int = 1
+    strict: bool = False
 
     def __post_init__(self) -> None:
         ways = {
@@ -68,7 +73,7 @@ class Division:
     def describe(self) -> dict[str, Any]:
         """Return the options in force, for meta.json."""
         if self.files:
-            test: dict[str, Any] = {"by": "files"}
+            test: dict[str, Any] = {"by": "files"} | ({"strict": True} if self.strict else {})
         elif self.days is not None:
             test = {"by": "days", "days": self.days}
         elif self.folds is not None:
@@ -118,24 +123,31 @@ def split_of(
     in_test: NDArray[np.uint8],
     named: Names,
 ) -> NDArray[np.uint8]:
-    """Return TRAIN, VALID or TEST for each of S sessions, uint8 (S,). A session is never divided.
+    """Return TRAIN, VALID, TEST or LEFT_OUT for each of S sessions, uint8 (S,). A session is never divided.
+
+    Left out are the few sessions after the end of the log, see ``end_of``, where days are counted from it, and training
+    sessions whose id is in the test files too, where the division is strict.
 
     Parameters
     ----------
     start
         float64 (S,) unix seconds, ascending; all NaN where the log has no times.
     in_test
-        uint8 (S,): 1 for the sessions of the sources given as test.
+        uint8 (S,): 1 for the sessions of the sources given as test; 2 for others whose id is in those too.
     named
         Who the sessions are; asked only to divide by users, or to hold out a share where there are no times.
     """
     found = np.full(len(start), TRAIN, np.uint8)
     if division.files:
         found[in_test == 1] = TEST
+        if division.strict:
+            found[in_test == 2] = LEFT_OUT
     elif division.days is not None:
         if np.isnan(start).any():
             raise DataError("--test-days needs times, and the log has none: use --test-share or --folds")
-        found[start > start.max(initial=-np.inf) - division.days * DAY] = TEST
+        end = end_of(start)
+        found[start > end - division.days * DAY] = TEST
+        found[start > end] = LEFT_OUT
     elif division.by_user:
         found[_by_user(division, named.owners())] = TEST
     elif np.isnan(start).any():
@@ -147,6 +159,29 @@ def split_of(
     else:
         found[_newest(np.flatnonzero(found == TRAIN), division.valid_share)] = VALID
     return found
+
+
+def end_of(start: NDArray[np.float64]) -> float:
+    """Return when the newest session starts, but for one or a hundredth of them that are astray.
+
+    Astray is what comes after a silence longer than the whole log before it: a clock was wrong.
+
+    Parameters
+    ----------
+    start
+        float64 (S,) unix seconds, ascending.
+
+    Examples
+    --------
+    >>> end_of(np.array([*range(0, 9000, 100), 2e9]))
+    8900.0
+    """
+    if len(start) < FEW:
+        return float(start.max(initial=-np.inf))
+    few = max(1, int(STRAY * len(start)))
+    silence, before = np.diff(start)[-few:], start[-few - 1 : -1]
+    after = np.flatnonzero(silence > np.maximum(before - start[few], DAY))
+    return float(before[after[0]]) if len(after) else float(start[-1])
 
 
 def known_in_training(
@@ -169,7 +204,9 @@ def known_in_training(
     other_start, other_in_test, other_named
         The same of the other sessions.
     """
-    known: NDArray[np.bool_] = other_in_test == 0
+    known: NDArray[np.bool_] = other_in_test != 1
+    if division.strict:
+        known &= other_in_test != 2
     if division.by_user:
         known &= ~_by_user(division, other_named.owners())
     if np.isnan(other_start).any():
@@ -178,7 +215,7 @@ def known_in_training(
         if division.valid_share:
             known &= ~_validates(division, other_named.names())
     elif not division.files or division.valid_share:
-        held_out = found == VALID if division.by_user else found != TRAIN
+        held_out = found == VALID if division.by_user else (found == VALID) | (found == TEST)
         known &= ~(other_start >= start[held_out].min(initial=np.inf))
     return known
 

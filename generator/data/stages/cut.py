@@ -1,6 +1,6 @@
 """Stage two: each partition of a log cut into sessions, those that give a row and what the others view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from generator.data.log.layouts import KINDS
+from generator.data.log.words import KINDS, meant
 from generator.data.sessions.numbering import LoggedLabels
 from generator.data.sessions.partition import Partition
 from generator.data.sessions.ragged import KEPT_BOUGHT, Ints
-from generator.data.sessions.sessionise import SessionLog, target_sessions
+from generator.data.sessions.sessionise import BUY, SessionLog, target_sessions
 from generator.data.sessions.splits import Division
 from generator.data.stages.read import ReadLog
 from generator.data.store.runs import Run
@@ -49,8 +49,9 @@ class PartitionSessions:
         given as test; int32 (S,); and their own ids where names need them.
     rowless
         The other sessions.
-    sessions, kinds
-        The number of all sessions; of all events, by kind.
+    sessions, kinds, repeats, shared
+        The number of all sessions; of all events, by kind; of events left out, for an earlier one is alike; of sessions
+        whose id is in the test sources too.
     labels
         All pages viewed and items bought, where they are asked for.
     """
@@ -64,6 +65,8 @@ class PartitionSessions:
     rowless: RowlessSessions
     sessions: int
     kinds: Ints
+    repeats: int
+    shared: int
     labels: LoggedLabels | None
 
 
@@ -83,9 +86,20 @@ def cut(log: ReadLog, spec: Spec, division: Division, *, all_labels: bool, spill
     if not any(len(sessions.run) for sessions in found):
         raise DataError(
             f"no session of the {sum(sessions.sessions for sessions in found):,} gives a row for target {target}: "
-            + ("none has a view before its first purchase" if target == "purchase" else "none has two views")
+            + ("none has two views" if target == "next" else _no_purchase(log, found))
         )
     return found
+
+
+def _no_purchase(log: ReadLog, found: Sequence[PartitionSessions]) -> str:
+    """Say why no session of a log gives a purchase."""
+    early = "none has a view before its first purchase"
+    if sum(int(sessions.kinds[BUY]) for sessions in found):
+        return early
+    words = [f"{word}: {count:,} rows" for word, count in log.counts.words.items()] + meant(log.counts.unknown)
+    return f"{early}, for the log has no purchase; its words for events are:\n" + "\n".join(
+        f"  {line}" for line in words
+    )
 
 
 def _cut(
@@ -110,6 +124,8 @@ def _cut(
         rowless=_rowless(log, other, partition.ids[np.flatnonzero(other)].cast(pl.String) if unnamed else None, spill),
         sessions=len(log),
         kinds=np.array([np.count_nonzero(log.kind == kind) for kind in range(len(KINDS))]),
+        repeats=log.repeats,
+        shared=int(np.count_nonzero(log.in_test == 2)),
         labels=LoggedLabels.of(log) if all_labels else None,
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from generator.data.sessions.names import SessionNames, Users
 from generator.data.sessions.numbering import by_appearance
 from generator.data.sessions.ragged import offsets
-from generator.data.sessions.splits import Division, known_in_training, split_of
+from generator.data.sessions.splits import LEFT_OUT, Division, known_in_training, split_of
 from generator.data.stages.cut import PartitionSessions
 
 __all__ = ["Divided", "SplitSessions", "divide"]
@@ -23,7 +23,7 @@ class SplitSessions:
     Attributes
     ----------
     split
-        uint8 (S,): TRAIN, VALID or TEST.
+        uint8 (S,): TRAIN, VALID, TEST or LEFT_OUT.
     rank
         uint32 (S,): place among the sessions of all partitions, oldest first.
     user
@@ -46,6 +46,8 @@ class Divided:
     division, splits, begins, users
         What tells whether a session that gives no row belongs to the training split: how sessions were divided, which
         splits there are, uint8, when the first session of each begins, float64 unix seconds, and the users.
+    left_out
+        How many sessions that give a row are of no split.
     """
 
     partitions: list[SplitSessions]
@@ -53,6 +55,7 @@ class Divided:
     splits: NDArray[np.uint8]
     begins: NDArray[np.float64]
     users: Users
+    left_out: int = 0
 
     def known_in_training(self, sessions: PartitionSessions) -> NDArray[np.bool_]:
         """Return which of a partition's sessions that give no row belong to the training split, bool (R,)."""
@@ -92,4 +95,11 @@ def divide(partitions: Sequence[PartitionSessions], users: pl.DataFrame, divisio
     split[oldest], rank[oldest], number[oldest] = found, np.arange(len(oldest)), by_appearance(user)
     edges = offsets(np.array([len(sessions.run) for sessions in partitions]))[1:-1]
     columns = (np.split(values, edges) for values in (split, rank, number))
-    return Divided([SplitSessions(*each) for each in zip(*columns, strict=True)], division, splits, begins, known_users)
+    return Divided(
+        [SplitSessions(*each) for each in zip(*columns, strict=True)],
+        division,
+        splits,
+        begins,
+        known_users,
+        left_out=int(np.count_nonzero(found == LEFT_OUT)),
+    )

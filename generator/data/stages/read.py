@@ -10,13 +10,15 @@ from generator.data.log.formats import rows_of
 from generator.data.log.importers import check_times, opened_events, read_events
 from generator.data.log.labels import labelled, without_labels
 from generator.data.log.sources import Source
-from generator.data.log.statistics import ReadStatistics
+from generator.data.log.statistics import ReadStatistics, RowCounts
 from generator.data.options import Options
 from generator.data.sessions.partition import Partition, Partitioner
+from generator.data.sessions.sessionise import Cutting
 from generator.data.threads import prefetched
+from generator.errors import DataError
 from generator.spec.schema import Spec
 
-__all__ = ["ReadLog", "partitions_for", "read"]
+__all__ = ["ReadLog", "check_sessions", "counted", "partitions_for", "read"]
 
 PARTITION_EVENTS = 1 << 20  # events of a partition
 
@@ -33,16 +35,17 @@ class ReadLog:
         The labels behind the codes: ``label`` (String) and ``code`` (UInt32).
     users
         The users behind theirs: ``user`` (String) and ``code`` (Int32).
-    rows, skipped, notes
-        See ``Events``.
+    counts
+        What became of the rows.
+    span
+        The earliest and the latest time, unix seconds; None without times.
     """
 
     partitions: Sequence[Callable[[], Partition | None]]
     labels: pl.DataFrame
     users: pl.DataFrame
-    rows: int
-    skipped: dict[str, int]
-    notes: tuple[str, ...]
+    counts: RowCounts
+    span: tuple[float, float] | None
 
 
 def partitions_for(sources: Sequence[Source], form: str) -> int:
@@ -69,44 +72,66 @@ def read(
     partitioner, found, resolution = Partitioner(partitions, folder), [], 0.0
     for in_test, sources in enumerate((logs, tests)):
         if sources:
-            statistics, coarsest = _partitioned(sources, in_test, options, spec, partitioner)
+            files, coarsest = _partitioned(sources, in_test, options, spec, partitioner)
+            statistics = ReadStatistics.sum(files)
             check_times(statistics.missing["time"], statistics.events)
-            found.append(statistics)
+            found += files
             resolution = max(resolution, coarsest)
     whole = ReadStatistics.sum(found)
-    skipped = dict(sorted(whole.skipped.items())) if tests else dict(whole.skipped)
+    check_sessions(found)
     return ReadLog(
         # Where only some events have a user, a session or a time, what they are depends on other partitions' events.
-        partitions=partitioner.partitions(options.gap, resolution, whole=bool(whole.mixed)),
+        partitions=partitioner.partitions(
+            Cutting(options.gap, options.drop_repeats, resolution), whole=bool(whole.mixed)
+        ),
         labels=_decoded(partitioner.known("label"), "label", pl.UInt32),
         users=_decoded(partitioner.known("user"), "user", pl.Int32),
-        rows=whole.rows,
-        skipped=skipped | without_labels(whole.labels, spec),
-        notes=whole.notes,
+        counts=counted(whole, spec, tests=bool(tests)),
+        span=whole.span,
     )
+
+
+def counted(whole: ReadStatistics, spec: Spec, *, tests: bool) -> RowCounts:
+    """Return what became of the rows of a log, those without a label left out too; DataError if no event has one."""
+    skipped = dict(sorted(whole.counts.skipped.items())) if tests else dict(whole.counts.skipped)
+    return replace(whole.counts, skipped=skipped | without_labels(whole.labels, spec))
+
+
+def check_sessions(files: Sequence[ReadStatistics]) -> None:
+    """Refuse a log of which some sources have session ids and some have none: ``files`` are of one each."""
+    without = [each.name for each in files if each.events and each.missing["session"] == each.events]
+    if without and len(without) < sum(each.events > 0 for each in files):
+        others = next(each.name for each in files if each.events and each.missing["session"] < each.events)
+        raise DataError(
+            f"{others} has session ids and {without[0]} has none: a user's events without one would be one session; "
+            "import them on their own, or leave the session column out of both"
+        )
 
 
 def _partitioned(
     sources: Sequence[Source], in_test: int, options: Options, spec: Spec, partitioner: Partitioner
-) -> tuple[ReadStatistics, float]:
-    """Give the events of sources to the partitioner; return their statistics, and their resolution."""
+) -> tuple[list[ReadStatistics], float]:
+    """Give the events of sources to the partitioner; return the statistics of each, and their resolution."""
 
     def add(piece: pl.DataFrame) -> ReadStatistics:
-        frame, labels = labelled(piece.with_columns(in_test=pl.lit(in_test, pl.UInt8)), spec)
+        marked = piece.with_columns(in_test=pl.lit(in_test, pl.UInt8))
+        frame, labels = labelled(marked, spec, content=options.drop_repeats is not None)
         partitioner.add(frame)
         return ReadStatistics.of(frame, labels)
 
     if options.form == "recbole":  # whose sequences are told apart as a whole
-        events = read_events(sources, options.form, options.columns, options.max_bad)
-        statistics = replace(add(events.frame), rows=events.rows, skipped=events.skipped, notes=events.notes)
-        return statistics, events.resolution
+        events = read_events(sources, options.form, options.columns, options.max_bad, options.events)
+        return [replace(add(events.frame), counts=events.counts)], events.resolution
     found, resolutions = [], []
     for source in sources:
-        with opened_events(source, options.form, options.columns, options.max_bad) as (valid, resolution):
+        with opened_events(source, options.form, options.columns, options.max_bad, options.events) as (
+            valid,
+            resolution,
+        ):
             statistics = ReadStatistics.sum([add(piece) for piece in prefetched(valid)])
-        found.append(replace(statistics, rows=valid.rows, skipped=valid.skipped, notes=valid.notes))
+        found.append(replace(statistics, counts=valid.counts, name=source.name))
         resolutions.append(resolution)
-    return ReadStatistics.sum(found), max(resolutions)
+    return found, max(resolutions)
 
 
 def _decoded(values: pl.Series, name: str, code: type[pl.DataType]) -> pl.DataFrame:

@@ -135,7 +135,7 @@ def _blobs(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Itera
 
 def _chunks(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[tuple[Sessions, Rows]]:
     """Yield the rows, as many as ``blobs`` makes at a time, each time with the sessions they are of."""
-    without = {name for name, size in (("dwell", spec.history + spec.dwell), ("bought", spec.bought)) if not size}
+    without = {name for name, size in (("dwell", spec.history + spec.seen), ("bought", spec.bought)) if not size}
     step, count = chunk_rows(spec), int(ends[-1])
     for begin in range(0, count, step):
         stop = min(begin + step, count)

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from generator.data.log.bounds import LATEST, LONGEST_LABEL, PRINTABLE
+
 __all__ = ["Count", "Label", "PurchaseBody", "SessionId", "VisitBody", "findings"]
 
 LONGEST = 1e12  # seconds, as `drn recommend` takes them
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]+$"  # no line breaks: a vocabulary keeps one id a line
 PATH_PART = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/]+$"
 
 
@@ -20,11 +21,11 @@ def _text(value: Any) -> Any:
 Label = Annotated[
     str,
     BeforeValidator(_text, json_schema_input_type=str | int),
-    Field(min_length=1, max_length=256, pattern=PRINTABLE),
+    Field(min_length=1, max_length=LONGEST_LABEL, pattern=PRINTABLE),
 ]
 SessionId = Annotated[str, Field(min_length=1, max_length=128, pattern=PATH_PART)]
 Count = Annotated[int, Field(ge=1, le=1000)]
-Moment = Annotated[float, Field(ge=0, le=1e11)]
+Moment = Annotated[float, Field(ge=0, lt=LATEST)]
 
 
 class _Body(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from generator.data.log.bounds import LONGEST_LABEL, PRINTABLE
 from generator.serving.http import bodies
 from generator.serving.http.endpoints import ENDPOINTS, OPEN, Endpoint
 from generator.version import __version__
@@ -57,7 +58,7 @@ QUERY: dict[str, tuple[str, TypeAdapter[Any], int | None]] = {
 }
 NAMES = {
     "session": TypeAdapter(bodies.SessionId).json_schema(),
-    "user": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": bodies.PRINTABLE},
+    "user": {"type": "string", "minLength": 1, "maxLength": LONGEST_LABEL, "pattern": PRINTABLE},
     "model": {"type": "string", "minLength": 1},
     "version": {"type": "string", "pattern": "^[0-9]+$"},
 }

@@ -18,7 +18,7 @@ Order = Literal["shuffle", "file"]
 
 # The blobs whose ids are rows of a parameter that is read by rows: the output's only where the softmax is sampled.
 READERS = {
-    "page_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "pages"),
+    "page_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "pages" and blob.trained),
     "bought_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "items"),
     "output_rnn_weight": ("candidate",),
     "output_fnn_weight": ("candidate",),
@@ -71,7 +71,8 @@ class Batches:
 
     Batch k is rows k·B .. k·B+B-1 of the row sequence that repeats the split over and over, so the batch that ends
     an epoch is completed from the next one, as Caffe's HDF5Data layer does. In order ``file`` every epoch is the
-    file's; in order ``shuffle`` epoch e is a permutation that depends on (seed, e) alone.
+    file's; in order ``shuffle`` epoch e is a permutation that depends on (seed, e) alone, or with ``worth`` as many
+    rows, of which each comes as often as it is worth, rounded up or down at random.
 
     Parameters
     ----------
@@ -91,6 +92,8 @@ class Batches:
         The masks that go with each batch.
     candidates
         The items of a sampled softmax, among which the labels are places then; None: the softmax is over all.
+    worth
+        How often each row comes beside the others, (R,), above 0; None: all alike.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Batches:
         tied: bool = False,
         dropout: Dropout = NO_DROPOUT,
         candidates: SampledItems | None = None,
+        worth: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self._arrays, self._size, self._dropout, self._candidates = arrays, batch_size, dropout, candidates
         self._readers = {
@@ -114,7 +118,10 @@ class Batches:
 
         @lru_cache(maxsize=2)  # the two epochs a batch can lie across
         def permutation(epoch: int) -> npt.NDArray[np.int64]:
-            return np.random.default_rng([seed, epoch]).permutation(self.rows)
+            rng = np.random.default_rng([seed, epoch])
+            if worth is None:
+                return rng.permutation(self.rows)
+            return rng.permutation(_drawn(worth, rng))
 
         self._permutation = permutation if order == "shuffle" else None
 
@@ -150,6 +157,14 @@ class Batches:
             for table, names in self._readers.items()
         }
         return Batch(blobs, ids)
+
+
+def _drawn(worth: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return R rows, ascending, each as often as its share of ``worth``, rounded at random: systematic sampling."""
+    ends = np.cumsum(worth)
+    places = (np.arange(len(worth)) + rng.random()) * (ends[-1] / len(worth))
+    drawn: npt.NDArray[np.int64] = np.minimum(np.searchsorted(ends, places, side="right"), len(worth) - 1)
+    return drawn
 
 
 def _wide(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -204,8 +204,33 @@ def test_gaps_count_every_kind_of_event():
     assert len(sessionise(frame_of([events[0], events[2]]), gap=1.0)) == 2
 
 
-def test_a_gap_needs_times_and_no_session_ids():
-    with pytest.raises(DataError, match="has them: leave it out"):
-        sessionise(frame_of([Event("u", "s", 1.0, "a", "view")]), gap=30.0)
+def test_a_gap_cuts_a_session_id_that_comes_back_days_later():
+    events = frame_of([Event("u", "s", time, "a", "view") for time in (0.0, 60.0, 86400.0, 86460.0)])
+    assert np.diff(sessionise(events).offset).tolist() == [4]
+    assert np.diff(sessionise(events, gap=30.0).offset).tolist() == [2, 2]
+
+
+def test_rows_logged_twice_count_once():
+    times = [("a", 0.0), ("b", 1.0), ("a", 2.0), ("a", 50.0), ("b", 90.0)]
+    events = frame_of([Event("u", "s", time, page, "view") for page, time in times])
+    events = events.with_columns(content=pl.col("label").to_physical().cast(pl.UInt64))
+    log = sessionise(events, repeats=2.0)
+    assert log.time.tolist() == [0.0, 1.0, 50.0, 90.0]
+    assert log.repeats == 1
+    # Another session, or another event, is no repeat.
+    others = frame_of([Event("u", s, 0.0, "a", "view") for s in "st"])
+    others = others.with_columns(content=pl.lit(1, pl.UInt64))
+    assert sessionise(others, repeats=2.0).repeats == 0
+
+
+def test_sessions_that_are_in_the_test_files_too_are_marked():
+    events = frame_of([Event("u", s, time, "a", "view") for time, s in enumerate("stt")])
+    log = sessionise(events.with_columns(in_test=pl.Series([0, 0, 1], dtype=pl.UInt8)))
+    assert sorted(log.in_test.tolist()) == [0, 1, 2]
+
+
+def test_a_gap_needs_times():
+    with pytest.raises(DataError, match="--gap needs times"):
+        sessionise(frame_of([Event("u", "s", None, "a", "view")]), gap=30.0)
     with pytest.raises(DataError, match="neither session ids nor times"):
         sessionise(frame_of([Event("u", None, None, "a", "view")]))

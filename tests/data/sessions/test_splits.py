@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from generator.data.sessions.splits import TEST, TRAIN, VALID, Division, known_in_training, split_of
+from generator.data.sessions.splits import LEFT_OUT, TEST, TRAIN, VALID, Division, end_of, known_in_training, split_of
 from generator.errors import DataError
 
 DAY = 86400.0
@@ -130,3 +130,36 @@ def test_the_hash_of_users_is_pinned():
 def test_contradictions_are_refused(options, message):
     with pytest.raises(DataError, match=message):
         Division(**options)
+
+
+def test_a_stray_session_steers_no_split():
+    """Twenty sessions a day for nine days, and one of 2037."""
+    start = np.sort(np.concatenate([86400.0 * np.arange(9) + user * 600 for user in range(20)])) + 1511539200
+    found = split_of(Division(days=2), np.append(start, 2122867300.0), np.zeros(181, np.uint8), NAMED)
+    assert np.bincount(found).tolist() == [140, 0, 40, 1]
+    assert found[-1] == LEFT_OUT
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ([*range(0, 9000, 100), 2e9], 8900),
+        ([0.0, *range(1_500_000_000, 1_500_900_000, 1000), 2.1e9], 1_500_899_000),  # one of 1970 as well
+        ([*range(0, 900_000, 1000), 899_000 + 800_000], 1_699_000),  # a silence shorter than the log is none
+        ([*range(8), 2e9], 2e9),  # with so few there is no telling
+        ([*range(0, 9000, 100), 2e9, 2e9 + 1, 2e9 + 2], 2e9 + 2),  # three of 93 are no stray few
+    ],
+)
+def test_where_a_log_ends(start, end: float):
+    assert end_of(np.array(start, np.float64)) == end
+
+
+def test_sessions_that_are_in_the_test_files_too():
+    start, in_test = np.arange(4.0), np.array([0, 2, 1, 0], np.uint8)
+    assert split_of(Division(files=True), start, in_test, NAMED).tolist() == [TRAIN, TRAIN, TEST, TRAIN]
+    strict = Division(files=True, strict=True)
+    assert split_of(strict, start, in_test, NAMED).tolist() == [TRAIN, LEFT_OUT, TEST, TRAIN]
+    args = (start[:3], np.array([0, 2, 1], np.uint8), NAMED)
+    found = np.array([TRAIN, TEST], np.uint8)
+    assert known_in_training(Division(files=True), found, start[:2], *args).tolist() == [True, True, False]
+    assert known_in_training(strict, found, start[:2], *args).tolist() == [True, False, False]
