@@ -36,6 +36,7 @@ class Net:
     skip: bool
     dropout: float
     seen: int
+    slots: int
     newest: int
     followers: int
     top_k: int
@@ -55,6 +56,16 @@ class Net:
         return ["history"] * bool(self.history) + [f"t{t}" for t in range(self.window)]
 
     @property
+    def output_rows(self) -> int:
+        """Scores that the output's tables give: one shared with the pages has one for the slots, which is cut off."""
+        return self.page_rows if self.tied and not self.portable else self.item_rows
+
+    @property
+    def answer_columns(self) -> int:
+        """Columns of the probabilities: of "none", the items, and the slots."""
+        return self.item_rows + self.slots
+
+    @property
     def recurrent(self) -> bool:
         """Whether any column has one before it, so that recurrent weights exist."""
         return len(self.columns) > 1
@@ -70,11 +81,12 @@ class Net:
         """The tables and weights of the mixture: name, type and shape of each; empty without one."""
         if not self.seen:
             return []
-        item = [] if self.tied else [("mix_item", "int64", [self.page_rows])]
+        pages = self.page_rows - bool(self.slots) + self.slots  # each slot has an id of its own here
+        item = [] if self.tied else [("mix_item", "int64", [pages])]
         return [
-            ("mix_trend", "float", [self.item_rows]),
-            ("mix_follower", "int32", [self.page_rows, self.followers]),
-            ("mix_share", "float", [self.page_rows, self.followers]),
+            ("mix_trend", "float", [self.output_rows]),
+            ("mix_follower", "int32", [pages, self.followers]),
+            ("mix_share", "float", [pages, self.followers]),
             *item,
             ("mix_coefficient", "float", [1, SEEN_FEATURES]),
             ("mix_repeat", "float", [1]),
@@ -93,10 +105,13 @@ class Net:
         With B blocks of w scores it looks at B maxima and the scores of K blocks, least for w = sqrt(N/K). A width that
         divides the scores is taken where there is one about as good, for the last block then needs no padding.
         """
-        best = max(round((self.item_rows / self.top_k) ** 0.5), 1)
-        dividing = [width for width in range(best // 2 + 1, 2 * best) if self.item_rows % width == 0]
+        scores = self.answer_columns
+        best = max(round((scores / self.top_k) ** 0.5), 1)
+        dividing = [width for width in range(best // 2 + 1, 2 * best) if scores % width == 0]
         width = min(dividing, key=lambda one: abs(one - best), default=best)
-        pays = self.item_rows > BLOCKED and width >= NARROWEST and 4 * (self.top_k + 1) * width <= self.item_rows
+        pays = (
+            self.answer_columns > BLOCKED and width >= NARROWEST and 4 * (self.top_k + 1) * width <= self.answer_columns
+        )
         return width if pays else 0
 
     @property
@@ -113,7 +128,7 @@ class Net:
 def net_of(spec: Spec, *, portable: bool = False) -> Net:
     """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0.
 
-    ``portable`` is for the net of deploy.portable.prototxt.
+    The table of the pages has another for the slots. ``portable`` is for the net of deploy.portable.prototxt.
     """
     return Net(
         name=spec.name,
@@ -122,7 +137,7 @@ def net_of(spec: Spec, *, portable: bool = False) -> Net:
         rnn=spec.has_rnn,
         fnn=spec.has_fnn,
         every=spec.every,
-        page_rows=spec.pages + 1,
+        page_rows=spec.pages + 1 + bool(spec.slots),
         item_rows=spec.items + 1,
         window=spec.window,
         history=spec.history,
@@ -134,6 +149,7 @@ def net_of(spec: Spec, *, portable: bool = False) -> Net:
         skip=spec.has_rnn and spec.head.skip,
         dropout=spec.head.dropout if spec.has_rnn else 0.0,
         seen=spec.seen,
+        slots=spec.slots if spec.head.mix else 0,
         newest=spec.head.mix.newest if spec.head.mix else 0,
         followers=spec.head.mix.followers if spec.head.mix else 0,
         top_k=spec.top_k,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_SEEN, MAX_WINDOW
+from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_SEEN, MAX_SLOTS, MAX_WINDOW
 from generator.spec.rules import broken_rules
 
 __all__ = [
@@ -94,6 +94,12 @@ class Head(_Section):
         0.0, ge=0, le=0.95, description="Share dropped, in training, of each visit and of what the output reads."
     )
     mix: Mix | None = Field(None, description="Probabilities mixed with the net's, fitted once it is trained.")
+    slots: int = Field(
+        0,
+        ge=0,
+        le=MAX_SLOTS,
+        description="Pages of a session that training never saw, each of which can be recommended.",
+    )
 
 
 class Filler(_Section):
@@ -256,6 +262,11 @@ class Spec(_Section):
     def seen(self) -> int:
         """Pages of the session that count as seen, S; 0 without a mixture."""
         return self.head.mix.pages if self.head.mix else 0
+
+    @property
+    def slots(self) -> int:
+        """Ids after the known ones, M+1..M+S, for the pages of a session that the vocabulary lacks; 0 without."""
+        return self.head.slots
 
     @property
     def bought(self) -> int:

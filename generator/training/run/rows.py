@@ -12,7 +12,7 @@ from generator.data.store.split import Split
 from generator.errors import DataError
 from generator.spec.blobs import BLOBS, Blob
 from generator.spec.schema import Spec
-from generator.training.engine.batches import Batches, Dropout, Order
+from generator.training.engine.batches import Batches, Dropout, Hiding, Order
 from generator.training.engine.candidates import SampledItems
 
 __all__ = ["candidates_of", "dropout_of", "load_split", "load_training", "newest_sessions", "training_batches"]
@@ -52,6 +52,7 @@ def training_batches(
         tied=spec.head.tied,
         dropout=dropout_of(spec),
         candidates=candidates_of(spec, rows["label"]),
+        hiding=Hiding(spec.pages + 1, spec.solver.random_seed) if spec.slots and order == "shuffle" else None,
         worth=worth,
     )
 
@@ -167,6 +168,8 @@ def _blob(split: Split, blob: Blob, spec: Spec) -> npt.NDArray[Any]:
         raise DataError(f"{split.path}: blob {name} has shape ({seen}); the spec's {key} wants ({want}): {remedy}")
     array: npt.NDArray[Any] = split.load([name])[name].astype(np.int32 if blob.ids else np.float32, copy=False)
     largest: int | None = getattr(spec, blob.ids) if blob.ids else None
+    if largest is not None and blob.ids == "pages" and spec.slots:
+        largest += 1  # the row of all slots
     if largest is not None and (array.min() < 0 or array.max() > largest):
         raise DataError(
             f"{split.path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {blob.ids}: {largest}, "

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from generator.codegen.net import net_of
 from generator.errors import TrainingError
 from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Order
@@ -213,7 +214,7 @@ def train(
             if spec.head.mix is not None:
                 mixture = mixture_of(made, learner.weights, data, fitted, threads)
                 mixture.write(run / FILE)
-                weights |= mixture.parameters(spec.seen)
+                weights |= mixture.parameters(spec.seen, net_of(spec).output_rows)
             model = export(run / "models", spec, made.files, weights, iteration=learner.iteration, data=data)
         return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
 
