@@ -26,7 +26,7 @@ COMMANDS = {
     "recommend": "Recommend the top K items for a session.",
     "serve": "Recommend over HTTP in real time, remember sessions, reload models.",
     "loop": "Train again from the served events, on a schedule, and publish what is not worse.",
-    "export": "Write a trained run for other programs: readers of Caffe's files.",
+    "export": "Write a trained run for other programs: readers of Caffe's files, a browser.",
     "import": "Convert a Caffe deploy net with its weights to ONNX.",
     "inspect": "Explain a prototxt, caffemodel, solverstate, ONNX file, run or generated folder; draw its net.",
 }

@@ -92,13 +92,13 @@ def _binaries(spec: Spec, texts: Mapping[str, str], init: int | None, templates:
     models = {name: parse(text, name) for name, text in texts.items() if name.endswith(".onnxtxt")}
     if init is not None:
         from generator.caffe.prototxt import learnable, parse_net
-        from generator.onnxgraph.initialise import embed_weights, fill
+        from generator.onnxgraph.initialise import embed_weights, fill, nothing_mixed
         from generator.onnxgraph.parse import parameter_shapes
 
         train_val = texts.get("train_val.prototxt") or render(spec, ["caffe"], templates)["train_val.prototxt"]
         model = models["model.onnxtxt"]
         parameters = learnable(parse_net(train_val, "train_val.prototxt"))
-        weights = fill(spec, parameters, parameter_shapes(model), init)
+        weights = fill(spec, parameters, parameter_shapes(model), init) | nothing_mixed(model)
         models["model.onnxtxt"] = embed_weights(model, weights)
     return {name.removesuffix("txt"): model.SerializeToString(deterministic=True) for name, model in models.items()}
 

@@ -24,19 +24,41 @@ __all__ = ["command"]
     help="Write the weights as Caffe saves them, a copy for each use of a shared parameter, to -o FILE.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file of --caffemodel.")
+@click.option(
+    "--web",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a static page that recommends in the browser, without a server of drn's: onnxruntime-web by npm.",
+)
+@click.option(
+    "--runtime",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Of --web: a folder with onnxruntime-web's files, in place of npm's.",
+)
 @format_option
-def command(*, run: Path, caffe: Path | None, caffemodel: str | None, output: Path | None, output_format: str) -> None:
+def command(
+    *,
+    run: Path,
+    caffe: Path | None,
+    caffemodel: str | None,
+    output: Path | None,
+    web: Path | None,
+    runtime: Path | None,
+    output_format: str,
+) -> None:
     """Write the newest model of a run in a form that other programs read.
 
     \b
     Example:
       drn export runs/shop --caffe caffe
       drn export runs/shop --caffemodel all-uses -o shop.caffemodel
+      drn export runs/shop --web site
     """
     from generator.export.caffe import export_caffe, export_caffemodel
 
-    if caffe is None and caffemodel is None:
-        raise click.UsageError("say what to write: --caffe DIR or --caffemodel all-uses -o FILE")
+    if caffe is None and caffemodel is None and web is None:
+        raise click.UsageError("say what to write: --caffe DIR, --caffemodel all-uses -o FILE or --web DIR")
     if (caffemodel is None) != (output is None):
         raise click.UsageError("--caffemodel all-uses and -o FILE belong together")
     written: dict[str, object] = {}
@@ -48,6 +70,12 @@ def command(*, run: Path, caffe: Path | None, caffemodel: str | None, output: Pa
         export_caffemodel(run, output)
         written["caffemodel"] = str(output)
         lines.append(f"{output}: a copy of each parameter in every layer that uses it")
+    if web is not None:
+        from generator.export.web import export_web
+
+        export_web(run, web, runtime)
+        written["web"] = str(web)
+        lines.append(f"{web}: index.html, the model and its runtime; see it by: python -m http.server -d {web}")
     if output_format == "json":
         print_json(written)
     else:

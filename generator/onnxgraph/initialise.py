@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, helper, numpy_helper
 
 from generator.caffe.prototxt import Parameter
 from generator.errors import ModelError
@@ -15,7 +16,7 @@ from generator.files import replacing
 from generator.jobs.memory import require
 from generator.spec.schema import Spec
 
-__all__ = ["embed_weights", "fill", "save"]
+__all__ = ["embed_weights", "fill", "nothing_mixed", "save"]
 
 Array = NDArray[np.float32]
 
@@ -64,7 +65,19 @@ def _identity(shape: tuple[int, ...], scale: float) -> Array:
     return np.eye(*shape, dtype=np.float32) * np.float32(scale)
 
 
-def embed_weights(model: ModelProto, weights: Mapping[str, Array]) -> ModelProto:
+def nothing_mixed(model: ModelProto) -> dict[str, NDArray[Any]]:
+    """Return the tables and weights of a mixture that leaves the net's probabilities as they are, by name."""
+    found = {}
+    for info in model.graph.input:
+        if info.name.startswith("mix_"):
+            of = info.type.tensor_type
+            shape = tuple(dim.dim_value for dim in of.shape.dim)
+            value = info.name == "mix_repeat"  # a factor; all else adds
+            found[info.name] = np.full(shape, value, helper.tensor_dtype_to_np_dtype(of.elem_type))
+    return found
+
+
+def embed_weights(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> ModelProto:
     """Return ``model`` with ``weights`` as initialisers in place of graph inputs.
 
     Raises

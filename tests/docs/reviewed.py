@@ -23,6 +23,7 @@ NOT_RUN = {
     "pip install": "wants the network; tests/packaging installs the wheel",
     "bash tests/oracles/install_caffe.sh": "wants the network; .ci/run runs it",
     "bash tests/oracles/install_readers.sh": "the same",
+    "drn export runs/shop --web": "wants the network for npm; tests/export gives it the runtime",
     "pytest": "the suite in the suite",
     "ruff": "make lint",
     "drn tune": "120 trainings; tests/tuning runs smaller plans",
