@@ -252,15 +252,16 @@ def _opened(log: Any) -> Iterator[list[Any]]:
 
 
 def _files(log: Any) -> list[Any]:
-    """Return the sources of a log, the Parquet files in the place of a folder."""
+    """Return the sources of a log, its files in the place of a folder."""
+    from generator.data.log.formats import files_of
+
     several = isinstance(log, Sequence) and not isinstance(log, str)
     found: list[Any] = []
     for each in log if several else [log]:
         if not isinstance(each, str | os.PathLike) or not Path(each).is_dir():
             found.append(each)
             continue
-        files = sorted(path for path in Path(each).rglob("*") if path.suffix in (".parquet", ".pq"))
-        if not files:
-            raise DataError(f"{each}: a folder without a Parquet file (*.parquet, *.pq)")
+        if not (files := files_of(Path(each))):
+            raise DataError(f"{each}: a folder without a Parquet file (*.parquet, *.pq), or another file of a log")
         found += files
     return found
