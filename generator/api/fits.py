@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from generator.api.arguments import PathLike
-from generator.api.logs import files_of
+from generator.api.logs import given_sources
 
 if TYPE_CHECKING:
     from generator.data.log.sources import Source
@@ -105,7 +105,7 @@ def _draft(sources: "list[Source]", options: "FitOptions", note: Callable[[str],
 def _sources(log: Any) -> "list[Source]":
     from generator.data.log.sources import sources_of
 
-    return sources_of(files_of(log))
+    return sources_of(given_sources(log))
 
 
 def _options(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.numbering import Numbering
 from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
+from generator.data.sessions.slots import Slots
 from generator.data.store.runs import MergedSessions, blocks
 from generator.data.store.split import read_kept, read_sessions, write_file
 from generator.data.threads import prefetched
@@ -19,7 +20,7 @@ from generator.errors import DataError
 from generator.files import write_text
 from generator.spec.schema import Spec
 
-__all__ = ["rewindow", "write", "write_split"]
+__all__ = ["rewindow", "rows_in_windows", "write", "write_split"]
 
 FILES = ("train.h5", "valid.h5", "test.h5", "pages.txt", "items.txt", "meta.json")
 
@@ -66,8 +67,16 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     DataError
         No session gives a row, the sessions do not fit the spec, or the file cannot be written.
     """
-    _check(sessions, spec, path)
     kept = max(KEPT_BOUGHT, spec.bought) if kept is None else kept
+    ends = _ends(path, sessions, spec, kept)
+    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
+    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
+    return int(ends[-1])
+
+
+def _ends(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int) -> Ints:
+    """Return where the rows of each session begin and end, 0 first; DataError as `write_split`."""
+    _check(sessions, spec, path)
     if spec.bought > kept:
         raise DataError(
             f"{path.name}: the sessions hold the newest {kept} purchases of a user, but the spec wants fnn.bought: "
@@ -76,9 +85,7 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     ends = offsets(row_counts(sessions, spec.window, spec.loss))
     if not ends[-1]:
         raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
-    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
-    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
-    return int(ends[-1])
+    return ends
 
 
 def rewindow(source: Path, target: Path, spec: Spec) -> int:
@@ -89,16 +96,29 @@ def rewindow(source: Path, target: Path, spec: Spec) -> int:
     return write_split(target, read_sessions(source), spec, read_kept(source))
 
 
+def rows_in_windows(source: Path, spec: Spec) -> dict[str, NDArray[Any]]:
+    """Return the blobs of the rows that `rewindow` would write, ``label`` among them."""
+    sessions = read_sessions(source)
+    parts = list(_blobs(sessions, _ends(source, sessions, spec, read_kept(source)), spec))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:
     target = "next" if sessions.label is None else "purchase"
     if target != spec.data.target:
         raise DataError(
             f"{path.name}: the sessions were made for target {target}, but the spec says {spec.data.target}"
         )
+    slots = Slots(spec.pages, spec.slots) if spec.slots else None
+    if sessions.slots != slots:
+        raise DataError(
+            f"{path.name}: the sessions were made {_slots_in_words(sessions.slots)}, but the spec is one "
+            f"{_slots_in_words(slots)}: run `drn sessions ... --spec SPEC` again with this spec"
+        )
     labels = "page" if sessions.label is None else "label"
     for field, limit, ids in (
-        ("pages", spec.pages, "page"),
-        ("items", spec.items, labels),
+        ("pages", spec.pages + spec.slots, "page"),
+        ("items", spec.items + spec.slots, labels),
         ("items", spec.items, "bought"),
     ):
         highest = sessions.highest(ids)
@@ -106,26 +126,36 @@ def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:
             raise DataError(f"{path.name}: the sessions hold id {highest} but the spec allows {field}: {limit}")
 
 
+def _slots_in_words(slots: Slots | None) -> str:
+    return f"with {slots.count} slots after {slots.after} pages" if slots else "without slots"
+
+
 def _index(
     sessions: Sessions | MergedSessions, sizes: Ints, spec: Spec
 ) -> Iterator[Iterator[Mapping[str, NDArray[Any]]]]:
     """Yield ``session`` and ``position``, int32 (R,), and ``unknown``, uint8 (R,), each in chunks.
 
-    ``sizes`` are the rows of each session; a row is unknown (1) if its true label is out of vocabulary.
+    ``sizes`` are the rows of each session; a row is unknown (1) if its true label is out of vocabulary and no slot.
+    Where there are slots, ``slot``, int32 (R,), comes last: the number of the slot that is the label, 0 for none.
     """
     unknown: list[tuple[NDArray[np.uint8], int]] = []
+    slot: list[NDArray[np.int32]] = []
 
     def positions() -> Iterator[NDArray[np.int32]]:
         for first, last in blocks(sessions.lengths):
             rows = rows_of(sessions.slice(first, last, ("dwell", "bought")), spec.window, spec.loss)
             # A bit a row: they are written after all positions.
             unknown.append((np.packbits(rows.label == 0), len(rows)))
+            if sessions.slots:
+                slot.append(sessions.slots.number(rows.label))
             yield rows.position
 
     every = (np.repeat(np.arange(first, last, dtype=np.int32), sizes[first:last]) for first, last in blocks(sizes))
     yield ({"session": values} for values in every)
     yield ({"position": values} for values in positions())
     yield ({"unknown": np.unpackbits(bits, count=held)} for bits, held in unknown)
+    if sessions.slots:
+        yield ({"slot": numbers} for numbers in slot)
 
 
 def _blobs(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[Mapping[str, NDArray[Any]]]:
