@@ -20,7 +20,7 @@ from generator.errors import DataError
 from generator.files import write_text
 from generator.spec.schema import Spec
 
-__all__ = ["rewindow", "write", "write_split"]
+__all__ = ["rewindow", "rows_in_windows", "write", "write_split"]
 
 FILES = ("train.h5", "valid.h5", "test.h5", "pages.txt", "items.txt", "meta.json")
 CHUNK = 1 << 20  # rows looked at a time
@@ -72,8 +72,16 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     DataError
         No session gives a row, the sessions do not fit the spec, or the file cannot be written.
     """
-    _check(sessions, spec, path)
     kept = max(KEPT_BOUGHT, spec.bought) if kept is None else kept
+    ends = _ends(path, sessions, spec, kept)
+    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
+    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
+    return int(ends[-1])
+
+
+def _ends(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int) -> Ints:
+    """Return where the rows of each session begin and end, 0 first; DataError as `write_split`."""
+    _check(sessions, spec, path)
     if spec.bought > kept:
         raise DataError(
             f"{path.name}: the sessions hold the newest {kept} purchases of a user, but the spec wants fnn.bought: "
@@ -82,9 +90,7 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     ends = offsets(row_counts(sessions, spec.window, spec.loss))
     if not ends[-1]:
         raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
-    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
-    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
-    return int(ends[-1])
+    return ends
 
 
 def rewindow(source: Path, target: Path, spec: Spec) -> int:
@@ -93,6 +99,13 @@ def rewindow(source: Path, target: Path, spec: Spec) -> int:
     Window, history, purchases kept and loss may differ; target and vocabularies stay as they are.
     """
     return write_split(target, read_sessions(source), spec, read_kept(source))
+
+
+def rows_in_windows(source: Path, spec: Spec) -> dict[str, NDArray[Any]]:
+    """Return the blobs of the rows that `rewindow` would write, ``label`` among them."""
+    sessions = read_sessions(source)
+    parts = list(_blobs(sessions, _ends(source, sessions, spec, read_kept(source)), spec))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:

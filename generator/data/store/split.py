@@ -79,6 +79,11 @@ class Split:
         """Names of the blobs the file holds, ``label`` last."""
         return tuple(name for name in BLOBS if name in self._datasets)
 
+    @property
+    def has_sessions(self) -> bool:
+        """Whether the file holds the sessions of its rows, as `drn sessions` writes them."""
+        return "sessions" in self._file
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of dataset ``name``, rows first; DataError if there is none."""
         return tuple(self._dataset(name).shape)
