@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from generator.errors import ModelError
+from generator.errors import DataError, ModelError
 
 __all__ = [
     "TORN",
