@@ -17,6 +17,7 @@ from generator.spec.schema import Spec
 
 __all__ = ["Candidate", "Target", "candidates_for", "choose_target", "rows_of_training", "with_iterations"]
 
+NEW, SLOTS = 0.05, 16  # share of the labels that training does not know from which on there are slots, and how many
 ENOUGH = 300  # purchases from which on they are what is recommended
 RARE = 0.5  # different items a purchase from which on categories say more, if there are fewer of them
 SNAPSHOTS, TESTS, LINES = 6, 6, 30  # of a training: how often the net is saved, tested, and its loss written
@@ -148,12 +149,17 @@ def _sizes(facts: Facts, recipe: Recipe) -> tuple[dict[str, Any], dict[str, str]
     window = min(max(reach, least), most)
     longer = sum(facts.lengths[window:])
     history = recipe.history if longer else 0
-    sizes = {"pages": facts.items, "items": facts.items, "rnn": {"window": window, "history": history}}
+    sizes: dict[str, Any] = {"pages": facts.items, "items": facts.items, "rnn": {"window": window, "history": history}}
     what = "categories" if facts.level == "category" else "items"
     reasons = {
         "pages": f"different {what} in training",
         "rnn.window": f"{quantile:.0%} of the sessions have at most {reach} views; {least} to {most} does well",
     }
+    if facts.new >= NEW:
+        sizes["head"] = {"slots": SLOTS}
+        reasons["head.slots"] = (
+            f"{facts.new:.0%} of the labels are new: so many pages of a session that training never saw"
+        )
     if history:
         reasons["rnn.history"] = f"{longer / sum(facts.lengths):.0%} of the sessions are longer than the window"
     return sizes, reasons

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DrnError
 from generator.evaluation.baselines import BASELINES, Baseline, choose
 from generator.evaluation.evaluate import Report, evaluate, row_ranks
@@ -95,7 +96,7 @@ def groups_of(model: Path, rule: str, data: Path) -> dict[str, list[Group]]:
         for batch in rows.batches(4096):
             label.append(batch.label)
             position.append(batch.position)
-        items = len(rows.items)
+        items = rows.item_ids
     counts = np.zeros(items + 1, np.int64)
     with SplitRows(data, "train") as train:
         for some in train.labels():
@@ -141,15 +142,21 @@ def sessions_shown(model: Path, data: Path) -> list[Shown]:
         found = []
         for row in chosen:
             seen = rows.seen(session[row : row + 1], position[row : row + 1])
-            pages = [rows.pages.label(int(page)) for page in seen.page]
+            pages = [_name(rows.pages, int(page)) for page in seen.page]
             bought = [rows.items.label(int(item)) for item in seen.bought if item]
             query = Query(list(zip(pages, seen.dwell.tolist(), strict=True)), bought)
             (answer,) = net.recommend([query])
-            came = rows.items.label(int(label[row]))
+            came = _name(rows.items, int(label[row]))
             places = [place for place, (item, _) in enumerate(answer.items, 1) if item == came]
             shown = tuple(pages[-PAGES:])
             found.append(Shown(shown, len(pages) - len(shown), answer.items[:ITEMS], came, places[0] if places else 0))
     return found
+
+
+def _name(vocabulary: Vocabulary, identity: int) -> str:
+    """Return the page or item behind an id; of a slot, whose page is not kept, its number."""
+    known = len(vocabulary)
+    return vocabulary.label(identity) if identity <= known else f"new {identity - known}"
 
 
 def as_json(values: Mapping[str, Sequence[Group]] | Sequence[Shown]) -> Any:

@@ -18,7 +18,7 @@ from generator.fitting.look import Look, look
 from generator.fitting.options import FitOptions
 from generator.fitting.specfile import commented
 from generator.spec import dump_spec, parse_spec
-from generator.spec.schema import NAME, Data, Rnn, Spec
+from generator.spec.schema import NAME, Data, Head, Rnn, Spec
 
 __all__ = ["Draft", "draft"]
 
@@ -106,9 +106,10 @@ def draft(sources: Sequence[Source], folder: Path, options: FitOptions) -> Draft
         _build(sources, folder, seen, target, options, share)
         facts = Facts.of(folder)
     name = options.name or name_of(sources[0])
-    return Draft(
-        seen, target, facts, share, tuple(candidates_for(facts, target, name, options.overrides, options.seed))
-    )
+    candidates = candidates_for(facts, target, name, options.overrides, options.seed)
+    if candidates[0].spec.slots:  # they come after the ids, whose number is known only now
+        _build(sources, folder, seen, target, options, share, candidates[0].spec)
+    return Draft(seen, target, facts, share, tuple(candidates))
 
 
 def name_of(source: Source) -> str:
@@ -131,14 +132,22 @@ def _share(sources: Sequence[Source], seen: Look, target: Target) -> float:
 
 
 def _build(
-    sources: Sequence[Source], folder: Path, seen: Look, target: Target, options: FitOptions, share: float
+    sources: Sequence[Source],
+    folder: Path,
+    seen: Look,
+    target: Target,
+    options: FitOptions,
+    share: float,
+    known: Spec | None = None,
 ) -> None:
+    """Write the data folder, in windows of one state; with the ids and the slots of a spec, if that is ``known``."""
     spec = Spec(
         name="draft",
         net="rnn",
-        pages=MOST_IDS,
-        items=MOST_IDS,
+        pages=known.pages if known else MOST_IDS,
+        items=known.items if known else MOST_IDS,
         rnn=Rnn(window=1, widths=[1]),
+        head=Head(mix=known.head.mix, slots=known.slots) if known else Head(),
         data=Data(target=target.target, page=target.level, item=target.level),
     )
     build(_plain(sources), folder, spec, _data_options(seen, options, share))

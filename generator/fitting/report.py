@@ -54,7 +54,7 @@ def write_report(path: Path, fit: "Fit", compared: Mapping[str, Any], reasons: M
         _learning(fit.folder / "metrics.jsonl"),
         _accuracy(fit.test, fit.spec.name),
         _by_views(compared["groups"]["views"]),
-        _by_popularity(compared["groups"]["popularity"], facts),
+        _by_popularity(compared["groups"]["popularity"], facts, slots=fit.spec.slots > 0),
         _sessions(compared["sessions"]),
         _by_hand(fit),
     ]
@@ -150,10 +150,12 @@ def _by_views(groups: Sequence[Mapping[str, Any]]) -> Section:
     return Section("By length of the session", note, [chart(_bars(groups))], [_groups(groups, "views")], "views")
 
 
-def _by_popularity(groups: Sequence[Mapping[str, Any]], facts: Facts) -> Section:
+def _by_popularity(groups: Sequence[Mapping[str, Any]], facts: Facts, *, slots: bool) -> Section:
+    reach = (
+        "of them, those that the session has viewed can be recommended, in slots" if slots else "a miss for all methods"
+    )
     note = (
-        f"Rows by how often what came is a label in training. {facts.new:.1%} of what came is new: 0 times, a miss for "
-        "a net and a rule that know the items of training alone."
+        f"Rows by how often what came is a label in training. {facts.new:.1%} of what came is new to training: {reach}."
     )
     return Section("By popularity of the item", note, [chart(_bars(groups))], [_groups(groups, "times")], "popularity")
 
