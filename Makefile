@@ -15,16 +15,12 @@ $(VENV)/.tested: $(VENV)/.installed tests/constraints.txt
 	$(VENV)/bin/pip install --quiet -e '.[all,test]' -c tests/constraints.txt
 	touch $@
 
-# The main job end to end on the simulated shop: generate, simulate, train, evaluate, the paper's experiments, recommend.
+# The main job end to end on the simulated shop: a log to a net that is compared with every rule, and asked.
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
-	$(DRN) generate arch_specs/shop.yaml -o $(DEMO)/generated
 	$(DRN) simulate -o $(DEMO)/log --sessions 100000 --seed 1
-	$(DRN) sessions $(DEMO)/log/events.parquet --spec arch_specs/shop.yaml --test-share 0.1 -o $(DEMO)/data
-	$(DRN) train arch_specs/shop.yaml --data $(DEMO)/data -o $(DEMO)/run
-	$(DRN) evaluate $(DEMO)/run --data $(DEMO)/data --plot $(DEMO)/hit-rate.png
-	$(DRN) experiment arch_specs/experiments/shop-small.yaml -o $(DEMO)/experiments
-	$(DRN) recommend $(DEMO)/run --session "home:5,cat-1:20,item-12:90,item-15:40" --bought item-3
+	$(DRN) fit $(DEMO)/log/events.parquet -o $(DEMO)/shop --name shop
+	$(DRN) recommend $(DEMO)/shop --session "home:5,cat-1:20,item-12:90,item-15:40" --bought item-3
 
 test: $(VENV)/.tested
 	$(VENV)/bin/pytest -n 2

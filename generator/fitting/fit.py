@@ -202,7 +202,7 @@ class _Work:
         return bool(self._stage(f"try {candidate.name}", lambda: self._tried(candidate, facts, epochs))["tried"])
 
     def _tried(self, candidate: Candidate, facts: Facts, epochs: float) -> dict[str, Any]:
-        if not self.budget.allows_another_trial():
+        if candidate.spec.solver.max_iter > 1 and not self.budget.allows_another_trial():
             self.listener.note(f"no time is left to try {candidate.name}")
             return {"tried": False}
         data = self._trial_data(candidate.spec, epochs)

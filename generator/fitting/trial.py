@@ -19,7 +19,7 @@ from generator.spec.schema import Spec
 __all__ = ["TrialParts", "trial_folder", "trial_spec"]
 
 VALID_SHARE, VALID_SESSIONS = 0.1, 10_000  # of the training sessions, the newest, for validation
-SAMPLES = 300_000  # rows that a trial sees, all passes together: more sessions are left out, the oldest
+SAMPLES = 200_000  # rows that a trial sees, all passes together: more sessions are left out, the oldest
 VOCABULARIES = ("pages.txt", "items.txt")
 
 

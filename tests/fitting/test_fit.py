@@ -200,6 +200,22 @@ def test_the_minutes_bound_the_training(shop_csv, tmp_path):
     assert "what 0.02 minutes hold" in (tmp_path / "shop/spec.yaml").read_text()
 
 
+def test_what_is_new_each_day_is_recommended_once_it_was_viewed(tmp_path, run_drn):
+    """Whoever buys takes an item that came into the shop that day: training knows none of those of the last days."""
+    rows = ["session,time,item,event"]
+    for session in range(900):
+        day, now = session // 30, 1_700_000_000 + 86400 * (session // 30) + 60 * (session % 30)
+        viewed = [f"day{day}-{(session * 7 + step) % 5}" for step in range(3)]
+        rows += [f"s{session},{now + step},{item},view" for step, item in enumerate(viewed)]
+        rows.append(f"s{session},{now + 9},{viewed[session % 3]},buy")
+    (tmp_path / "log.csv").write_text("\n".join(rows))
+    run_drn("fit", "log.csv", "-o", "shop", "--set", "solver.max_iter=30", folder=tmp_path)
+    assert load_spec(tmp_path / "shop/spec.yaml").slots > 0
+    held = json.loads((tmp_path / "shop/fit.json").read_text())["stages"]["compare"]["report"]
+    figures = {each["name"]: each["metrics"]["HR@5"]["value"] for each in held["methods"]}
+    assert figures["log"] > 0.9 > figures["popularity"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
