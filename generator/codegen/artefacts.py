@@ -74,7 +74,8 @@ def generate(
 ) -> dict[str, bytes]:
     """Return the artefacts of ``spec`` in ``groups`` by file name.
 
-    With ``init`` the ``model.onnx`` holds initial weights drawn from that seed; otherwise the parameters are inputs.
+    With ``init`` the ``model.onnx`` holds initial weights drawn from that seed, past 2 GiB in ``model.onnx.data``
+    beside it; otherwise the parameters are inputs.
     ``templates`` is a user's folder of templates, which come before drn's own.
     """
     groups = set(groups)
@@ -87,6 +88,7 @@ def generate(
 
 
 def _binaries(spec: Spec, texts: Mapping[str, str], init: int | None, templates: Path | None) -> dict[str, bytes]:
+    from generator.onnxgraph.initialise import model_files
     from generator.onnxgraph.parse import parse
 
     models = {name: parse(text, name) for name, text in texts.items() if name.endswith(".onnxtxt")}
@@ -100,7 +102,10 @@ def _binaries(spec: Spec, texts: Mapping[str, str], init: int | None, templates:
         parameters = learnable(parse_net(train_val, "train_val.prototxt"))
         weights = fill(spec, parameters, parameter_shapes(model), init)
         models["model.onnxtxt"] = embed_weights(model, weights)
-    return {name.removesuffix("txt"): model.SerializeToString(deterministic=True) for name, model in models.items()}
+    files: dict[str, bytes] = {}
+    for name, model in models.items():
+        files |= model_files(model, name.removesuffix("txt"))
+    return files
 
 
 def compare(files: Mapping[str, bytes], folder: Path) -> list[File]:
@@ -140,6 +145,10 @@ def write_all(sets: Sequence[tuple[Mapping[str, bytes], Path]]) -> list[list[Fil
 
 
 def _write_files(files: Sequence[tuple[Path, bytes]]) -> None:
+    # A kill must not leave a model beside the weights of another.
+    for path, _ in files:
+        if path.name.endswith(".onnx.data"):
+            path.with_suffix("").unlink(missing_ok=True)
     if len(files) < _MANY:
         for path, content in files:
             write_bytes(path, content)

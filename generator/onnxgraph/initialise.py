@@ -1,26 +1,27 @@
 """Initial weights after Caffe's fillers, and graphs with the weights inside."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, StringStringEntryProto, TensorProto, numpy_helper
 
 from generator.caffe.prototxt import Parameter
 from generator.errors import ModelError
-from generator.files import replacing
+from generator.files import write_bytes
 from generator.jobs.memory import require
 from generator.spec.schema import Spec
 
-__all__ = ["embed_weights", "fill", "save"]
+__all__ = ["embed_weights", "fill", "model_files", "save"]
 
 Array = NDArray[np.float32]
 
 # A protobuf message holds at most 2 GiB; past this the weights lie in a file beside the model.
 LARGEST = 2**31 - 2**20
+PAGE = 4096
 
 
 def _identities(spec: Spec) -> dict[str, float]:
@@ -89,11 +90,37 @@ def embed_weights(model: ModelProto, weights: Mapping[str, Array]) -> ModelProto
     return result
 
 
+def model_files(model: ModelProto, name: str) -> dict[str, bytes]:
+    """Return the files that hold a model, by name: ``name``, and past 2 GiB ``<name>.data`` with its weights.
+
+    The model is used up where there are two: its weights move out of it. The same model gives the same bytes.
+    """
+    tensors = [tensor for tensor in model.graph.initializer if tensor.raw_data]
+    if sum(len(tensor.raw_data) for tensor in tensors) < LARGEST:
+        return {name: model.SerializeToString(deterministic=True)}
+    parts, at = [], 0
+    for tensor in tensors:
+        content = tensor.raw_data
+        padding = -at % PAGE  # where a page begins, it can be mapped
+        parts += [bytes(padding), content]
+        at += padding
+        place = {"location": f"{name}.data", "offset": str(at), "length": str(len(content))}
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.extend(StringStringEntryProto(key=key, value=value) for key, value in place.items())
+        at += len(content)
+    data = b"".join(parts)
+    # Other weights are another model, though all else is equal.
+    model.metadata_props.append(StringStringEntryProto(key="data_sha256", value=hashlib.sha256(data).hexdigest()))
+    return {name: model.SerializeToString(deterministic=True), f"{name}.data": data}
+
+
 def save(model: ModelProto, path: Path) -> None:
-    """Write ``model`` at ``path``, whole or not at all; past 2 GiB the weights go to ``<path>.data`` beside it."""
-    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    with replacing(path) as beside:
-        if size < LARGEST:
-            beside.write_bytes(model.SerializeToString(deterministic=True))
-        else:
-            onnx.save_model(model, beside, save_as_external_data=True, location=f"{path.name}.data")
+    """Write ``model`` at ``path``, whole or not at all; past 2 GiB its weights go to ``<path>.data`` beside it.
+
+    A kill between the two files leaves neither: a model never finds the weights of another.
+    """
+    for name, content in sorted(model_files(model, path.name).items(), reverse=True):
+        if name != path.name:
+            path.unlink(missing_ok=True)
+        write_bytes(path.with_name(name), content)
