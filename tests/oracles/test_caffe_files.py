@@ -290,15 +290,15 @@ def test_caffe_reads_our_hdf5_forms(caffe: Caffe, folder: Path, monkeypatch) -> 
     """What drn writes past 2 GiB: the weights by their content, the state where its name ends in .h5."""
     train, deploy = (read_net(folder / f"{name}.prototxt") for name in ("train_val", "deploy"))
     monkeypatch.chdir(folder)
-    write_weights_hdf5(folder / "ours.caffemodel.h5", [train, deploy], weights())
+    write_weights_hdf5(folder / "ours.caffemodel", [train, deploy], weights())
     history = [np.full(shape, place, np.float32) for place, shape in enumerate(shapes().values())]
-    write_state_hdf5(folder / "ours.solverstate.h5", 7, "ours.caffemodel.h5", history, 2)
-    files = ("solver.prototxt", "ours.solverstate.h5", "ours.caffemodel.h5", "deploy.prototxt", ".")
+    write_state_hdf5(folder / "ours.solverstate.h5", 7, "ours.caffemodel", history, 2)
+    files = ("solver.prototxt", "ours.solverstate.h5", "ours.caffemodel", "deploy.prototxt", ".")
     assert caffe.script(RESTORE, *files).split()[-1] == "7"
     for name, net in (("train", train), ("deploy", deploy)):
         for parameter, values in read_caffemodel(folder / f"{name}.caffemodel", net, shapes()).items():
             np.testing.assert_array_equal(values, weights()[parameter])
     state = read_solverstate(folder / "ours.solverstate.h5", list(shapes().values()))
-    assert (state.iteration, state.learned_net, state.current_step) == (7, "ours.caffemodel.h5", 2)
+    assert (state.iteration, state.learned_net, state.current_step) == (7, "ours.caffemodel", 2)
     for ours, theirs in zip(history, state.history, strict=True):
         np.testing.assert_array_equal(ours, theirs)
