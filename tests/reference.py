@@ -1,5 +1,7 @@
 """The nets in PyTorch, written from the equations alone: one session state after the other, no template in sight."""
 
+import math
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -19,27 +21,7 @@ def logits(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.
     if spec.has_rnn:
         table = weights["page_embedding" if spec.head.tied else "output_rnn_weight"]
         z = z + _outputs(spec, weights, blobs) @ table.T
-    if spec.head.copy:
-        z = z + _copied(spec, weights, blobs)[:, None]
-    return z
-
-
-def _copied(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """What each visit, read one after the other, adds to the score of its page, (B, N+1)."""
-    page, rows = blobs["page"], []
-    for b in range(len(page)):
-        row = [torch.zeros((), dtype=weights["copy_dwell"].dtype)] * (spec.items + 1)
-        visits: dict[int, int] = {}
-        for t, p in enumerate(page[b].tolist()):
-            if p:
-                count = weights["copy_count"][min(visits.get(p, 0), 3), 0]
-                dwell = weights["copy_dwell"][0] * blobs["page_dwell"][b, t]
-                row[p] = row[p] + weights["copy_position"][t] + count + dwell
-                visits[p] = visits.get(p, 0) + 1
-        for j, p in enumerate(blobs["history_page"][b].tolist() if spec.history else []):
-            row[p] = row[p] + weights["copy_history"][0] * blobs["history_weight"][b, j]
-        rows.append(torch.stack(row))
-    return torch.stack(rows)
+    return z[..., : spec.items + 1]  # a tied table has a row for the slots, which the net does not score
 
 
 def _outputs(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -86,16 +68,57 @@ def _states(
 
 
 def probability(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarray]) -> np.ndarray:
-    """Probabilities at the newest state, (B, N+1)."""
-    z = logits(spec, tensors(weights), tensors(blobs))[:, -1]
-    return torch.softmax(z, -1).numpy()
+    """Probabilities at the newest state, (B, N+1), float64."""
+    w = {name: values for name, values in weights.items() if not name.startswith("mix_")}
+    z = logits(spec, tensors(w), tensors(blobs))[:, -1].double()
+    if spec.head.mix is None:
+        return torch.softmax(z, -1).numpy()
+    inputs = _mixed(spec, weights, blobs)
+    net = np.pad(torch.softmax(z + torch.tensor(inputs["mix_trend"]), -1).numpy(), ((0, 0), (0, spec.slots)))
+    found = net * inputs["mix_factor"] + inputs["mix_rest"]
+    return found / found.sum(1, keepdims=True)
+
+
+def _mixed(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a mixture adds to the scores, multiplies the softmax by, and adds to it, by columns; page by page."""
+    w = {name: values.astype(np.float64) for name, values in weights.items() if name.startswith("mix_")}
+    rows = len(blobs["seen_page"])
+    trend = np.tile(w["mix_trend"][: spec.items + 1], (rows, 1))
+    rest = np.zeros((rows, spec.items + 1 + spec.slots))
+    factor = np.ones_like(rest)
+    for b in range(rows):
+        visits = [
+            (p, d) for p, d in zip(blobs["seen_page"][b].tolist(), blobs["seen_dwell"][b].tolist(), strict=True) if p
+        ]
+        *nexts, popular, seen = w["mix_weight"][len(visits)]
+        newest = [page for page, _ in visits[::-1]] + [0] * len(nexts)
+        for a, page in [*zip(nexts, newest, strict=False), (popular, 0)]:
+            for item, share in zip(weights["mix_follower"][page].tolist(), w["mix_share"][page], strict=True):
+                rest[b, item] += a * share
+        items = [int(weights["mix_item"][page]) if "mix_item" in weights else page for page, _ in visits]
+        features = {}
+        for item in set(items) - {0}:
+            places = [place for place, each in enumerate(items) if each == item]
+            lag = len(items) - max(places)
+            seconds = sum(math.exp(visits[place][1]) for place in places)
+            logs = [math.log(len(places)), math.log(lag), math.log(seconds)]
+            features[item] = [*logs, len(places) / len(items), float(lag == 1)]
+        worth = {item: math.exp(np.dot(w["mix_coefficient"][0], each)) for item, each in features.items()}
+        for item, each in worth.items():
+            factor[b, item] = w["mix_repeat"][0]
+            rest[b, item] = rest[b, item] * w["mix_repeat"][0] + seen * each / sum(worth.values())
+    return {"mix_trend": trend, "mix_factor": factor, "mix_rest": rest}
 
 
 def caffe_inputs(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What deploy.prototxt reads for these blobs: what the copy path adds is an input of its own, ready summed."""
-    inputs = {name: blob for name, blob in blobs.items() if name not in ("label", "page_dwell")}
-    if spec.head.copy:
-        inputs["copy"] = _copied(spec, tensors(weights), tensors(blobs)).numpy()
+    """What deploy.prototxt reads for these blobs: what is mixed is in inputs of its own, ready made."""
+    inputs = {name: blob for name, blob in blobs.items() if name not in ("label", "seen_page", "seen_dwell")}
+    if spec.head.mix:
+        inputs |= {name: values.astype(np.float32) for name, values in _mixed(spec, weights, blobs).items()}
+        items = spec.items + 1
+        if spec.slots:
+            inputs["mix_slot"] = inputs["mix_rest"][:, items:]
+        inputs |= {name: inputs[name][:, :items] for name in ("mix_factor", "mix_rest")}
     return inputs
 
 

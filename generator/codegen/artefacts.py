@@ -88,23 +88,20 @@ def generate(
 
 
 def _binaries(spec: Spec, texts: Mapping[str, str], init: int | None, templates: Path | None) -> dict[str, bytes]:
-    from generator.onnxgraph.initialise import model_files
     from generator.onnxgraph.parse import parse
 
     models = {name: parse(text, name) for name, text in texts.items() if name.endswith(".onnxtxt")}
+    files = {name.removesuffix("txt"): model.SerializeToString(deterministic=True) for name, model in models.items()}
     if init is not None:
         from generator.caffe.prototxt import learnable, parse_net
-        from generator.onnxgraph.initialise import embed_weights, fill
+        from generator.onnxgraph.initialise import fill, model_files, nothing_mixed
         from generator.onnxgraph.parse import parameter_shapes
 
         train_val = texts.get("train_val.prototxt") or render(spec, ["caffe"], templates)["train_val.prototxt"]
         model = models["model.onnxtxt"]
         parameters = learnable(parse_net(train_val, "train_val.prototxt"))
-        weights = fill(spec, parameters, parameter_shapes(model), init)
-        models["model.onnxtxt"] = embed_weights(model, weights)
-    files: dict[str, bytes] = {}
-    for name, model in models.items():
-        files |= model_files(model, name.removesuffix("txt"))
+        weights = fill(spec, parameters, parameter_shapes(model), init) | nothing_mixed(model)
+        files |= model_files(model, weights, "model.onnx")
     return files
 
 

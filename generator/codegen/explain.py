@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from generator.codegen.net import COPY_COUNTS, Net, net_of
+from generator.codegen.net import Net, net_of
 from generator.codegen.render import render
 from generator.inspect.caffe_net import net_report
 from generator.inspect.report import RULE, FileReport
@@ -19,7 +19,7 @@ __all__ = ["Explanation", "equations", "explain"]
 # The blobs worth a line: layers in place, reshapes and sums on the way to them are left out.
 _MAIN = re.compile(
     r"history|visit_t\d+|hidden\d+_(history|t\d+)|top_t\d+|projected_t\d+|skip_t\d+|state_output_t\d+|bag|fnn\d+"
-    r"|output_rnn|output_fnn|copy|logit"
+    r"|output_rnn|output_fnn|logit"
 )
 
 
@@ -133,18 +133,23 @@ def _output(net: Net) -> Iterator[tuple[str, str]]:
         f"z{'_t' if net.rnn else ''} = {' + '.join([*parts, 'output_bias'])}",
         f"{net.item_rows} scores, one an item and one for none{tied}",
     )
-    if net.copy:
-        yield (
-            "z[page_i] += copy_position_i + copy_count[seen_i] + copy_dwell · page_dwell_i",
-            f"each visit i of the window; seen_i: visits of its page before it, at most {COPY_COUNTS - 1}",
-        )
-        if net.history:
-            yield "z[history_page_j] += copy_history · history_weight_j", "each state before the window"
-    yield f"probability = softmax(z{f'_{net.window - 1}' if net.rnn else ''})", f"answers are its top {net.top_k}"
+    newest = f"z{f'_{net.window - 1}' if net.rnn else ''}"
+    if not net.seen:
+        yield f"probability = softmax({newest})", f"answers are its top {net.top_k}"
+        return
+    yield (
+        f"m = softmax({newest} + mix_trend) + Σ_k a_k · share_k",
+        f"share_k: of what followed the k-th newest page, k to {net.newest}, and of what is popular; a: of mix_weight",
+    )
+    yield (
+        "probability ∝ m · (mix_repeat if seen) + a_seen · c",
+        f"c: of the newest {net.seen} pages, by their counts, lags, dwell times; answers are its top {net.top_k}",
+    )
 
 
 def _loss(net: Net) -> Iterator[tuple[str, str]]:
     if net.every:
         yield "loss = mean_t -log softmax(z_t)[label_t]", "at every state; label 0 does not count"
     else:
-        yield "loss = -log probability[label]", "at the last state; the mean over the batch, label 0 does not count"
+        probability = "softmax(z)" if net.seen else "probability"
+        yield f"loss = -log {probability}[label]", "at the last state; the mean over the batch, label 0 does not count"

@@ -7,8 +7,8 @@ from generator.spec.schema import Init, Multipliers, Spec
 
 __all__ = ["Net", "net_of"]
 
-# The visits of a page that the copy path tells apart: the first, the second, the third, and all later ones.
-COPY_COUNTS = 4
+# What the conditional logit of the pages seen knows of each: log of count, lag and dwell time, share, and the newest.
+SEEN_FEATURES = 5
 # The most ids whose table a portable net holds, once a column: 10,000 ids of width 100 in seven columns are 28 MB.
 MOST_ONE_HOT = 10_000
 
@@ -33,8 +33,10 @@ class Net:
     projection: bool
     skip: bool
     dropout: float
-    copy: bool
-    dwell: int
+    seen: int
+    slots: int
+    newest: int
+    followers: int
     top_k: int
     batch_size: int
     negatives: int
@@ -52,6 +54,16 @@ class Net:
         return ["history"] * bool(self.history) + [f"t{t}" for t in range(self.window)]
 
     @property
+    def output_rows(self) -> int:
+        """Scores that the output's tables give: one shared with the pages has one for the slots, which is cut off."""
+        return self.page_rows if self.tied and not self.portable else self.item_rows
+
+    @property
+    def answer_columns(self) -> int:
+        """Columns of the probabilities: of "none", the items, and the slots."""
+        return self.item_rows + self.slots
+
+    @property
     def recurrent(self) -> bool:
         """Whether any column has one before it, so that recurrent weights exist."""
         return len(self.columns) > 1
@@ -63,10 +75,21 @@ class Net:
         return 1 + labels + self.negatives + 1 if self.negatives else 0
 
     @property
-    def copy_parameters(self) -> list[tuple[str, list[int]]]:
-        """The parameters of the copy path and their shapes, where there is one."""
-        every = [("copy_position", [self.window]), ("copy_count", [COPY_COUNTS, 1]), ("copy_dwell", [1])]
-        return [*every, *([("copy_history", [1])] if self.history else [])]
+    def mix_parameters(self) -> list[tuple[str, str, list[int]]]:
+        """The tables and weights of the mixture: name, type and shape of each; empty without one."""
+        if not self.seen:
+            return []
+        pages = self.page_rows - bool(self.slots) + self.slots  # each slot has an id of its own here
+        item = [] if self.tied else [("mix_item", "int64", [pages])]
+        return [
+            ("mix_trend", "float", [self.output_rows]),
+            ("mix_follower", "int32", [pages, self.followers]),
+            ("mix_share", "float", [pages, self.followers]),
+            *item,
+            ("mix_coefficient", "float", [1, SEEN_FEATURES]),
+            ("mix_repeat", "float", [1]),
+            ("mix_weight", "float", [self.seen + 1, 2 + self.newest]),
+        ]
 
     @property
     def state_width(self) -> int:
@@ -75,19 +98,19 @@ class Net:
 
     @property
     def blobs(self) -> list[tuple[str, int]]:
-        """The input blobs of the ONNX graphs and their sizes behind the batch axis."""
+        """The input blobs of the inference graph and their sizes behind the batch axis."""
         return [(blob.name, blob.size(self)) for blob in INPUTS.values() if blob.size(self)]
 
     @property
-    def caffe_blobs(self) -> list[tuple[str, int]]:
-        """Those of `blobs` that Caffe reads: what it adds for the copy path is one input of its own."""
-        return [(blob, size) for blob, size in self.blobs if blob != "page_dwell"]
+    def trained_blobs(self) -> list[tuple[str, int]]:
+        """Those of `blobs` that training and Caffe read: what Caffe mixes is made of the others outside it."""
+        return [(blob, size) for blob, size in self.blobs if INPUTS[blob].trained]
 
 
 def net_of(spec: Spec, *, portable: bool = False) -> Net:
     """Derive the sizes of the net of ``spec``; every table and the softmax have one row more than ids, for 0.
 
-    ``portable`` is for the net of deploy.portable.prototxt.
+    The table of the pages has another for the slots. ``portable`` is for the net of deploy.portable.prototxt.
     """
     return Net(
         name=spec.name,
@@ -96,7 +119,7 @@ def net_of(spec: Spec, *, portable: bool = False) -> Net:
         rnn=spec.has_rnn,
         fnn=spec.has_fnn,
         every=spec.every,
-        page_rows=spec.pages + 1,
+        page_rows=spec.pages + 1 + bool(spec.slots),
         item_rows=spec.items + 1,
         window=spec.window,
         history=spec.history,
@@ -107,8 +130,10 @@ def net_of(spec: Spec, *, portable: bool = False) -> Net:
         projection=spec.has_rnn and spec.head.projection,
         skip=spec.has_rnn and spec.head.skip,
         dropout=spec.head.dropout if spec.has_rnn else 0.0,
-        copy=spec.head.copy,
-        dwell=spec.dwell,
+        seen=spec.seen,
+        slots=spec.slots if spec.head.mix else 0,
+        newest=spec.head.mix.newest if spec.head.mix else 0,
+        followers=spec.head.mix.followers if spec.head.mix else 0,
         top_k=spec.top_k,
         batch_size=spec.solver.batch_size,
         negatives=spec.solver.sampled.negatives if spec.solver.sampled else 0,

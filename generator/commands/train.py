@@ -38,6 +38,11 @@ LATEST = "newest"
     type=click.Path(path_type=Path),
     help="A .caffemodel to start from, or a run, for its newest; what it lacks starts anew.",
 )
+@click.option(
+    "--mix-from",
+    type=click.Path(path_type=Path),
+    help="A run whose mixture (head.mix) is taken as it was fitted; else it is fitted to sessions held out.",
+)
 @click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="0: as many as pay.")
 @click.option(
     "--provider",
@@ -66,6 +71,7 @@ def command(
     data: Path,
     resume: str | None,
     weights: Path | None,
+    mix_from: Path | None,
     threads: int,
     provider: Literal["cpu", "cuda"],
     order: Literal["shuffle", "file"],
@@ -97,6 +103,7 @@ def command(
     options = TrainOptions(
         resume=resume == LATEST or (Path(resume) if resume else False),
         weights=weights,
+        mix_from=mix_from,
         order=order,
         threads=threads,
         provider=provider,

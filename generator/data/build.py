@@ -142,6 +142,7 @@ def _meta(
         "skipped_rows": list(log.counts.notes),
         "sessions": counts["sessions"],
         "vocabulary": {"pages": len(numbering.pages), "items": len(numbering.items)},
+        **({"slots": spec.slots} if spec.slots else {}),
     }
 
 

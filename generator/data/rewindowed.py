@@ -26,7 +26,7 @@ class Rewindow:
 
 def window_name(spec: Spec) -> str:
     """Return what the blobs of a spec's data depend on, as the name of a folder."""
-    return f"w{spec.window}-h{spec.history}-b{spec.bought}-{spec.loss}"
+    return f"w{spec.window}-h{spec.history}-b{spec.bought}-s{spec.seen}-{spec.loss}"
 
 
 def rewindow_folder(job: Rewindow) -> None:

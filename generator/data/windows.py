@@ -9,11 +9,23 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import Ints, Sessions, offsets, ragged_index
+from generator.data.sessions.slots import first_views
 from generator.data.store.runs import MergedSessions
 from generator.errors import DataError
 from generator.spec.blobs import Sizes
 
-__all__ = ["Rows", "WindowSizes", "aging", "blobs", "chunk_rows", "log_dwell", "row_counts", "rows_of", "window_of"]
+__all__ = [
+    "Blobs",
+    "Rows",
+    "WindowSizes",
+    "aging",
+    "blobs",
+    "chunk_rows",
+    "log_dwell",
+    "row_counts",
+    "rows_of",
+    "window_of",
+]
 
 Blobs = dict[str, NDArray[Any]]
 
@@ -43,7 +55,7 @@ class Rows:
         """States seen so far, x, int32 (R,)."""
         return (self.stop - self.first).astype(np.int32)
 
-    def __getitem__(self, rows: slice) -> "Rows":
+    def __getitem__(self, rows: slice | Ints) -> "Rows":
         return Rows(self.session[rows], self.first[rows], self.stop[rows], self.label[rows], self.fresh[rows])
 
 
@@ -71,8 +83,12 @@ def rows_of(sessions: Sessions, window: int, loss: str) -> Rows:
     lengths = np.maximum(np.diff(sessions.offset) - 1, 0)
     every = np.repeat(np.arange(len(sessions), dtype=np.int32), lengths)
     view = ragged_index(sessions.offset[:-1] + 1, lengths)
+    label = sessions.page[view]
+    if sessions.slots:  # which no row can name before it is met
+        owner = np.repeat(np.arange(len(sessions)), sessions.lengths)
+        label = np.where(first_views(sessions.slots.number(sessions.page), owner)[view], 0, label)
     fresh = np.broadcast_to(np.int64(1), len(every))
-    return Rows(every, first[every], known_before(view), sessions.page[view], fresh)
+    return Rows(every, first[every], known_before(view), label, fresh)
 
 
 def row_counts(sessions: Sessions | MergedSessions, window: int, loss: str) -> Ints:
@@ -132,37 +148,39 @@ class WindowSizes:
 
     window: int
     history: int
-    dwell: int
     bought: int
+    seen: int
     every: bool = False
 
     @classmethod
     def of(cls, columns: Mapping[str, int]) -> "WindowSizes":
         """Return the sizes of blobs with these many ``columns``, by name; what is not named is absent."""
-        window, history, dwell, bought = (
-            columns.get(name, 0) for name in ("page", "history_page", "page_dwell", "bought")
+        window, history, bought, seen = (
+            columns.get(name, 0) for name in ("page", "history_page", "bought", "seen_page")
         )
-        return cls(window, history, dwell, bought)
+        return cls(window, history, bought, seen)
 
 
 def _inputs(
     sessions: Sessions, known: NDArray[np.int32], dwell: NDArray[np.float32], rows: Rows, sizes: Sizes
 ) -> Blobs:
     found: Blobs = {}
+    clamped = sessions.slots.clamped(known) if sessions.slots else known
     if sizes.window:
-        found["page"], _ = _right_aligned(known, rows.first, rows.stop, sizes.window)
+        found["page"], _ = _right_aligned(clamped, rows.first, rows.stop, sizes.window)
     if sizes.history:
         fallen = rows.stop - sizes.window
-        found["history_page"], _ = _right_aligned(known, rows.first, fallen, sizes.history)
+        found["history_page"], _ = _right_aligned(clamped, rows.first, fallen, sizes.history)
         seconds, _ = _right_aligned(dwell, rows.first, fallen, sizes.history)
         found["history_weight"] = aging(seconds)
-    if sizes.dwell:
-        seconds, present = _right_aligned(dwell, rows.first, rows.stop, sizes.dwell)
-        found["page_dwell"] = log_dwell(seconds, present)
     if sizes.bought:
         begin, end = sessions.bought_offset[rows.session], sessions.bought_offset[rows.session + 1]
         found["bought"], held = _right_aligned(sessions.bought, begin, end, sizes.bought)
         found["bought_weight"] = held.astype(np.float32)
+    if sizes.seen and not sessions.training:
+        found["seen_page"], present = _right_aligned(known, rows.first, rows.stop, sizes.seen)
+        seconds, _ = _right_aligned(dwell, rows.first, rows.stop, sizes.seen)
+        found["seen_dwell"] = log_dwell(seconds, present)
     return found
 
 
@@ -182,8 +200,10 @@ def blobs(sessions: Sessions, rows: Rows, sizes: Sizes) -> Iterator[Blobs]:
     """Yield the blobs of ``rows`` in chunks of bounded size, in order.
 
     Each is a dict of ``page`` int32 (r, n), ``history_page`` int32 (r, H), ``history_weight`` float32 (r, H),
-    ``page_dwell`` float32 (r, n), ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``label`` int32 (r,) or
-    (r, n); a blob of width 0 is absent.
+    ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``seen_page`` int32 (r, S), ``seen_dwell`` float32
+    (r, S), ``label`` int32 (r,) or (r, n); a blob of width 0 is absent, and of sessions to train on what training does
+    not read. Slots have the same id in ``page`` and ``history_page``, ids of their own in ``seen_page``, and 0 in
+    ``label``, for the net neither tells them apart nor is trained on them; `Rows` have them as labels.
     """
     step = chunk_rows(sizes)
     known, dwell = sessions.page, sessions.dwell
@@ -193,12 +213,14 @@ def blobs(sessions: Sessions, rows: Rows, sizes: Sizes) -> Iterator[Blobs]:
         chunk = rows[begin : begin + step]
         found = _inputs(sessions, known, dwell, chunk, sizes)
         found["label"] = _labels(sessions, chunk, found["page"]) if sizes.every else chunk.label
+        if sessions.slots:
+            found["label"] = sessions.slots.known(found["label"])
         yield found
 
 
 def chunk_rows(sizes: Sizes) -> int:
     """Return how many rows ``blobs`` makes at a time."""
-    return max(1, CELLS // (sizes.window + sizes.history + sizes.dwell + sizes.bought))
+    return max(1, CELLS // (sizes.window + sizes.history + sizes.bought + sizes.seen))
 
 
 def window_of(
@@ -215,7 +237,7 @@ def window_of(
     bought
         Ids of the items bought in earlier sessions, oldest first; 0 is passed over.
     columns
-        By blob: ``page``, ``history_page``, ``page_dwell``, ``bought``; what is not named is absent.
+        By blob: ``page``, ``history_page``, ``bought``, ``seen_page``; what is not named is absent.
     """
     if len(pages) != len(dwells):
         raise DataError(f"{len(pages)} pages but {len(dwells)} dwell times: give one for each page")

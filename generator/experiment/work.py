@@ -19,6 +19,7 @@ from generator.errors import TrainingError
 from generator.files import replacing
 from generator.spec import Spec, spec_hash
 from generator.training.run.metrics import MetricsLog
+from generator.training.run.mixing import FILE as MIXTURE
 from generator.training.run.train import TrainOptions, train
 from generator.version import __version__
 
@@ -146,7 +147,8 @@ def _train(job: TrainingJob) -> Record:
             started = any((job.work / "run" / "snapshots").glob(f"{job.spec.name}_iter_*.solverstate"))
             if not started:
                 shutil.rmtree(job.work / "run", ignore_errors=True)
-            result = train(job.spec, job.data, job.work / "run", TrainOptions(resume=started, threads=1, until=point))
+            options = TrainOptions(resume=started, threads=1, until=point, mix_from=_mixture(job, point))
+            result = train(job.spec, job.data, job.work / "run", options)
             if result.model is None:
                 raise TrainingError(f"a signal ({result.signal}) stopped the training")
             found = {
@@ -158,6 +160,21 @@ def _train(job: TrainingJob) -> Record:
         seconds.append(float(found["seconds"]))
     curve = _curve(MetricsLog.read(job.work / "run" / "metrics.jsonl"), job.spec.solver.display)
     return Record(np.stack(ranks), np.array(job.points, np.int64), np.array(seconds), curve)
+
+
+def _mixture(job: TrainingJob, point: int) -> Path | None:
+    """Return the run whose mixture the net takes, trained for it; None where the spec has none.
+
+    It leaves the newest sessions of training out and is fitted to them; the net that is ranked is trained on all.
+    """
+    if job.spec.head.mix is None:
+        return None
+    run = job.work / f"mixture-{point}"
+    if not (run / MIXTURE).is_file():
+        shutil.rmtree(run, ignore_errors=True)
+        if train(job.spec, job.data, run, TrainOptions(threads=1, until=point)).model is None:
+            raise TrainingError("a signal stopped the training of the mixture")
+    return run
 
 
 def _curve(lines: Sequence[Mapping[str, float]], display: int) -> NDArray[np.float64]:

@@ -39,7 +39,9 @@ class InferenceGraph:
     kinds
         ONNX type of each input and output.
     width
-        N+1, the columns of ``probability``.
+        N+1 and the slots, the columns of ``probability``.
+    slots
+        How many of them are slots.
     top_k
         The columns of ``top_item`` and ``top_probability``.
 
@@ -81,6 +83,7 @@ class InferenceGraph:
                 raise ModelError(f"{file}: the width of {blob} is {width!r}, not a number; export it by drn train")
         self.width: int = widths.pop("probability")
         self.top_k: int = widths.pop("top_item")
+        self.slots = int(self._session.get_modelmeta().custom_metadata_map.get("slots", 0))
         self.sizes: dict[str, int] = widths
         self.kinds: dict[str, str] = {name: one.type for name, one in (inputs | outputs).items()}
 

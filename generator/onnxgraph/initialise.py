@@ -4,10 +4,11 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, StringStringEntryProto, TensorProto, numpy_helper
+from onnx import ModelProto, StringStringEntryProto, TensorProto, helper, numpy_helper
 
 from generator.caffe.prototxt import Parameter
 from generator.errors import ModelError
@@ -15,7 +16,7 @@ from generator.files import write_bytes
 from generator.jobs.memory import require
 from generator.spec.schema import Spec
 
-__all__ = ["embed_weights", "fill", "model_files", "save"]
+__all__ = ["embed_weights", "fill", "model_files", "nothing_mixed", "save"]
 
 Array = NDArray[np.float32]
 
@@ -65,7 +66,19 @@ def _identity(shape: tuple[int, ...], scale: float) -> Array:
     return np.eye(*shape, dtype=np.float32) * np.float32(scale)
 
 
-def embed_weights(model: ModelProto, weights: Mapping[str, Array]) -> ModelProto:
+def nothing_mixed(model: ModelProto) -> dict[str, NDArray[Any]]:
+    """Return the tables and weights of a mixture that leaves the net's probabilities as they are, by name."""
+    found = {}
+    for info in model.graph.input:
+        if info.name.startswith("mix_"):
+            of = info.type.tensor_type
+            shape = tuple(dim.dim_value for dim in of.shape.dim)
+            value = info.name == "mix_repeat"  # a factor; all else adds
+            found[info.name] = np.full(shape, value, helper.tensor_dtype_to_np_dtype(of.elem_type))
+    return found
+
+
+def embed_weights(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> ModelProto:
     """Return ``model`` with ``weights`` as initialisers in place of graph inputs.
 
     Raises
@@ -73,7 +86,14 @@ def embed_weights(model: ModelProto, weights: Mapping[str, Array]) -> ModelProto
     ModelError
         A weight has another shape than the graph declares, or is missing.
     """
-    result = ModelProto()
+    result, inside = _parted(model, weights)
+    result.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in inside.items())
+    return result
+
+
+def _parted(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> tuple[ModelProto, dict[str, NDArray[Any]]]:
+    """Return ``model`` without the inputs that have weights, and these weights in their order."""
+    result, inside = ModelProto(), {}
     result.CopyFrom(model)
     del result.graph.input[:]
     for info in model.graph.input:
@@ -86,41 +106,46 @@ def embed_weights(model: ModelProto, weights: Mapping[str, Array]) -> ModelProto
         array = weights[info.name]
         if array.shape != shape:
             raise ModelError(f"{model.graph.name}: weights of {info.name} have shape {array.shape}, not {shape}")
-        result.graph.initializer.append(numpy_helper.from_array(array, info.name))
-    return result
+        inside[info.name] = array
+    return result, inside
 
 
-def model_files(model: ModelProto, name: str) -> dict[str, bytes]:
-    """Return the files that hold a model, by name: ``name``, and past 2 GiB ``<name>.data`` with its weights.
+def model_files(model: ModelProto, weights: Mapping[str, NDArray[Any]], name: str) -> dict[str, bytes]:
+    """Return the files of ``model`` with ``weights`` in place of graph inputs.
 
-    The model is used up where there are two: its weights move out of it. The same model gives the same bytes.
+    They are ``name``, and past 2 GiB ``<name>.data`` with the weights, of which ``name`` then holds the hash: other
+    weights are another model, though all else is equal. Raises what `embed_weights` raises.
     """
-    tensors = [tensor for tensor in model.graph.initializer if tensor.raw_data]
-    if sum(len(tensor.raw_data) for tensor in tensors) < LARGEST:
-        return {name: model.SerializeToString(deterministic=True)}
+    if sum(array.nbytes for array in weights.values()) < LARGEST:
+        return {name: embed_weights(model, weights).SerializeToString(deterministic=True)}
+    result, inside = _parted(model, weights)
     parts, at = [], 0
-    for tensor in tensors:
-        content = tensor.raw_data
+    for weight, array in inside.items():
+        content = np.ascontiguousarray(array).tobytes()
         padding = -at % PAGE  # where a page begins, it can be mapped
         parts += [bytes(padding), content]
         at += padding
-        place = {"location": f"{name}.data", "offset": str(at), "length": str(len(content))}
-        tensor.ClearField("raw_data")
-        tensor.data_location = TensorProto.EXTERNAL
-        tensor.external_data.extend(StringStringEntryProto(key=key, value=value) for key, value in place.items())
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor = TensorProto(name=weight, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
+        for key, value in (("location", f"{name}.data"), ("offset", at), ("length", len(content))):
+            tensor.external_data.append(StringStringEntryProto(key=key, value=str(value)))
+        result.graph.initializer.append(tensor)
         at += len(content)
     data = b"".join(parts)
-    # Other weights are another model, though all else is equal.
-    model.metadata_props.append(StringStringEntryProto(key="data_sha256", value=hashlib.sha256(data).hexdigest()))
-    return {name: model.SerializeToString(deterministic=True), f"{name}.data": data}
+    result.metadata_props.append(StringStringEntryProto(key="data_sha256", value=hashlib.sha256(data).hexdigest()))
+    return {name: result.SerializeToString(deterministic=True), f"{name}.data": data}
 
 
-def save(model: ModelProto, path: Path) -> None:
-    """Write ``model`` at ``path``, whole or not at all; past 2 GiB its weights go to ``<path>.data`` beside it.
+def save(model: ModelProto, path: Path, weights: Mapping[str, NDArray[Any]] | None = None) -> None:
+    """Write ``model``, with ``weights`` in place of graph inputs if given, at ``path``, whole or not at all.
 
-    A kill between the two files leaves neither: a model never finds the weights of another.
+    Past 2 GiB the weights go to ``<path>.data`` beside it. A kill between the two files leaves no model: one never
+    finds the weights of another.
     """
-    for name, content in sorted(model_files(model, path.name).items(), reverse=True):
+    if weights is None:
+        write_bytes(path, model.SerializeToString(deterministic=True))
+        return
+    for name, content in sorted(model_files(model, weights, path.name).items(), reverse=True):
         if name != path.name:
             path.unlink(missing_ok=True)
         write_bytes(path.with_name(name), content)

@@ -14,7 +14,7 @@ from generator.training.engine.exchange import Exchange
 from generator.training.engine.learner import Learner
 from generator.training.run.generated import Generated
 from generator.training.run.loop import prefetch
-from generator.training.run.rows import load_split, training_batches
+from generator.training.run.rows import load_training, training_batches
 from generator.training.run.train import Result, TrainOptions, train
 
 __all__ = ["Replica", "follow"]
@@ -82,12 +82,12 @@ def follow(spec: Spec, data: Path, exchange: Exchange, options: TrainOptions) ->
 
     Weights, history and iteration are the first learner's from the start.
     """
-    rows = load_split(data / "train.h5", spec)
+    rows, worth = load_training(data, spec, fitted=options.mix_from is not None)
     made = Generated.of(spec)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in made.shapes.items()}
     learner = made.learner(zeros, threads=options.threads, exchange=exchange)
     learner.align()
-    batches = training_batches(spec, rows, order=options.order, tables=list(learner.tables))
+    batches = training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth)
     end = options.end(spec.solver.max_iter)
     flushing: Sequence[int] = (spec.solver.snapshot, spec.solver.test_interval)
     with prefetch(batches, learner.iteration * spec.solver.iter_size) as coming:

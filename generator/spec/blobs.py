@@ -7,17 +7,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-__all__ = ["BLOBS", "DRAWN", "INPUTS", "MAX_BOUGHT", "MAX_HISTORY", "MAX_WINDOW", "Blob", "Sizes"]
+__all__ = [
+    "BLOBS",
+    "DRAWN",
+    "INPUTS",
+    "MAX_BOUGHT",
+    "MAX_HISTORY",
+    "MAX_SEEN",
+    "MAX_SLOTS",
+    "MAX_WINDOW",
+    "Blob",
+    "Sizes",
+]
 
-# What `rnn.window`, `rnn.history` and `fnn.bought` may be at most.
+# What `rnn.window`, `rnn.history`, `fnn.bought`, `head.mix.pages` and `head.slots` may be at most.
 MAX_WINDOW = 256
 MAX_HISTORY = 4096
 MAX_BOUGHT = 4096
+MAX_SEEN = 256
+MAX_SLOTS = 256
 
 # The inputs of a gradient graph that are drawn for each batch, dropout's masks and the candidates of a sampled softmax.
 DRAWN = (
     *("visit_dropout", "top_dropout"),
-    *("candidate", "candidate_correction", "page_place", "history_place"),
+    *("candidate", "candidate_correction"),
 )
 
 
@@ -33,8 +46,8 @@ class Sizes(Protocol):
         """States of the history, H."""
 
     @property
-    def dwell(self) -> int:
-        """States whose dwell time the net reads."""
+    def seen(self) -> int:
+        """Pages that the mixture reads, S."""
 
     @property
     def bought(self) -> int:
@@ -69,7 +82,7 @@ class Blob:
 
     name: str
     ids: Literal["pages", "items"] | None
-    columns: Literal["window", "history", "dwell", "bought"]
+    columns: Literal["window", "history", "bought", "seen"]
     field: str
 
     @property
@@ -81,6 +94,11 @@ class Blob:
     def tensor_type(self) -> Literal["tensor(int64)", "tensor(float)"]:
         """The same in onnxruntime's words."""
         return "tensor(int64)" if self.ids else "tensor(float)"
+
+    @property
+    def trained(self) -> bool:
+        """Whether training reads it: what is mixed with the net's probabilities is fitted after it."""
+        return self.columns != "seen"
 
     def size(self, sizes: Sizes) -> int:
         """Return its columns; 0 where the net does not read it."""
@@ -98,9 +116,10 @@ INPUTS: Mapping[str, Blob] = {
         Blob("page", "pages", "window", "rnn.window"),
         Blob("history_page", "pages", "history", "rnn.history"),
         Blob("history_weight", None, "history", "rnn.history"),
-        Blob("page_dwell", None, "dwell", "head.copy"),
         Blob("bought", "items", "bought", "fnn.bought"),
         Blob("bought_weight", None, "bought", "fnn.bought"),
+        Blob("seen_page", "pages", "seen", "head.mix"),
+        Blob("seen_dwell", None, "seen", "head.mix"),
     )
 }
 BLOBS: Mapping[str, Blob] = {**INPUTS, "label": Blob("label", "items", "window", "loss")}

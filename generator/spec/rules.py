@@ -35,18 +35,31 @@ def _one_vocabulary(tied: bool, pages: int, items: int) -> str | None:
     return f"a tied output needs one vocabulary, but there are {pages} pages and {items} items: give the same number"
 
 
-def _copied_vocabulary(copy: bool, pages: int, items: int) -> str | None:
-    if not copy or pages == items:
+def _newest_are_seen(newest: int, pages: int) -> str | None:
+    return f"{newest} is more than the pages seen ({pages}): at most pages" if newest > pages else None
+
+
+def _slots_need_mix(slots: int, mix: object) -> str | None:
+    return (
+        "no more than 0 without head.mix, which is what recommends them: set head.mix"
+        if slots and mix is None
+        else None
+    )
+
+
+def _slots_of_one_level(slots: int, page: str, item: str) -> str | None:
+    if not slots or page == item:
         return None
-    return f"copy needs one vocabulary, but there are {pages} pages and {items} items: give the same number"
+    return (
+        f"an unseen page is recommended as itself, but pages are by {page} and items by {item}, and nobody knows the "
+        f"{item} of an unseen {page}: set data.page and data.item alike"
+    )
 
 
-def _copy_at_last(copy: bool, loss: str) -> str | None:
-    return "copy adds to the newest state's scores alone: set loss: last" if copy and loss == "every" else None
-
-
-def _copy_needs_states(copy: bool, net: str) -> str | None:
-    return "copy needs states, and net fnn has none: leave it out" if copy and net == "fnn" else None
+def _slots_after_one_vocabulary(slots: int, pages: int, items: int) -> str | None:
+    if not slots or pages == items:
+        return None
+    return f"slots come after the ids of pages and of items, but there are {pages} and {items}: give the same number"
 
 
 def _tied_widths(tied: bool, projection: bool, widths: list[int]) -> str | None:
@@ -93,9 +106,10 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("top_k", "items"), _enough_items),
     (("head.tied", "pages", "items"), _one_vocabulary),
     (("head.tied", "head.projection", "rnn.widths"), _tied_widths),
-    (("head.copy", "pages", "items"), _copied_vocabulary),
-    (("head.copy", "loss"), _copy_at_last),
-    (("head.copy", "net"), _copy_needs_states),
+    (("head.mix.newest", "head.mix.pages"), _newest_are_seen),
+    (("head.slots", "head.mix"), _slots_need_mix),
+    (("head.slots", "data.page", "data.item"), _slots_of_one_level),
+    (("head.slots", "pages", "items"), _slots_after_one_vocabulary),
     (("init.table.min", "init.table.max", "init.table.type"), _ordered_range),
     (("init.weight.min", "init.weight.max", "init.weight.type"), _ordered_range),
     (("init.bias.min", "init.bias.max", "init.bias.type"), _ordered_range),

@@ -1,11 +1,10 @@
 """The architecture spec: every hyperparameter a user may set, with its bounds."""
 
 from typing import Annotated, Any, Literal, get_args
-from warnings import catch_warnings, simplefilter
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_WINDOW
+from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_SEEN, MAX_SLOTS, MAX_WINDOW
 from generator.spec.rules import broken_rules
 
 __all__ = [
@@ -15,6 +14,7 @@ __all__ = [
     "Fnn",
     "Head",
     "Init",
+    "Mix",
     "Multiplier",
     "Multipliers",
     "Rnn",
@@ -68,24 +68,38 @@ class Fnn(_Section):
     layers: int | None = Field(None, ge=1, le=32, description="Number of hidden layers; checked against widths.")
 
 
-with catch_warnings():
-    # pydantic warns of `copy`, which hides its own deprecated BaseModel.copy(): nothing here calls that.
-    simplefilter("ignore", UserWarning)
+class Mix(_Section):
+    """Probabilities mixed with the net's: of the pages seen, of what followed them in training, of what is popular."""
 
-    class Head(_Section):
-        """What the output reads of the recurrent net, beyond the paper; all off gives the paper's net."""
+    pages: int = Field(16, ge=1, le=MAX_SEEN, description="Newest pages of the session that count as seen, S.")
+    newest: int = Field(3, ge=1, le=16, description="Newest pages whose followers count.")
+    followers: int = Field(
+        30, ge=1, le=1000, description="Followers kept of each page, and popular items of none, the most frequent."
+    )
+    aging: Positive | None = Field(
+        None, description="Days in which a follower's count halves; null: counts do not age, nor without times."
+    )
+    trend: Positive | None = Field(
+        1.0, description="Days in which the popularity of an item halves; null: of all times alike."
+    )
 
-        tied: bool = Field(
-            False, description="The output's table is page_embedding: pages and items share one vocabulary."
-        )
-        projection: bool = Field(False, description="A matrix before the output's table; it starts as the identity.")
-        skip: bool = Field(False, description="The page of the state itself, through a matrix that starts at 0.")
-        dropout: float = Field(
-            0.0, ge=0, le=0.95, description="Share dropped, in training, of each visit and of what the output reads."
-        )
-        copy: bool = Field(  # type: ignore[assignment]  # see above
-            False, description="Learned weights, by recency, count and dwell, on the scores of the pages seen."
-        )
+
+class Head(_Section):
+    """What the output reads of the recurrent net, and what is mixed with it; all off gives the paper's net."""
+
+    tied: bool = Field(False, description="The output's table is page_embedding: pages and items share one vocabulary.")
+    projection: bool = Field(False, description="A matrix before the output's table; it starts as the identity.")
+    skip: bool = Field(False, description="The page of the state itself, through a matrix that starts at 0.")
+    dropout: float = Field(
+        0.0, ge=0, le=0.95, description="Share dropped, in training, of each visit and of what the output reads."
+    )
+    mix: Mix | None = Field(None, description="Probabilities mixed with the net's, fitted once it is trained.")
+    slots: int = Field(
+        0,
+        ge=0,
+        le=MAX_SLOTS,
+        description="Pages of a session that training never saw, each of which can be recommended.",
+    )
 
 
 class Filler(_Section):
@@ -131,7 +145,6 @@ class Multipliers(_Section):
     )
     weight: Multiplier = Field(Multiplier.model_construct(), description="Weights of hidden and output layers.")
     bias: Undecayed = Field(Undecayed.model_construct(), description="Biases.")
-    copy_weight: Undecayed = Field(Undecayed.model_construct(), description="The weights of head.copy.")
 
 
 class Sampled(_Section):
@@ -165,6 +178,9 @@ class Solver(_Section):
     )
     warmup: int = Field(
         0, ge=0, le=_INT32, description="Iterations in which the rate rises to lr_policy's; drn's own, Caffe has none."
+    )
+    recency: Positive | None = Field(
+        None, description="Days in which the chance of a session to be drawn halves; drn's own, Caffe draws all alike."
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; Adam's beta1; AdaGrad has none.")
     momentum2: float = Field(0.999, ge=0, lt=1, description="Adam's beta2.")
@@ -243,14 +259,24 @@ class Spec(_Section):
         return self.rnn.history if self.rnn and self.has_rnn else 0
 
     @property
-    def dwell(self) -> int:
-        """States whose dwell time the net reads: n with a copy path, else 0."""
-        return self.window if self.head.copy else 0
+    def seen(self) -> int:
+        """Pages of the session that count as seen, S; 0 without a mixture."""
+        return self.head.mix.pages if self.head.mix else 0
+
+    @property
+    def slots(self) -> int:
+        """Ids after the known ones, M+1..M+S, for the pages of a session that the vocabulary lacks; 0 without."""
+        return self.head.slots
 
     @property
     def bought(self) -> int:
         """Purchases kept, K; 0 without a feed-forward net."""
         return self.fnn.bought if self.fnn and self.has_fnn else 0
+
+    @property
+    def unmixed(self) -> "Spec":
+        """The same net with nothing mixed with its probabilities: what training moves."""
+        return self.model_copy(update={"head": self.head.model_copy(update={"mix": None})})
 
     @property
     def every(self) -> bool:

@@ -80,11 +80,9 @@ def test_every_onnx_text_is_its_binary(spec):
 def test_prototxt_and_onnx_have_the_same_parameters(spec):
     texts = generate_text(spec)
     shapes = parameter_shapes(onnx.parser.parse_model(texts["model.onnxtxt"]))
-    # Caffe has no use for the weights of the copy path: they are kept where it trains.
-    read = {name for name in shapes if not name.startswith("copy_")}
-    for name, names in (("train_val.prototxt", set(shapes)), ("deploy.prototxt", read)):
+    for name in ("train_val.prototxt", "deploy.prototxt"):
         net = parse_net(texts[name], name)
-        assert {parameter.name for parameter in learnable(net)} == names
+        assert {parameter.name for parameter in learnable(net)} == set(shapes)
 
 
 def test_drift_is_found_and_shown(small, tmp_path):

@@ -14,18 +14,16 @@ from generator.data.stages.write import rewindow, write_split
 from generator.data.store.split import Split, read_sessions
 from generator.data.windows import blobs, rows_of, window_of
 from generator.errors import DataError
-from generator.spec.schema import Data, Fnn, Head, Rnn, Spec
+from generator.spec.schema import Data, Fnn, Head, Mix, Rnn, Spec
 
 PAGES, ITEMS = 9, 9
 
 
-def sizes(n: int, h: int, k: int, dwell: bool = False) -> dict[str, int]:
-    return {"page": n, "history_page": h, "bought": k, "page_dwell": n * dwell}
+def sizes(n: int, h: int, k: int, seen: int = 0) -> dict[str, int]:
+    return {"page": n, "history_page": h, "bought": k, "seen_page": seen}
 
 
-def spec(
-    window: int, history: int, bought: int, loss: str = "last", target: str = "purchase", copy: bool = False
-) -> Spec:
+def spec(window: int, history: int, bought: int, loss: str = "last", target: str = "purchase", seen: int = 0) -> Spec:
     return Spec(
         name="t",
         net="combined",
@@ -35,7 +33,7 @@ def spec(
         fnn=Fnn(bought=bought, widths=[2]),
         loss=loss,
         top_k=1,
-        head=Head(copy=copy),
+        head=Head(mix=Mix(pages=seen, newest=1) if seen else None),
         data=Data(target=target),
     )
 
@@ -170,9 +168,9 @@ def test_window_of_one_session_equals_its_row(case):
     pages, dwells, boughts, _, _, the_spec = case
     sessions = sessions_of(pages, dwells, boughts, [1] * len(pages))
     rows = rows_of(sessions, the_spec.window, "last")
-    (whole,) = blobs(sessions, rows, spec(the_spec.window, the_spec.history, the_spec.bought, copy=True))
+    (whole,) = blobs(sessions, rows, spec(the_spec.window, the_spec.history, the_spec.bought, seen=4))
     for s, row in enumerate(zip(pages, dwells, boughts, strict=True)):
-        found = window_of(*row, sizes(the_spec.window, the_spec.history, the_spec.bought, dwell=True))
+        found = window_of(*row, sizes(the_spec.window, the_spec.history, the_spec.bought, seen=4))
         assert set(found) == set(whole) - {"label"}
         for name, blob in found.items():
             assert blob.dtype == whole[name].dtype
@@ -193,9 +191,9 @@ def test_aging_factors_by_hand():
     np.testing.assert_allclose(found["history_weight"], [[1 / 3, 1 / 2, 1]], rtol=1e-7)
 
 
-def test_dwell_of_the_window_by_hand():
-    found = window_of([1, 2, 0, 3], [10, 30, 60, 0.5], [], sizes(4, 0, 0, dwell=True))
-    np.testing.assert_allclose(found["page_dwell"], [[0, np.log(10), np.log(30), 0]], rtol=1e-7)
+def test_dwell_of_the_pages_seen_by_hand():
+    found = window_of([1, 2, 0, 3], [10, 30, 60, 0.5], [], sizes(4, 0, 0, seen=4))
+    np.testing.assert_allclose(found["seen_dwell"], [[0, np.log(10), np.log(30), 0]], rtol=1e-7)
 
 
 def test_window_of_an_empty_session_and_of_mismatched_lists():

@@ -20,10 +20,15 @@ queries = st.builds(
 
 
 @given(
-    st.lists(queries, min_size=1, max_size=4), st.integers(0, 4), st.integers(0, 4), st.integers(0, 3), st.booleans()
+    st.lists(queries, min_size=1, max_size=4),
+    st.integers(0, 4),
+    st.integers(0, 4),
+    st.integers(0, 3),
+    st.integers(0, 5),
 )
-def test_windows_of_many_are_those_of_one(asked, n, h, k, copy):
-    sizes = {"page": n, "history_page": h, "history_weight": h, "bought": k, "bought_weight": k, "page_dwell": n * copy}
+def test_windows_of_many_are_those_of_one(asked, n, h, k, s):
+    sizes = {"page": n, "history_page": h, "history_weight": h, "bought": k, "bought_weight": k}
+    sizes |= {"seen_page": s, "seen_dwell": s}
     sizes = {name: size for name, size in sizes.items() if size}
     found = input_blobs([window(query, VOCABULARY, SOLD, sizes) for query in asked], sizes)
     for row, query in enumerate(asked):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.oracle
 
 BATCHES = (1, 2, 64)
 # MNN overwrites where ScatterElements adds, which alone can add at places that the data name: docs/readers.md.
-OVERWRITTEN = ("retail-beh-tuned", "taobao-tuned")
+OVERWRITTEN = ("retail-beh-tuned", "taobao-tuned", "yoochoose-tuned")
 PROGRAMS = ["floor", "newest", "openvino", "mnn", "onnxruntime-node", "onnxruntime-web"]
 
 

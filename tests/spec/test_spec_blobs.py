@@ -28,4 +28,4 @@ def test_blobs_made_by_hand_have_the_shapes_of_the_contract(spec):
 
 @pytest.mark.parametrize("name", BLOBS)
 def test_ids_are_told_from_numbers(name):
-    assert (BLOBS[name].dtype == "float32") == (name.endswith("_weight") or name == "page_dwell")
+    assert (BLOBS[name].dtype == "float32") == name.endswith(("_weight", "_dwell"))

@@ -52,7 +52,6 @@ def write_split(path: Path, rows: int, seed: int, *, every: bool = False) -> Non
         file["page"] = page.astype(np.int32)
         file["history_page"] = history.astype(np.int32)
         file["history_weight"] = (rng.random((rows, HISTORY)) * (history > 0)).astype(np.float32)
-        file["page_dwell"] = (rng.uniform(0, 6, page.shape) * (page > 0)).astype(np.float32)
         file["bought"] = bought.astype(np.int32)
         file["bought_weight"] = (bought > 0).astype(np.float32)
         file["label"] = (label[:, None] * (page > 0) if every else label).astype(np.int32)

@@ -111,3 +111,17 @@ def test_a_weight_that_is_no_number_is_named_by_row(data: Path, make_spec: Calla
         file["history_weight"][17, 1] = np.nan
     with pytest.raises(DataError, match=r"history_weight holds a number that is not finite, first in row 17"):
         load_split(data / "train.h5", make_spec())
+
+
+def test_rows_come_as_often_as_they_are_worth():
+    worth = np.array([4.0, 2.0, 1.0, 1.0, 0.25, 0.25, 0.25, 0.25])
+    arrays = {"label": np.arange(8, dtype=np.int32)}
+    batches = Batches(arrays, 8, seed=3, worth=worth)
+    epochs = np.stack([batch.blobs["label"] for batch in batches.some(0, 600)])
+    counts = np.stack([np.bincount(epoch, minlength=8) for epoch in epochs])
+    share = worth * 8 / worth.sum()
+    # In every epoch rounded up or down, and right on average.
+    assert ((counts == np.floor(share)) | (counts == np.ceil(share))).all()
+    np.testing.assert_allclose(counts.mean(axis=0), share, atol=0.08)
+    again = Batches(arrays, 8, seed=3, worth=worth).some(599, 1)[0]
+    np.testing.assert_array_equal(again.blobs["label"], epochs[599])

@@ -94,7 +94,7 @@ def test_generated_with_weights_beside_the_model(make_spec, tmp_path, monkeypatc
 def test_a_kill_between_the_two_files_leaves_no_model(make_spec, tmp_path, monkeypatch):
     monkeypatch.setattr(initialise, "LARGEST", 1000)
     model, path = onnx.parser.parse_model(TEXT), tmp_path / "model.onnx"
-    initialise.save(initialise.embed_weights(model, {"w": np.ones((2, 500), np.float32)}), path)
+    initialise.save(model, path, {"w": np.ones((2, 500), np.float32)})
     written = initialise.write_bytes
 
     def killed(file, content):
@@ -104,5 +104,5 @@ def test_a_kill_between_the_two_files_leaves_no_model(make_spec, tmp_path, monke
 
     monkeypatch.setattr(initialise, "write_bytes", killed)
     with pytest.raises(KeyboardInterrupt):
-        initialise.save(initialise.embed_weights(model, {"w": np.zeros((2, 500), np.float32)}), path)
+        initialise.save(model, path, {"w": np.zeros((2, 500), np.float32)})
     assert not path.exists()

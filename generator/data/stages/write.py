@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.numbering import Numbering
 from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
+from generator.data.sessions.slots import Slots
 from generator.data.store.runs import MergedSessions, blocks
 from generator.data.store.split import read_kept, read_sessions, write_file
 from generator.data.threads import prefetched
@@ -95,10 +96,16 @@ def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:
         raise DataError(
             f"{path.name}: the sessions were made for target {target}, but the spec says {spec.data.target}"
         )
+    slots = Slots(spec.pages, spec.slots) if spec.slots else None
+    if sessions.slots != slots:
+        raise DataError(
+            f"{path.name}: the sessions were made {_slots_in_words(sessions.slots)}, but the spec is one "
+            f"{_slots_in_words(slots)}: run `drn sessions ... --spec SPEC` again with this spec"
+        )
     labels = "page" if sessions.label is None else "label"
     for field, limit, ids in (
-        ("pages", spec.pages, "page"),
-        ("items", spec.items, labels),
+        ("pages", spec.pages + spec.slots, "page"),
+        ("items", spec.items + spec.slots, labels),
         ("items", spec.items, "bought"),
     ):
         highest = sessions.highest(ids)
@@ -106,26 +113,36 @@ def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:
             raise DataError(f"{path.name}: the sessions hold id {highest} but the spec allows {field}: {limit}")
 
 
+def _slots_in_words(slots: Slots | None) -> str:
+    return f"with {slots.count} slots after {slots.after} pages" if slots else "without slots"
+
+
 def _index(
     sessions: Sessions | MergedSessions, sizes: Ints, spec: Spec
 ) -> Iterator[Iterator[Mapping[str, NDArray[Any]]]]:
     """Yield ``session`` and ``position``, int32 (R,), and ``unknown``, uint8 (R,), each in chunks.
 
-    ``sizes`` are the rows of each session; a row is unknown (1) if its true label is out of vocabulary.
+    ``sizes`` are the rows of each session; a row is unknown (1) if its true label is out of vocabulary and no slot.
+    Where there are slots, ``slot``, int32 (R,), comes last: the number of the slot that is the label, 0 for none.
     """
     unknown: list[tuple[NDArray[np.uint8], int]] = []
+    slot: list[NDArray[np.int32]] = []
 
     def positions() -> Iterator[NDArray[np.int32]]:
         for first, last in blocks(sessions.lengths):
             rows = rows_of(sessions.slice(first, last, ("dwell", "bought")), spec.window, spec.loss)
             # A bit a row: they are written after all positions.
             unknown.append((np.packbits(rows.label == 0), len(rows)))
+            if sessions.slots:
+                slot.append(sessions.slots.number(rows.label))
             yield rows.position
 
     every = (np.repeat(np.arange(first, last, dtype=np.int32), sizes[first:last]) for first, last in blocks(sizes))
     yield ({"session": values} for values in every)
     yield ({"position": values} for values in positions())
     yield ({"unknown": np.unpackbits(bits, count=held)} for bits, held in unknown)
+    if sessions.slots:
+        yield ({"slot": numbers} for numbers in slot)
 
 
 def _blobs(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[Mapping[str, NDArray[Any]]]:
@@ -135,7 +152,7 @@ def _blobs(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Itera
 
 def _chunks(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[tuple[Sessions, Rows]]:
     """Yield the rows, as many as ``blobs`` makes at a time, each time with the sessions they are of."""
-    without = {name for name, size in (("dwell", spec.history + spec.dwell), ("bought", spec.bought)) if not size}
+    without = {name for name, size in (("dwell", spec.history + spec.seen), ("bought", spec.bought)) if not size}
     step, count = chunk_rows(spec), int(ends[-1])
     for begin in range(0, count, step):
         stop = min(begin + step, count)

@@ -1,7 +1,8 @@
 """The HDF5 file of a split: its only reader and its only writer.
 
 At the root lie the blobs for Caffe's HDF5Data layer, in ``rows`` which session each row is of, how many states it has
-seen, and whether its true label is unknown; in ``sessions`` the ragged sessions themselves.
+seen, whether its true label is unknown, and where sessions have slots which of them it is; in ``sessions`` the ragged
+sessions themselves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, offsets
+from generator.data.sessions.slots import Slots
 from generator.data.store.hdf5 import Disk, create, creating, fill
 from generator.data.store.runs import MergedSessions, blocks
 from generator.errors import DataError
@@ -23,6 +25,7 @@ from generator.spec.blobs import BLOBS
 __all__ = ["Split", "read_kept", "read_sessions", "write_file"]
 
 INDEX = ("rows/session", "rows/position", "rows/unknown")
+SLOT = "rows/slot"  # where the sessions have slots
 VIEWS = ("page", "dwell")  # of the group sessions: ragged, divided by offset
 FIXED = ("start", "user")  # one a session; label too, where it is an item
 
@@ -54,6 +57,8 @@ class Split:
             if name not in self._file:
                 raise DataError(f"{self.path} has no dataset {name}: is it a file of drn sessions?")
             found[name] = self._file[name]
+        if SLOT in self._file:
+            found[SLOT] = self._file[SLOT]
         rows = found["label"].shape[0] if isinstance(found["label"], h5py.Dataset) else 0
         for name, dataset in found.items():
             if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
@@ -92,6 +97,11 @@ class Split:
         """Return the sessions ``start`` to ``stop - 1``, all of them by default; DataError if they do not hold."""
         return _sessions(self._file, self.path, start, stop)
 
+    @property
+    def slots(self) -> Slots | None:
+        """Which ids are pages that the vocabulary lacks; None: none are."""
+        return _slots(_group(self._file, self.path))
+
     def labels(self, chunk: int) -> Iterator[NDArray[Any]]:
         """Yield labels, ``chunk`` at a time: one a session where it is an item bought, else those of the rows."""
         group = _group(self._file, self.path)
@@ -100,7 +110,7 @@ class Split:
             yield _read(dataset, slice(start, start + chunk), self.path)
 
     def index(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Return ``session``, ``position`` or ``unknown`` of the rows ``start`` to ``stop - 1``."""
+        """Return ``session``, ``position``, ``unknown`` or ``slot`` of the rows ``start`` to ``stop - 1``."""
         return self._get(f"rows/{name}", slice(start, stop))
 
     def read(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
@@ -176,7 +186,11 @@ def _sessions(file: h5py.File, path: Path, start: int, stop: int | None) -> Sess
         found[offset] = ends - ends[0]
     for name in (*FIXED, *(["label"] if "label" in group else [])):
         found[name] = _read(group[name], slice(start, stop), path)
-    return Sessions(**found, training=bool(group.attrs.get("training", False)))
+    return Sessions(**found, training=bool(group.attrs.get("training", False)), slots=_slots(group))
+
+
+def _slots(group: h5py.Group) -> Slots | None:
+    return Slots(*map(int, group.attrs["slots"])) if "slots" in group.attrs else None
 
 
 def _offsets(
@@ -244,6 +258,8 @@ def write_file(
 def _write_sessions(file: h5py.File, sessions: Sessions | MergedSessions, disk: Disk) -> None:
     group = file.create_group("sessions")
     group.attrs["training"] = sessions.training
+    if sessions.slots:
+        group.attrs["slots"] = [sessions.slots.after, sessions.slots.count]
     _write_ragged(group, sessions, "offset", sessions.lengths, VIEWS, disk)
     _write_ragged(group, sessions, "bought_offset", sessions.bought_lengths, ("bought",), disk)
     for name in (*FIXED, "label"):

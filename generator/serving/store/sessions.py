@@ -32,7 +32,11 @@ class Kept:
         """Return what nets need whose input blobs have these ``sizes``."""
         nets = list(sizes)
         return cls(
-            SPARE + max((net.get("page", 0) + net.get("history_page", 0) for net in nets), default=0),
+            SPARE
+            + max(
+                (max(net.get("page", 0) + net.get("history_page", 0), net.get("seen_page", 0)) for net in nets),
+                default=0,
+            ),
             SPARE + max((net.get("bought", 0) for net in nets), default=0),
         )
 

@@ -12,13 +12,13 @@ from generator.spec.blobs import INPUTS
 from generator.training.engine.candidates import SampledItems
 from generator.training.engine.row_sums import distinct_ids
 
-__all__ = ["READERS", "Batch", "Batches", "Dropout", "Order"]
+__all__ = ["READERS", "Batch", "Batches", "Dropout", "Hiding", "Order"]
 
 Order = Literal["shuffle", "file"]
 
 # The blobs whose ids are rows of a parameter that is read by rows: the output's only where the softmax is sampled.
 READERS = {
-    "page_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "pages"),
+    "page_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "pages" and blob.trained),
     "bought_embedding": tuple(blob.name for blob in INPUTS.values() if blob.ids == "items"),
     "output_rnn_weight": ("candidate",),
     "output_fnn_weight": ("candidate",),
@@ -66,12 +66,44 @@ class Dropout:
 NO_DROPOUT = Dropout()
 
 
+@dataclass(frozen=True)
+class Hiding:
+    """Some visits made those of a page that the vocabulary lacks: what trains the row of the table for such pages.
+
+    Batch k's visits depend on (seed, k) alone, as dropout's masks do.
+
+    Attributes
+    ----------
+    row
+        The row of the table that they read in place of their own.
+    seed
+        0 or more.
+    share
+        Of the visits.
+    """
+
+    row: int
+    seed: int = 0
+    share: float = 0.05
+
+    def hidden(self, blobs: Mapping[str, npt.NDArray[Any]], number: int) -> dict[str, npt.NDArray[np.int64]]:
+        """Return the pages of batch ``number`` with some of them hidden, by blob."""
+        rng = np.random.default_rng([self.seed, number, 4])  # the 4 keeps them apart from all else that is drawn
+        found = {}
+        for name in READERS["page_embedding"]:
+            if name in blobs:
+                page = blobs[name]
+                found[name] = np.where((rng.random(page.shape, np.float32) < self.share) & (page > 0), self.row, page)
+        return found
+
+
 class Batches:
     """The rows of a split, cut into batches without end.
 
     Batch k is rows k·B .. k·B+B-1 of the row sequence that repeats the split over and over, so the batch that ends
     an epoch is completed from the next one, as Caffe's HDF5Data layer does. In order ``file`` every epoch is the
-    file's; in order ``shuffle`` epoch e is a permutation that depends on (seed, e) alone.
+    file's; in order ``shuffle`` epoch e is a permutation that depends on (seed, e) alone, or with ``worth`` as many
+    rows, of which each comes as often as it is worth, rounded up or down at random.
 
     Parameters
     ----------
@@ -91,6 +123,10 @@ class Batches:
         The masks that go with each batch.
     candidates
         The items of a sampled softmax, among which the labels are places then; None: the softmax is over all.
+    worth
+        How often each row comes beside the others, (R,), above 0; None: all alike.
+    hiding
+        Which visits are hidden; None: none are.
     """
 
     def __init__(
@@ -104,8 +140,11 @@ class Batches:
         tied: bool = False,
         dropout: Dropout = NO_DROPOUT,
         candidates: SampledItems | None = None,
+        worth: npt.NDArray[np.float64] | None = None,
+        hiding: Hiding | None = None,
     ) -> None:
         self._arrays, self._size, self._dropout, self._candidates = arrays, batch_size, dropout, candidates
+        self._hiding = hiding
         self._readers = {
             table: (*READERS[table], *(("candidate",) if tied and table == "page_embedding" else ()))
             for table in tables
@@ -114,7 +153,10 @@ class Batches:
 
         @lru_cache(maxsize=2)  # the two epochs a batch can lie across
         def permutation(epoch: int) -> npt.NDArray[np.int64]:
-            return np.random.default_rng([seed, epoch]).permutation(self.rows)
+            rng = np.random.default_rng([seed, epoch])
+            if worth is None:
+                return rng.permutation(self.rows)
+            return rng.permutation(_drawn(worth, rng))
 
         self._permutation = permutation if order == "shuffle" else None
 
@@ -143,6 +185,8 @@ class Batches:
     def _batch(self, blobs: dict[str, npt.NDArray[Any]], number: int) -> Batch:
         """Return batch ``number`` of training: its blobs, what is drawn for it, and the ids of both."""
         blobs |= self._dropout.masks(number)
+        if self._hiding:
+            blobs |= self._hiding.hidden(blobs, number)
         if self._candidates:
             blobs |= self._candidates.blobs(number, blobs)
         ids = {
@@ -150,6 +194,14 @@ class Batches:
             for table, names in self._readers.items()
         }
         return Batch(blobs, ids)
+
+
+def _drawn(worth: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return R rows, ascending, each as often as its share of ``worth``, rounded at random: systematic sampling."""
+    ends = np.cumsum(worth)
+    places = (np.arange(len(worth)) + rng.random()) * (ends[-1] / len(worth))
+    drawn: npt.NDArray[np.int64] = np.minimum(np.searchsorted(ends, places, side="right"), len(worth) - 1)
+    return drawn
 
 
 def _wide(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -11,8 +11,6 @@ __all__ = ["SHARED", "SampledItems"]
 # Added to the score of a place without an item: its probability is then exactly 0.
 PADDING = np.float32(-1e30)
 CERTAIN = 1 - 1e-12
-# The blobs of pages, and those of their places.
-PLACES = {"page": "page_place", "history_page": "history_place"}
 # The blobs that all rows of a batch share.
 SHARED = ("candidate", "candidate_correction")
 
@@ -44,8 +42,6 @@ class SampledItems:
         The power of the counts, 0..1.
     seed
         0 or more.
-    copy
-        Whether the places of the pages are wanted too, for ``head.copy``.
     """
 
     def __init__(
@@ -57,9 +53,8 @@ class SampledItems:
         negatives: int,
         alpha: float,
         seed: int,
-        copy: bool = False,
     ) -> None:
-        self._size, self._negatives, self._alpha, self._seed, self._copy = size, negatives, alpha, seed, copy
+        self._size, self._negatives, self._alpha, self._seed = size, negatives, alpha, seed
         self._count = np.bincount(label.reshape(-1), minlength=items + 1)
         self._count[0] = 0
         self._labels = max(1, int(self._count.sum()))
@@ -68,14 +63,12 @@ class SampledItems:
     def blobs(self, number: int, batch: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Return ``candidate`` and ``candidate_correction`` (size), and ``label`` as places among them.
 
-        For the copy path ``page_place`` and ``history_place`` too, the last place for a page that is no candidate.
-
         Parameters
         ----------
         number
             Of the batch, from 0 at the start of training.
         batch
-            Its blobs: ``label``, int64 0..N, and for the copy path the pages, under the ids of items.
+            Its blobs: ``label``, int64 0..N.
         """
         label = batch["label"]
         rng = np.random.default_rng([self._seed, number, 2])  # the 2 keeps them apart from permutations and masks
@@ -89,9 +82,8 @@ class SampledItems:
         correction = np.full(self._size, PADDING)
         correction[0] = 0.0
         correction[1 : 1 + items.size] = -np.log(self._chance(items, max(0, present.size - 1)))
-        ids = {"label": label, **{place: batch[name] for name, place in PLACES.items() if self._copy and name in batch}}
-        places = {name: _places(each, items, absent=self._size - 1) for name, each in ids.items()}
-        return {"candidate": candidate, "candidate_correction": correction, **places}
+        place = np.where(label > 0, 1 + np.searchsorted(items, label), 0)
+        return {"candidate": candidate, "candidate_correction": correction, "label": place}
 
     def _chance(self, items: npt.NDArray[np.int64], labels: int) -> npt.NDArray[np.float64]:
         """Return the chance of each of ``items`` to come by so many labels and the draws."""
@@ -101,11 +93,3 @@ class SampledItems:
         drawn = np.minimum((count + 1.0) ** self._alpha / self._heights[-1], CERTAIN)
         chance: npt.NDArray[np.float64] = -np.expm1(labels * np.log1p(-bought) + self._negatives * np.log1p(-drawn))
         return chance
-
-
-def _places(ids: npt.NDArray[np.int64], items: npt.NDArray[np.int64], absent: int) -> npt.NDArray[np.int64]:
-    """Return the place of each id: 0 for "none", then that in ``items``, ascending; ``absent`` for others."""
-    at = np.searchsorted(items, ids)
-    found = np.take(items, at, mode="clip") == ids
-    places: npt.NDArray[np.int64] = np.where(ids > 0, np.where(found, 1 + at, absent), 0)
-    return places

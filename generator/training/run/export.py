@@ -5,18 +5,19 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError
 from generator.files import write_bytes, write_text
 from generator.model.find import version_number
-from generator.onnxgraph.initialise import embed_weights, save
+from generator.onnxgraph.initialise import save
 from generator.onnxgraph.parse import parse
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
-from generator.training.engine.solver import Array
 
 __all__ = ["VOCABULARIES", "check_vocabularies", "export"]
 
@@ -44,7 +45,13 @@ def check_vocabularies(data: Path, spec: Spec) -> None:
 
 
 def export(
-    folder: Path, spec: Spec, files: Mapping[str, bytes], weights: Mapping[str, Array], *, iteration: int, data: Path
+    folder: Path,
+    spec: Spec,
+    files: Mapping[str, bytes],
+    weights: Mapping[str, NDArray[Any]],
+    *,
+    iteration: int,
+    data: Path,
 ) -> Path:
     """Write a new version of a model into a model repository; it appears whole or not at all.
 
@@ -56,7 +63,7 @@ def export(
     spec, files
         The spec and its generated artefacts.
     weights
-        The weights by name.
+        The weights by name, and the tables of a mixture.
     iteration
         Updates made; a version that holds these weights and vocabularies, of this spec at this iteration, is kept
         instead of written again.
@@ -81,7 +88,7 @@ def export(
 
     beside = model / f".{newest + 1}"
     shutil.rmtree(beside, ignore_errors=True)  # what a kill left half written
-    save(embed_weights(parse(files["model.onnxtxt"].decode(), "model.onnxtxt"), weights), _made(beside) / "model.onnx")
+    save(parse(files["model.onnxtxt"].decode(), "model.onnxtxt"), _made(beside) / "model.onnx", weights)
     for name in VOCABULARIES:
         write_bytes(beside / name, (data / name).read_bytes())
     hashes = {path.name: _sha256(path) for path in sorted(beside.iterdir())}
@@ -103,7 +110,7 @@ def _holds(manifest: Path, identity: Mapping[str, object]) -> bool:
     return all(held.get(key) == value for key, value in identity.items())
 
 
-def _content(weights: Mapping[str, Array], vocabularies: Sequence[Path]) -> str:
+def _content(weights: Mapping[str, NDArray[Any]], vocabularies: Sequence[Path]) -> str:
     """Return a hash of what was learnt, and of what the ids mean: that of a model trained on other data is another."""
     found = hashlib.sha256()
     for name, weight in weights.items():

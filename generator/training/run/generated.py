@@ -28,6 +28,8 @@ class Generated:
         The spec.
     files
         Its artefacts by name, the binary graphs among them.
+    unmixed
+        The inference graph of the net alone, serialised, with nothing mixed with its probabilities.
     net, deploy, solver
         Caffe's messages of train_val, deploy and solver.prototxt.
     shapes
@@ -36,6 +38,7 @@ class Generated:
 
     spec: Spec
     files: Mapping[str, bytes]
+    unmixed: bytes
     net: Message
     deploy: Message
     solver: Message
@@ -51,6 +54,7 @@ class Generated:
         return cls(
             spec,
             files,
+            generate(spec.unmixed, ["onnx", "binary"])["model.onnx"] if spec.seen else files["model.onnx"],
             net,
             deploy,
             parse_solver(text["solver.prototxt"], "solver.prototxt"),

@@ -12,25 +12,36 @@ from generator.data.store.split import Split
 from generator.errors import DataError
 from generator.spec.blobs import BLOBS, Blob
 from generator.spec.schema import Spec
-from generator.training.engine.batches import Batches, Dropout, Order
+from generator.training.engine.batches import Batches, Dropout, Hiding, Order
 from generator.training.engine.candidates import SampledItems
 
-__all__ = ["candidates_of", "dropout_of", "load_split", "training_batches"]
+__all__ = ["candidates_of", "dropout_of", "load_split", "load_training", "newest_sessions", "training_batches"]
+
+DAY = 86400.0
+# The mixture is fitted to so many sessions of train.h5, the newest, where none are held out: to a share within bounds.
+HELD_OUT, LEAST, MOST = 500, 0.1, 0.3
 
 
 def training_batches(
-    spec: Spec, rows: Mapping[str, npt.NDArray[Any]], *, order: Order, tables: Sequence[str]
+    spec: Spec,
+    rows: Mapping[str, npt.NDArray[Any]],
+    *,
+    order: Order,
+    tables: Sequence[str],
+    worth: npt.NDArray[np.float64] | None = None,
 ) -> Batches:
     """Return the training batches of ``spec``: the same wherever they are made.
 
     Parameters
     ----------
     rows
-        What `load_split` read.
+        What `load_split` or `load_training` read.
     order
         ``shuffle`` or ``file``.
     tables
         The parameters that are updated row by row.
+    worth
+        How often each row comes in order ``shuffle``, (R,); None: all alike.
     """
     return Batches(
         rows,
@@ -41,6 +52,8 @@ def training_batches(
         tied=spec.head.tied,
         dropout=dropout_of(spec),
         candidates=candidates_of(spec, rows["label"]),
+        hiding=Hiding(spec.pages + 1, spec.solver.random_seed) if spec.slots and order == "shuffle" else None,
+        worth=worth,
     )
 
 
@@ -67,12 +80,11 @@ def candidates_of(spec: Spec, label: npt.NDArray[Any]) -> SampledItems | None:
         negatives=sampled.negatives,
         alpha=sampled.alpha,
         seed=solver.random_seed,
-        copy=spec.head.copy,
     )
 
 
 def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
-    """Read the blobs the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
+    """Read the blobs that training the net of ``spec`` takes, and ``label``, of an HDF5 split into memory.
 
     Parameters
     ----------
@@ -84,8 +96,8 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     Returns
     -------
     dict
-        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H),
-        page_dwell (R, n), bought_weight (R, K) as float32; those of size 0 are absent.
+        page (R, n), history_page (R, H), bought (R, K), label (R,) or (R, n) as int32; history_weight (R, H) and
+        bought_weight (R, K) as float32; those of size 0 are absent.
 
     Raises
     ------
@@ -95,7 +107,54 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     with Split(path) as split:
         if not split.rows:
             raise DataError(f"{path}: holds no rows to train or test with")
-        return {name: _blob(split, blob, spec) for name, blob in BLOBS.items() if 0 not in blob.shape(spec)}
+        return {
+            name: _blob(split, blob, spec) for name, blob in BLOBS.items() if blob.trained and 0 not in blob.shape(spec)
+        }
+
+
+def load_training(
+    data: Path, spec: Spec, *, fitted: bool
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.float64] | None]:
+    """Read the rows to train on: all of train.h5, but those of the newest sessions where a mixture is fitted to them.
+
+    Parameters
+    ----------
+    data
+        The data folder.
+    spec
+        As for `load_split`.
+    fitted
+        Whether the mixture is fitted already, so that no rows are needed for it.
+
+    Returns
+    -------
+    tuple
+        The blobs as of `load_split`; and by ``solver.recency`` how often each row comes, (R,), None: all alike.
+    """
+    path, recency = data / "train.h5", spec.solver.recency
+    rows, kept, worth = load_split(path, spec), None, None
+    held_out = spec.head.mix is not None and not fitted and not (data / "valid.h5").exists()
+    if not held_out and recency is None:
+        return rows, None
+    with Split(path) as split:
+        session, start = split.index("session", 0, split.rows), split.sessions().start
+    if recency is not None and not np.isnan(start).any():
+        worth = 0.5 ** ((start.max() - start[session]) / (DAY * recency))
+    if held_out:
+        kept = ~newest_sessions(start)[session]
+        if not kept.any() or kept.all():
+            raise DataError(f"{path}: holds too few sessions to fit head.mix to the newest of them; give a valid.h5")
+        rows = {name: values[kept] for name, values in rows.items()}
+        worth = None if worth is None else worth[kept]
+    return rows, worth
+
+
+def newest_sessions(start: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return which sessions are the newest, by their ``start``, the last where it is unknown, bool (S,)."""
+    count = round(np.clip(HELD_OUT, LEAST * len(start), MOST * len(start)))
+    newest = np.zeros(len(start), np.bool_)
+    newest[np.argsort(start, kind="stable")[len(start) - count :]] = True
+    return newest
 
 
 def _blob(split: Split, blob: Blob, spec: Spec) -> npt.NDArray[Any]:
@@ -109,6 +168,8 @@ def _blob(split: Split, blob: Blob, spec: Spec) -> npt.NDArray[Any]:
         raise DataError(f"{split.path}: blob {name} has shape ({seen}); the spec's {key} wants ({want}): {remedy}")
     array: npt.NDArray[Any] = split.load([name])[name].astype(np.int32 if blob.ids else np.float32, copy=False)
     largest: int | None = getattr(spec, blob.ids) if blob.ids else None
+    if largest is not None and blob.ids == "pages" and spec.slots:
+        largest += 1  # the row of all slots
     if largest is not None and (array.min() < 0 or array.max() > largest):
         raise DataError(
             f"{split.path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {blob.ids}: {largest}, "

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from generator.codegen.net import net_of
 from generator.errors import TrainingError
 from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Order
@@ -19,7 +20,8 @@ from generator.training.run.folder import held_out, prepare, refuse_used, snapsh
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
 from generator.training.run.metrics import MetricsLog
-from generator.training.run.rows import load_split, training_batches
+from generator.training.run.mixing import FILE, fitted_of, mixture_of
+from generator.training.run.rows import load_split, load_training, training_batches
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.start import Note, start_from
 from generator.training.run.testing import Tester
@@ -46,6 +48,9 @@ class TrainOptions:
         Intra-op threads of onnxruntime; 0: as many as train this net fastest.
     provider
         ``cpu``, or ``cuda`` for onnxruntime's on an NVIDIA GPU, which does not promise the same bits again.
+    mix_from
+        A run, or its mixture.h5, whose fitted weights ``head.mix`` takes in place of fitting them to held-out sessions;
+        what is counted is counted in this run's data.
 
     Raises
     ------
@@ -59,6 +64,7 @@ class TrainOptions:
     until: int | None = None
     threads: int = 0
     provider: Literal["cpu", "cuda"] = "cpu"
+    mix_from: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.resume and self.weights:
@@ -172,7 +178,8 @@ def train(
     """
     data, run, note = Path(data), Path(run), note or _ignore
     check_provider(options.provider)
-    rows = load_split(data / "train.h5", spec)
+    fitted = fitted_of(Path(options.mix_from), spec) if options.mix_from else None
+    rows, worth = load_training(data, spec, fitted=fitted is not None)
     tested = held_out(data)
     test_rows = load_split(tested, spec) if tested else None
     check_vocabularies(data, spec)
@@ -193,7 +200,7 @@ def train(
         loop = Loop(
             spec.solver,
             learner,
-            training_batches(spec, rows, order=options.order, tables=list(learner.tables)),
+            training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
             end=options.end(spec.solver.max_iter),
             tester=tester,
             snapshots=snapshots,
@@ -203,7 +210,12 @@ def train(
         stopped = loop.run()
         model = None
         if not stopped:
-            model = export(run / "models", spec, made.files, learner.weights, iteration=learner.iteration, data=data)
+            weights: dict[str, npt.NDArray[Any]] = dict(learner.weights)
+            if spec.head.mix is not None:
+                mixture = mixture_of(made, learner.weights, data, fitted, threads)
+                mixture.write(run / FILE)
+                weights |= mixture.parameters(spec.seen, net_of(spec).output_rows)
+            model = export(run / "models", spec, made.files, weights, iteration=learner.iteration, data=data)
         return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
 
 
@@ -246,7 +258,7 @@ def _tester(
     spec = made.spec
     return Tester(
         made.files["loss.onnx"],
-        made.files["model.onnx"],
+        made.unmixed,
         learner.weights,
         Batches(rows, spec.solver.batch_size).once(spec.solver.test_iter),
         split=split,
