@@ -60,6 +60,7 @@ def export_web(run: Path, folder: Path, runtime: Path | None = None) -> None:
     about = {
         "name": model.name, "version": int(version) if version.isdecimal() else 1, "sizes": model.sizes,
         "top_k": model.top_k, "items": len(model.items),
+        "slots": {"after": model.slots.after, "count": model.slots.count} if model.slots else None,
     }  # fmt: skip
     with replacing_folder(folder, MARK) as beside:
         _copy_runtime(beside, runtime)
