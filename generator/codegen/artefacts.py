@@ -39,6 +39,11 @@ def generate_text(spec: Spec, groups: Iterable[str] = ALL_GROUPS, templates: Pat
     user's folder of templates, which come before drn's own.
     """
     groups = set(groups)
+    if "caffe" in groups and spec.solver.epochs is not None:
+        raise SpecError(
+            f"{spec.name}: solver.epochs: {spec.solver.epochs:g} is known in iterations, as solver.prototxt has it, "
+            "once the training rows are: give max_iter in its place, or let drn train write the file into its run"
+        )
     texts = render(spec, [group for group in GROUPS if group in groups], templates)
     if "gradient" in groups:
         texts["gradient.onnxtxt"] = _gradient_text(spec, templates)

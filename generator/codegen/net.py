@@ -7,6 +7,8 @@ from generator.spec.schema import Init, Multipliers, Spec
 
 __all__ = ["Net", "net_of"]
 
+# Items and width of a block from which TopK by blocks is faster in onnxruntime than one of all scores.
+BLOCKED, NARROWEST = 4096, 8
 # What the conditional logit of the pages seen knows of each: log of count, lag and dwell time, share, and the newest.
 SEEN_FEATURES = 5
 # The most ids whose table a portable net holds, once a column: 10,000 ids of width 100 in seven columns are 28 MB.
@@ -95,6 +97,22 @@ class Net:
     def state_width(self) -> int:
         """Width of what the output's table multiplies: a row of the tied table, or the topmost hidden layer."""
         return self.rnn_widths[0] if self.tied else self.rnn_widths[-1]
+
+    @property
+    def block(self) -> int:
+        """Scores that share a maximum in the model's TopK by blocks; 0: it is one TopK of all.
+
+        With B blocks of w scores it looks at B maxima and the scores of K blocks, least for w = sqrt(N/K). A width that
+        divides the scores is taken where there is one about as good, for the last block then needs no padding.
+        """
+        scores = self.answer_columns
+        best = max(round((scores / self.top_k) ** 0.5), 1)
+        dividing = [width for width in range(best // 2 + 1, 2 * best) if scores % width == 0]
+        width = min(dividing, key=lambda one: abs(one - best), default=best)
+        pays = (
+            self.answer_columns > BLOCKED and width >= NARROWEST and 4 * (self.top_k + 1) * width <= self.answer_columns
+        )
+        return width if pays else 0
 
     @property
     def blobs(self) -> list[tuple[str, int]]:

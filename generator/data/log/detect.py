@@ -5,9 +5,11 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
+
 from generator.data.log import formats, tables
 from generator.data.log.layouts import Layout, normal
-from generator.data.log.public import FORMATS
+from generator.data.log.public.table import FORMATS
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import Table
 from generator.data.log.times import LIKELY, Clock
@@ -54,15 +56,19 @@ def detect(source: Source) -> str:
     >>> detect(Path("UserBehavior.csv"))  # doctest: +SKIP
     'taobao'
     """
-    if isinstance(source, Frame) or source.suffix in formats.PARQUET:
+    if isinstance(source, Frame):
         return "events"
     with tables.unpacked(source) as plain, TemporaryDirectory(prefix="drn-") as name:
-        first = tables.first_line(plain, source)
-        for form in FORMATS:
+        parquet = plain.suffix in formats.PARQUET
+        first = "" if parquet else tables.first_line(plain, source)
+        head = plain if parquet else _head(plain, Path(name))
+        for form, told in FORMATS.items():
             if form == "recbole" and ":" not in first:  # whose columns name their types
                 continue
+            if (told.records is not None) != first.startswith("{"):
+                continue
             try:
-                table, layout = formats.published(_head(plain, Path(name)), source, Path(name), form)
+                table, layout = formats.published(head, source, Path(name), form)
             except DataError:
                 continue
             if layout is None or _fits(table, layout):
@@ -80,8 +86,11 @@ def _head(plain: Path, folder: Path) -> Path:
 
 def _fits(table: Table, layout: Layout) -> bool:
     """Return whether the first rows of a table are, nine in ten, events of the layout."""
-    raw = tables.collect(table.frame.select(time=layout.roles["time"], event=layout.roles["event"]), table.name)
-    known = raw["event"].is_in(list(layout.words))
+    time = layout.roles.get("time", pl.lit(LIKELY))  # there is none to be wrong
+    roles = {"time": time, "event": layout.roles["event"].cast(pl.String), "page": layout.roles["page"]}
+    read = table.frame.head(PROBED).select(**roles)
+    raw = tables.collect(read, table.name)
+    known = raw["event"].is_in(list(layout.words)) | (layout.lenient and raw["event"].is_not_null())
     dated = Clock()(raw["time"]) >= (LIKELY if layout.header is False else 0)
     return raw.height > 0 and (known & dated).sum() >= 0.9 * raw.height
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.store.folder import check_whole
 from generator.errors import DataError
 from generator.files import write_text
 
@@ -60,6 +61,7 @@ class Vocabulary:
     @classmethod
     def read(cls, path: Path) -> "Vocabulary":
         """Read the file that ``write`` makes; DataError names the file and the line that does not hold."""
+        check_whole(path.parent)
         try:
             text = path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
