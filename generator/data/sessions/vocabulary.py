@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.store.folder import check_whole
 from generator.errors import DataError
-from generator.files import write_text
+from generator.files import check_whole, write_text
 
 __all__ = ["Vocabulary"]
 

@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from generator.errors import DataError, DrnError
+from generator.errors import DrnError
+from generator.files import TORN
 from generator.jobs.locks import locked
 
-__all__ = ["beside", "check_whole", "publish"]
+__all__ = ["beside", "publish"]
 
-TORN = ".unfinished"  # in a folder whose files are being replaced one by one
 HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
@@ -57,12 +57,3 @@ def _exchanged(one: Path, other: Path) -> bool:
         return False
     shutil.copymode(other, one)
     return bool(rename(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE) == 0)
-
-
-def check_whole(folder: Path) -> None:
-    """Refuse a data folder in which a run was stopped while it replaced files."""
-    if (folder / TORN).exists():
-        raise DataError(
-            f"{folder}: drn sessions was stopped while it replaced these files, so that they do not belong together: "
-            "run it again"
-        )
