@@ -66,7 +66,10 @@ class DataFolder:
                 f"{shared:,} sessions of the log are in the test files too: "
                 + ("left out" if strict else "--strict-split leaves them out of training")
             )
-        elif left := meta["sessions"].get("left_out"):
+        for split, unknown in meta["unknown_labels"].items():
+            if 2 * unknown > (rows := meta["splits"][split]["rows"]):
+                found.append(f"{unknown:,} of {rows:,} {split} rows ask for what training never saw")
+        if (left := meta["sessions"].get("left_out")) and not shared:
             found.append(f"{left:,} sessions begin long after all others: left out, and no day is counted from them")
         return found
 

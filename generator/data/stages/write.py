@@ -1,7 +1,6 @@
 """Stage five: sessions of ids to split files, and the data folder that holds them, whole or not at all."""
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 from generator.data.sessions.numbering import Numbering
 from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
 from generator.data.sessions.slots import Slots
+from generator.data.store.folder import beside, publish
 from generator.data.store.runs import MergedSessions, blocks
-from generator.data.store.split import read_kept, read_sessions, write_file
+from generator.data.store.split import Split, read_kept, read_sessions, write_file
 from generator.data.threads import prefetched
 from generator.data.windows import Rows, blobs, chunk_rows, row_counts, rows_of
 from generator.errors import DataError
@@ -23,6 +23,7 @@ from generator.spec.schema import Spec
 __all__ = ["rewindow", "rows_in_windows", "write", "write_split"]
 
 FILES = ("train.h5", "valid.h5", "test.h5", "pages.txt", "items.txt", "meta.json")
+CHUNK = 1 << 20  # rows looked at a time
 
 
 def write(
@@ -32,28 +33,32 @@ def write(
     meta: Mapping[str, Any],
     spec: Spec,
 ) -> dict[str, Any]:
-    """Write all files beside ``folder``, then move them into it; return ``meta`` with the counts of the splits.
+    """Write all files beside ``folder``, then put them in its place; return ``meta`` with the counts of the splits.
 
     What an earlier run left in the folder goes.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-        beside = Path(name)
+    with beside(folder) as place:
+        new = place / "new"
+        new.mkdir()
         counts = {
-            split: {"sessions": len(sessions), "rows": write_split(beside / f"{split}.h5", sessions, spec)}
+            split: {"sessions": len(sessions), "rows": write_split(new / f"{split}.h5", sessions, spec)}
             for split, sessions in splits.items()
         }
-        whole = {**meta, "splits": counts}
-        numbering.pages.write(beside / "pages.txt")
-        numbering.items.write(beside / "items.txt")
-        write_text(beside / "meta.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-        folder.mkdir(exist_ok=True)
-        for file in FILES:
-            if (beside / file).exists():
-                (beside / file).replace(folder / file)
-            else:
-                (folder / file).unlink(missing_ok=True)
+        unknown = {split: _unknown(new / f"{split}.h5") for split in splits if split != "train"}
+        whole = {**meta, "splits": counts, "unknown_labels": unknown}
+        numbering.pages.write(new / "pages.txt")
+        numbering.items.write(new / "items.txt")
+        write_text(new / "meta.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+        publish(new, folder, FILES)
     return whole
+
+
+def _unknown(path: Path) -> int:
+    """Return how many rows of a split have a label without an id."""
+    with Split(path) as split:
+        return sum(
+            int(np.count_nonzero(split.index("unknown", begin, begin + CHUNK))) for begin in range(0, split.rows, CHUNK)
+        )
 
 
 def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int | None = None) -> int:
