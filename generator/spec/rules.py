@@ -4,7 +4,11 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["broken_rules"]
+__all__ = ["INSTEAD", "MAX_ITER", "broken_rules"]
+
+MAX_ITER = 1000  # where neither it nor epochs is given
+# A field of a section and the one that says the same: set on top of a spec, it takes that one's place.
+INSTEAD = {"solver.epochs": "max_iter", "solver.max_iter": "epochs"}
 
 
 def _one_width_a_layer(layers: int | None, widths: list[int]) -> str | None:
@@ -75,6 +79,12 @@ def _ordered_range(low: float, high: float, kind: str) -> str | None:
     return f"{low} is above max ({high}): at most max" if kind == "uniform" and low > high else None
 
 
+def _one_length(epochs: float | None, max_iter: int) -> str | None:
+    if epochs is None or max_iter == MAX_ITER:
+        return None
+    return f"{epochs:g} epochs, and max_iter: {max_iter} says how long too: give one of them"
+
+
 def _multistep_has_steps(policy: str, steps: list[int]) -> str | None:
     return "multistep needs stepvalue, the iterations to step at" if policy == "multistep" and not steps else None
 
@@ -113,6 +123,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("init.table.min", "init.table.max", "init.table.type"), _ordered_range),
     (("init.weight.min", "init.weight.max", "init.weight.type"), _ordered_range),
     (("init.bias.min", "init.bias.max", "init.bias.type"), _ordered_range),
+    (("solver.epochs", "solver.max_iter"), _one_length),
     (("solver.lr_policy", "solver.stepvalue"), _multistep_has_steps),
     (("solver.stepvalue",), _steps_increase),
     *(((f"solver.{name}",), _below_one_in_float32) for name in ("momentum", "momentum2")),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_SEEN, MAX_SLOTS, MAX_WINDOW
-from generator.spec.rules import broken_rules
+from generator.spec.rules import MAX_ITER, broken_rules
 
 __all__ = [
     "NAME",
@@ -188,7 +188,13 @@ class Solver(_Section):
     weight_decay: NotNegative = Field(0.0, description="L2 weight decay.")
     clip_gradients: Positive | None = Field(None, description="Bound on the L2 norm of all gradients together.")
     iter_size: int = Field(1, ge=1, le=4096, description="Batches accumulated for one update.")
-    max_iter: Count = Field(1000, description="Iterations to train.")
+    max_iter: Count = Field(MAX_ITER, description="Iterations to train.")
+    epochs: float | None = Field(
+        None,
+        gt=0,
+        le=10_000,
+        description="In place of max_iter: passes over the training rows, which `drn train` turns into iterations.",
+    )
     display: Count = Field(100, description="Iterations between lines of metrics.")
     snapshot: Count = Field(1000, description="Iterations between snapshots.")
     test_iter: Count = Field(10, description="Batches of a test pass.")
@@ -200,6 +206,10 @@ class Solver(_Section):
     multipliers: Multipliers = Field(
         Multipliers.model_construct(), description="Caffe's lr_mult and decay_mult by kind of parameter."
     )
+
+    def updates(self, epochs: float, rows: int) -> int:
+        """Return the iterations that make so many passes over ``rows`` training rows, to the nearest; 1 at least."""
+        return min(max(round(epochs * rows / (self.batch_size * self.iter_size)), 1), _INT32)
 
 
 class Data(_Section):
@@ -237,6 +247,14 @@ class Spec(_Section):
         if findings:
             raise ValueError("\n".join(findings))
         return self
+
+    def in_iterations(self, rows: int) -> "Spec":
+        """Return the spec with ``solver.max_iter`` in place of ``solver.epochs``, for so many training rows."""
+        solver = self.solver
+        if solver.epochs is None:
+            return self
+        update = {"max_iter": solver.updates(solver.epochs, rows), "epochs": None}
+        return self.model_copy(update={"solver": solver.model_copy(update=update)})
 
     @property
     def has_rnn(self) -> bool:

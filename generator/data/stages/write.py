@@ -1,7 +1,6 @@
 """Stage five: sessions of ids to split files, and the data folder that holds them, whole or not at all."""
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,19 @@ from numpy.typing import NDArray
 from generator.data.sessions.numbering import Numbering
 from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
 from generator.data.sessions.slots import Slots
+from generator.data.store.folder import beside, publish
 from generator.data.store.runs import MergedSessions, blocks
-from generator.data.store.split import read_kept, read_sessions, write_file
+from generator.data.store.split import Split, read_kept, read_sessions, write_file
 from generator.data.threads import prefetched
 from generator.data.windows import Rows, blobs, chunk_rows, row_counts, rows_of
 from generator.errors import DataError
 from generator.files import write_text
 from generator.spec.schema import Spec
 
-__all__ = ["rewindow", "write", "write_split"]
+__all__ = ["rewindow", "rows_in_windows", "write", "write_split"]
 
 FILES = ("train.h5", "valid.h5", "test.h5", "pages.txt", "items.txt", "meta.json")
+CHUNK = 1 << 20  # rows looked at a time
 
 
 def write(
@@ -32,28 +33,32 @@ def write(
     meta: Mapping[str, Any],
     spec: Spec,
 ) -> dict[str, Any]:
-    """Write all files beside ``folder``, then move them into it; return ``meta`` with the counts of the splits.
+    """Write all files beside ``folder``, then put them in its place; return ``meta`` with the counts of the splits.
 
     What an earlier run left in the folder goes.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-        beside = Path(name)
+    with beside(folder) as place:
+        new = place / "new"
+        new.mkdir()
         counts = {
-            split: {"sessions": len(sessions), "rows": write_split(beside / f"{split}.h5", sessions, spec)}
+            split: {"sessions": len(sessions), "rows": write_split(new / f"{split}.h5", sessions, spec)}
             for split, sessions in splits.items()
         }
-        whole = {**meta, "splits": counts}
-        numbering.pages.write(beside / "pages.txt")
-        numbering.items.write(beside / "items.txt")
-        write_text(beside / "meta.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-        folder.mkdir(exist_ok=True)
-        for file in FILES:
-            if (beside / file).exists():
-                (beside / file).replace(folder / file)
-            else:
-                (folder / file).unlink(missing_ok=True)
+        unknown = {split: _unknown(new / f"{split}.h5") for split in splits if split != "train"}
+        whole = {**meta, "splits": counts, "unknown_labels": unknown}
+        numbering.pages.write(new / "pages.txt")
+        numbering.items.write(new / "items.txt")
+        write_text(new / "meta.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+        publish(new, folder, FILES)
     return whole
+
+
+def _unknown(path: Path) -> int:
+    """Return how many rows of a split have a label without an id."""
+    with Split(path) as split:
+        return sum(
+            int(np.count_nonzero(split.index("unknown", begin, begin + CHUNK))) for begin in range(0, split.rows, CHUNK)
+        )
 
 
 def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int | None = None) -> int:
@@ -67,8 +72,16 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     DataError
         No session gives a row, the sessions do not fit the spec, or the file cannot be written.
     """
-    _check(sessions, spec, path)
     kept = max(KEPT_BOUGHT, spec.bought) if kept is None else kept
+    ends = _ends(path, sessions, spec, kept)
+    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
+    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
+    return int(ends[-1])
+
+
+def _ends(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int) -> Ints:
+    """Return where the rows of each session begin and end, 0 first; DataError as `write_split`."""
+    _check(sessions, spec, path)
     if spec.bought > kept:
         raise DataError(
             f"{path.name}: the sessions hold the newest {kept} purchases of a user, but the spec wants fnn.bought: "
@@ -77,9 +90,7 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     ends = offsets(row_counts(sessions, spec.window, spec.loss))
     if not ends[-1]:
         raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
-    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
-    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
-    return int(ends[-1])
+    return ends
 
 
 def rewindow(source: Path, target: Path, spec: Spec) -> int:
@@ -88,6 +99,13 @@ def rewindow(source: Path, target: Path, spec: Spec) -> int:
     Window, history, purchases kept and loss may differ; target and vocabularies stay as they are.
     """
     return write_split(target, read_sessions(source), spec, read_kept(source))
+
+
+def rows_in_windows(source: Path, spec: Spec) -> dict[str, NDArray[Any]]:
+    """Return the blobs of the rows that `rewindow` would write, ``label`` among them."""
+    sessions = read_sessions(source)
+    parts = list(_blobs(sessions, _ends(source, sessions, spec, read_kept(source)), spec))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:

@@ -6,6 +6,7 @@ sessions themselves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +20,7 @@ from generator.data.sessions.slots import Slots
 from generator.data.store.hdf5 import Disk, create, creating, fill
 from generator.data.store.runs import MergedSessions, blocks
 from generator.errors import DataError
-from generator.files import replacing
+from generator.files import check_whole, replacing
 from generator.spec.blobs import BLOBS
 
 __all__ = ["Split", "read_kept", "read_sessions", "write_file"]
@@ -41,12 +42,12 @@ class Split:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        check_whole(path.parent)
+        with _damage(path):
             self._file = h5py.File(path, "r")
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error}") from error
         try:
-            self._datasets = self._checked()
+            with _damage(path):
+                self._datasets = self._checked()
         except BaseException:
             self._file.close()
             raise
@@ -77,6 +78,11 @@ class Split:
         """Names of the blobs the file holds, ``label`` last."""
         return tuple(name for name in BLOBS if name in self._datasets)
 
+    @property
+    def has_sessions(self) -> bool:
+        """Whether the file holds the sessions of its rows, as `drn sessions` writes them."""
+        return "sessions" in self._file
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of dataset ``name``, rows first; DataError if there is none."""
         return tuple(self._dataset(name).shape)
@@ -91,22 +97,27 @@ class Split:
 
     def __len__(self) -> int:
         """Return the number of sessions, S."""
-        return len(_group(self._file, self.path)["offset"]) - 1
+        with _damage(self.path):
+            return len(_group(self._file, self.path)["offset"]) - 1
 
     def sessions(self, start: int = 0, stop: int | None = None) -> Sessions:
         """Return the sessions ``start`` to ``stop - 1``, all of them by default; DataError if they do not hold."""
-        return _sessions(self._file, self.path, start, stop)
+        with _damage(self.path):
+            return _sessions(self._file, self.path, start, stop)
 
     @property
     def slots(self) -> Slots | None:
         """Which ids are pages that the vocabulary lacks; None: none are."""
-        return _slots(_group(self._file, self.path))
+        with _damage(self.path):
+            return _slots(_group(self._file, self.path))
 
     def labels(self, chunk: int) -> Iterator[NDArray[Any]]:
         """Yield labels, ``chunk`` at a time: one a session where it is an item bought, else those of the rows."""
-        group = _group(self._file, self.path)
-        dataset = group["label"] if "label" in group else self._datasets["label"]
-        for start in range(0, len(dataset), chunk):
+        with _damage(self.path):
+            group = _group(self._file, self.path)
+            dataset = group["label"] if "label" in group else self._datasets["label"]
+            rows = len(dataset)
+        for start in range(0, rows, chunk):
             yield _read(dataset, slice(start, start + chunk), self.path)
 
     def index(self, name: str, start: int, stop: int) -> NDArray[Any]:
@@ -139,29 +150,33 @@ class Split:
         self.close()
 
 
-def _read(dataset: h5py.Dataset, key: Any, path: Path) -> NDArray[Any]:
+@contextmanager
+def _damage(path: Path, part: str = "") -> Iterator[None]:
+    """Turn what h5py raises over a damaged file, which is an error of any of these kinds, into a DataError."""
     try:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise DataError(f"cannot read {part}{path}: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"cannot read {part}{path}: it is damaged, or larger than the memory") from error
+
+
+def _read(dataset: h5py.Dataset, key: Any, path: Path) -> NDArray[Any]:
+    with _damage(path, f"{(dataset.name or '?').lstrip('/')} of "):
         return np.asarray(dataset[key])
-    except (OSError, RuntimeError) as error:  # h5py reports a damaged chunk as either
-        raise DataError(f"cannot read {dataset.name.lstrip('/')} of {path}: {error}") from error
 
 
 def read_sessions(path: Path) -> Sessions:
     """Read the ragged sessions of a split file; DataError names the file and what is missing or out of step."""
-    try:
-        with h5py.File(path, "r") as file:
-            return _sessions(file, path, 0, None)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    check_whole(path.parent)
+    with _damage(path), h5py.File(path, "r") as file:
+        return _sessions(file, path, 0, None)
 
 
 def read_kept(path: Path) -> int:
     """Return how many purchases before each session a split file holds at most."""
-    try:
-        with h5py.File(path, "r") as file:
-            return int(_group(file, path).attrs.get("bought_kept", KEPT_BOUGHT))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    with _damage(path), h5py.File(path, "r") as file:
+        return int(_group(file, path).attrs.get("bought_kept", KEPT_BOUGHT))
 
 
 def _group(file: h5py.File, path: Path) -> h5py.Group:
