@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from generator.shop.simulator import Summary
     from generator.spec.schema import Spec
 
-__all__ = ["DataFolder", "sessions", "simulate"]
+__all__ = ["DataFolder", "given_sources", "sessions", "simulate"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -239,7 +239,7 @@ def sessions(
             reader = partial(read_on_ray, urls, tests, options, spec)
             return DataFolder(folder, build([Path(url) for url in urls], folder, spec, options, name, reader=reader))
     with _opened(log) as logs:
-        return DataFolder(folder, build(logs, folder, spec, settings(_files(test)), name))
+        return DataFolder(folder, build(logs, folder, spec, settings(given_sources(test)), name))
 
 
 @contextmanager
@@ -251,11 +251,11 @@ def _opened(log: Any) -> Iterator[list[Any]]:
         with exported(log) as files:
             yield list(files)
         return
-    yield _files(log)
+    yield given_sources(log)
 
 
-def _files(log: Any) -> list[Any]:
-    """Return the sources of a log, its files in the place of a folder."""
+def given_sources(log: Any) -> list[Any]:
+    """Return the sources of a log, its files in the place of a folder; DataError for a folder without any."""
     from generator.data.log.formats import files_of
 
     several = isinstance(log, Sequence) and not isinstance(log, str)

@@ -15,7 +15,7 @@ from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import LINE, MALFORMED, ROW, Table
 from generator.errors import DataError
 
-__all__ = ["FORMAT_NAMES", "PARQUET", "files_of", "open_log", "published", "rows_of"]
+__all__ = ["FORMAT_NAMES", "PARQUET", "files_of", "open_log", "open_named", "published", "rows_of"]
 
 FORMAT_NAMES = (*FORMATS, "events")
 PARQUET = (".parquet", ".pq")
@@ -64,6 +64,17 @@ def open_log(
             yield table, None
             return
         yield tables.identified(table, layout.identities), with_words(layout, words, f"the format {form}")
+
+
+@contextmanager
+def open_named(source: Source) -> Iterator[Table]:
+    """Yield a source of named columns as a table, whatever they are called; DataError as in ``open_log``."""
+    with ExitStack() as stack:
+        if isinstance(source, Frame):
+            yield tables.in_memory(source)
+            return
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
+        yield _named(stack.enter_context(tables.unpacked(source)), source, folder, {})
 
 
 def _check(source: Source, form: str, columns: Mapping[str, str]) -> None:
