@@ -46,6 +46,7 @@ EXTRAS = {
     "ray": "scale",
     "scipy": "eval",
     "starlette": "serve",
+    "tensorboardX": "watch",
     "uvicorn": "serve",
 }
 

@@ -64,6 +64,7 @@ LATEST = "newest"
     metavar="N",
     help="Stop after N test passes without a lower loss on valid.h5, and export the best.",
 )
+@click.option("--tensorboard", is_flag=True, help="Write the metrics to RUN/tensorboard too, for TensorBoard.")
 @engine_option
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="With --engine ray: learners, a share each."
@@ -82,6 +83,7 @@ def command(
     provider: Literal["cpu", "cuda"],
     order: Literal["shuffle", "file"],
     patience: int | None,
+    tensorboard: bool,
     engine: str,
     workers: int,
     overrides: tuple[str, ...],
@@ -106,6 +108,8 @@ def command(
         raise click.UsageError(f"--engine {engine} trains on CPUs: leave --provider {provider} out")
     if engine != "local" and patience is not None:
         raise click.UsageError(f"--engine {engine} trains to the end: leave --patience out")
+    if tensorboard and find_spec("tensorboardX") is None:
+        raise click.UsageError(f"--tensorboard needs tensorboardX: {pip_install('watch')}")
     from generator.spec import load_spec
     from generator.training.run.train import TrainOptions
 
@@ -116,6 +120,7 @@ def command(
         mix_from=mix_from,
         order=order,
         patience=patience,
+        tensorboard=tensorboard,
         threads=threads,
         provider=provider,
     )

@@ -55,6 +55,8 @@ class InferenceGraph:
         self._file, self._name, self._int8, self._opening = file, name, int8, threading.Lock()
         try:
             self._session = _open(_int8(file) if int8 else file, threads)
+        except ModelError:
+            raise
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(
                 f"{file}: onnxruntime cannot load it ({str(error).splitlines()[0]}); "
@@ -150,7 +152,10 @@ def _int8(file: Path) -> bytes:
 
     from generator.onnxgraph.rewrites.int8 import with_int8_output
 
-    return with_int8_output(onnx.load(file)).SerializeToString()
+    model = onnx.load(file, load_external_data=False)
+    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
+        raise ModelError(f"{file}: its weights are in a file beside it, past 2 GiB: int8 takes models of one file")
+    return with_int8_output(model).SerializeToString()
 
 
 def _up_to(output: str, graph: Path | bytes) -> bytes | None:

@@ -19,7 +19,7 @@ from generator.training.run.export import check_vocabularies, export
 from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
-from generator.training.run.metrics import MetricsLog
+from generator.training.run.metrics import MetricsLog, tensorboard
 from generator.training.run.mixing import FILE, fitted_of, mixture_of
 from generator.training.run.patience import PASSES, Patience
 from generator.training.run.rows import fits, load_split, load_training, training_batches
@@ -46,6 +46,8 @@ class TrainOptions:
     patience
         Test passes in a row without a lower loss of valid.h5 after which to stop; the snapshot of the lowest is
         exported. None: to the end.
+    tensorboard
+        Whether the metrics go to ``RUN/tensorboard`` too, as event files.
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
     threads
@@ -66,6 +68,7 @@ class TrainOptions:
     weights: str | Path | None = None
     order: Order = "shuffle"
     patience: int | None = None
+    tensorboard: bool = False
     until: int | None = None
     threads: int = 0
     provider: Literal["cpu", "cuda"] = "cpu"
@@ -214,6 +217,7 @@ def train(
                 f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
             )
         stopping = Patience(run / PASSES, options.patience, learner.iteration) if options.patience else None
+        also = tensorboard(run / "tensorboard", learner.iteration) if options.tensorboard else None
         loop = Loop(
             spec.solver,
             learner,
@@ -221,7 +225,7 @@ def train(
             end=options.end(spec.solver.max_iter),
             tester=tester,
             snapshots=snapshots,
-            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration),
+            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, also),
             progress=progress,
             stopping=stopping,
         )
