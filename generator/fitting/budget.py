@@ -4,6 +4,7 @@ __all__ = ["TimeBudget"]
 
 TRIALS = 0.35  # share of the time after which no candidate is begun
 USED = 0.9  # share of the time that is planned for
+LEAST = 0.3  # share of the time that the last training gets, whatever the rest takes
 
 
 class TimeBudget:
@@ -38,5 +39,5 @@ class TimeBudget:
         kept
             Seconds that are needed after it.
         """
-        left = USED * self._seconds - self._spent - kept
+        left = max(USED * self._seconds - self._spent - kept, LEAST * self._seconds)
         return max(1, min(most, int(left * speed)))

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.sessions.vocabulary import Vocabulary
+from generator.data.stages.write import write_split
+from generator.data.store.split import read_kept, read_sessions
 from generator.errors import DrnError
 from generator.evaluation.baselines import BASELINES, Baseline, choose
 from generator.evaluation.evaluate import Report, evaluate, row_ranks
@@ -17,13 +19,27 @@ from generator.evaluation.rows import SplitRows
 from generator.fitting.options import Listener
 from generator.model.model import Model
 from generator.model.query import Query
+from generator.spec.schema import Spec
 
-__all__ = ["METRIC", "Group", "Shown", "best_rule", "compare", "groups_of", "rules", "sessions_shown", "without_pairs"]
+__all__ = [
+    "METRIC",
+    "Group",
+    "Shown",
+    "best_rule",
+    "compare",
+    "groups_of",
+    "rules",
+    "sampled_test",
+    "sessions_shown",
+    "without_pairs",
+]
 
 METRIC = "MRR@20"
 VIEWS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, None))
 COUNTS = ((0, 0), (1, 5), (6, 20), (21, 100), (101, None))
-SESSIONS, ITEMS, PAGES = 10, 5, 12  # shown: sessions, items recommended in each, pages viewed last
+SHOWN, ITEMS, PAGES = 10, 5, 12  # sessions that are shown, items recommended in each, pages viewed last
+SESSIONS = 20_000  # of the test part that are compared, at most
+SAMPLE = "sample"  # the split that holds them, where the test part is larger
 
 
 @dataclass(frozen=True)
@@ -82,17 +98,27 @@ def without_pairs(report: Report, wanted: Sequence[str]) -> dict[str, Any]:
     return {**report.as_json(), "differences": [asdict(each) for each in report.differences if each.method in wanted]}
 
 
-def groups_of(model: Path, rule: str, data: Path) -> dict[str, list[Group]]:
+def sampled_test(data: Path, spec: Spec) -> str:
+    """Return the split to compare on: the test part, or where that is large one of its sessions at equal distances."""
+    sessions = read_sessions(data / "test.h5")
+    if len(sessions) <= SESSIONS:
+        return "test"
+    chosen = np.linspace(0, len(sessions) - 1, SESSIONS).round().astype(np.int64)
+    write_split(data / f"{SAMPLE}.h5", sessions.take(chosen), spec, read_kept(data / "test.h5"))
+    return SAMPLE
+
+
+def groups_of(model: Path, rule: str, data: Path, split: str) -> dict[str, list[Group]]:
     """Return how the net and a rule do on the test rows by views seen, and by how often the label is one in training.
 
     The labels that training does not know are a miss for both.
     """
     ranks = {
-        "net": row_ranks(Model(model), data, threads=0),
-        rule: row_ranks(choose([rule])[0], data, threads=0),
+        "net": row_ranks(Model(model), data, split=split, threads=0),
+        rule: row_ranks(choose([rule])[0], data, split=split, threads=0),
     }
     label, position = [], []
-    with SplitRows(data, "test") as rows:
+    with SplitRows(data, split) as rows:
         for batch in rows.batches(4096):
             label.append(batch.label)
             position.append(batch.position)
@@ -128,17 +154,17 @@ def _figures(rank: NDArray[np.float64]) -> tuple[float, float]:
     return float(hit.mean()), float(np.where(hit, 1 / rank, 0).mean())
 
 
-def sessions_shown(model: Path, data: Path) -> list[Shown]:
+def sessions_shown(model: Path, data: Path, split: str) -> list[Shown]:
     """Return ten sessions of the test part, at equal distances: the last row of each whose label is known."""
     net = Model(model)
-    with SplitRows(data, "test") as rows:
+    with SplitRows(data, split) as rows:
         session, label, position = (
             np.concatenate(each)
             for each in zip(*((b.session, b.label, b.position) for b in rows.batches(4096)), strict=True)
         )
         known = np.flatnonzero((label > 0) & (position > 0))
         last = known[np.append(session[known][1:] != session[known][:-1], True)] if len(known) else known
-        chosen = last[np.unique(np.linspace(0, len(last) - 1, SESSIONS).round().astype(int))] if len(last) else last
+        chosen = last[np.unique(np.linspace(0, len(last) - 1, SHOWN).round().astype(int))] if len(last) else last
         found = []
         for row in chosen:
             seen = rows.seen(session[row : row + 1], position[row : row + 1])

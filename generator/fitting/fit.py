@@ -238,7 +238,8 @@ class _Work:
         solver = chosen.spec.solver
         tried = self.journal.stage(f"try {chosen.name}", dict)
         speed = tried.get("samples_per_second", 0) / (solver.batch_size * solver.iter_size)
-        kept = 2 * judged["took"] * facts.test_rows / max(judged["report"]["rows"], 1)
+        test_rows = min(facts.test_rows, compare.SESSIONS * facts.labels / max(facts.sessions, 1))
+        kept = 2 * judged["took"] * test_rows / max(judged["report"]["rows"], 1)
         iterations = self.budget.iterations(solver.max_iter, speed, kept) if speed else solver.max_iter
         reasons = {}
         if iterations < solver.max_iter:
@@ -289,11 +290,12 @@ class _Work:
 
     def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
         data = self.folder / "data"
-        report = compare.compare({spec.name: self.folder}, data, "test", self.listener)
+        split = compare.sampled_test(data, spec)
+        report = compare.compare({spec.name: self.folder}, data, split, self.listener)
         return {
             "report": compare.without_pairs(report, (spec.name,)),
-            "groups": compare.as_json(compare.groups_of(self.folder, rule, data)),
-            "sessions": compare.as_json(compare.sessions_shown(self.folder, data)),
+            "groups": compare.as_json(compare.groups_of(self.folder, rule, data, split)),
+            "sessions": compare.as_json(compare.sessions_shown(self.folder, data, split)),
         }
 
 

@@ -43,7 +43,8 @@ def write_report(path: Path, fit: "Fit", compared: Mapping[str, Any], reasons: M
         "recommended": f"the {'category' if facts.level == 'category' else 'item'} bought"
         if facts.target == "purchase"
         else "the next page",
-        "test part": f"{fit.test['rows']:,} rows of {fit.test['sessions']:,} sessions, the newest",
+        "test part": f"{fit.test['rows']:,} rows of {fit.test['sessions']:,} sessions"
+        + (", the newest" if fit.test["split"] == "test" else " of the newest, at equal distances"),
         "result": fit.verdict(),
     }
     if note := fit.behind():
