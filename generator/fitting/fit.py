@@ -171,13 +171,15 @@ class _Work:
         for line in [*found.lines(), *found.look.doubts]:
             self.listener.note(line)
         epochs = recipe_for(found.facts)[1].epochs
-        tried = [each for each in found.candidates if self._try(each, found.facts, epochs)]
+        tried: list[Candidate] = []
+        for each in found.candidates:
+            tried += [each] if self._try(each, found.facts, epochs, needed=not tried) else []
         judged = self._stage("judge", lambda: self._judge(tried, epochs))
         self.listener.note(_ranking(judged["report"]))
         chosen = next(each for each in found.candidates if each.name == judged["chosen"])
         if self.options.tune:
             chosen = self._tuned(chosen, found.facts, epochs)
-            self._try(chosen, found.facts, epochs)
+            self._try(chosen, found.facts, epochs, needed=True)
         planned = self._stage("plan", lambda: self._plan(chosen, judged, found.facts))
         spec = parse_spec(planned["spec"], "the chosen spec")
         self._stage("data", lambda: self._write_data(spec))
@@ -197,14 +199,18 @@ class _Work:
         self.budget.spend(found["took"])
         return found
 
-    def _try(self, candidate: Candidate, facts: Facts, epochs: float) -> bool:
-        """Train a candidate on a part of the data; return whether there was time for it."""
-        return bool(self._stage(f"try {candidate.name}", lambda: self._tried(candidate, facts, epochs))["tried"])
+    def _try(self, candidate: Candidate, facts: Facts, epochs: float, *, needed: bool) -> bool:
+        """Train a candidate on a part of the data; return whether there was time for it, or it is ``needed``."""
 
-    def _tried(self, candidate: Candidate, facts: Facts, epochs: float) -> dict[str, Any]:
-        if candidate.spec.solver.max_iter > 1 and not self.budget.allows_another_trial():
+        def work() -> dict[str, Any]:
+            if needed or candidate.spec.solver.max_iter == 1 or self.budget.allows_another_trial():
+                return self._tried(candidate, facts, epochs)
             self.listener.note(f"no time is left to try {candidate.name}")
             return {"tried": False}
+
+        return bool(self._stage(f"try {candidate.name}", work)["tried"])
+
+    def _tried(self, candidate: Candidate, facts: Facts, epochs: float) -> dict[str, Any]:
         data = self._trial_data(candidate.spec, epochs)
         with Split(data / "train.h5") as split:
             share = split.rows / max(rows_of_training(facts, candidate.spec), 1)
