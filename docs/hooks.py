@@ -22,6 +22,8 @@ from mkdocs.structure.files import File, Files
 
 import generator
 from generator.cli import COMMANDS, drn
+from generator.data.log.layouts import Layout
+from generator.data.log.public.table import FORMATS
 from generator.spec.reference import reference
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +66,7 @@ def generated() -> dict[str, str]:
     """Return all generated pages and pictures, by their place below docs/."""
     pages = {uri: (ROOT / name).read_text(encoding="utf-8") for uri, name in PROJECT.items()}
     pages["spec.md"] = spec_page()
+    pages["formats.md"] = formats_page()
     pages["commands/index.md"] = commands_page()
     for name in COMMANDS:
         pages[f"commands/{name}.md"] = command_page(name)
@@ -105,6 +108,30 @@ def spec_page() -> str:
         "# The spec\n\nOne YAML file says the whole of a net. `gen-model --schema` prints the same as a JSON Schema, "
         f"for editors and machines.\n\n{reference().replace('### ', '## ')}"
     )
+
+
+def formats_page() -> str:
+    """Return the reference of the public formats of logs, from their table."""
+    parts = [
+        "# Formats of logs\n\n`drn sessions LOG --log-format NAME` reads these, each file also as `.gz`; those of flat "
+        "rows as Parquet too. Any other log is of the format `events`: [From a log to data](data.md) tells how."
+    ]
+    for name, form in FORMATS.items():
+        layouts = [_layout(layout, nested=form.records is not None) for layout in form.layouts]
+        traps = [f"- {trap}" for trap in form.traps]
+        parts.append("\n".join([f"## `{name}`: {form.title}\n", f"[Source]({form.source})\n", *layouts, "", *traps]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _layout(layout: Layout, *, nested: bool) -> str:
+    """Describe a file of a format: its columns, and what its words for events mean."""
+    separator = {"\t": "tabs", ",": "commas"}.get(layout.separator, layout.separator)
+    columns = ", ".join(f"`{column}`" for column in layout.columns[:12]) + (", …" if len(layout.columns) > 12 else "")
+    what = "A JSON object a line." if nested else f"Separated by {separator}: {columns}."
+    if not layout.roles["event"].meta.root_names():
+        return what
+    words = ", ".join(f"`{word}` {kind}" for word, kind in layout.words.items())
+    return f"{what} Events: {words}" + ("; other words are others." if layout.lenient else ".")
 
 
 def commands_page() -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from generator.api.answers import serve as serve
     from generator.api.artefacts import Artefacts as Artefacts
     from generator.api.artefacts import generate as generate
+    from generator.api.fits import fit as fit
     from generator.api.logs import DataFolder as DataFolder
     from generator.api.logs import sessions as sessions
     from generator.api.logs import simulate as simulate
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from generator.errors import TemplateError as TemplateError
     from generator.errors import TrainingError as TrainingError
     from generator.evaluation.evaluate import Report as Report
+    from generator.fitting.fit import Fit as Fit
     from generator.model.model import Model as Model
     from generator.model.query import Answer as Answer
     from generator.model.query import Query as Query
@@ -42,6 +44,7 @@ _MODULES = {
     "DataError": "errors",
     "DataFolder": "api.logs",
     "DrnError": "errors",
+    "Fit": "fitting.fit",
     "Model": "model.model",
     "ModelError": "errors",
     "Query": "model.query",
@@ -52,6 +55,7 @@ _MODULES = {
     "TrainOptions": "training.run.train",
     "TrainingError": "errors",
     "evaluate": "api.nets",
+    "fit": "api.fits",
     "generate": "api.artefacts",
     "load_spec": "spec.load",
     "recommend": "api.answers",
@@ -67,6 +71,7 @@ __all__ = [
     "DataError",
     "DataFolder",
     "DrnError",
+    "Fit",
     "Model",
     "ModelError",
     "Query",
@@ -77,6 +82,7 @@ __all__ = [
     "TrainOptions",
     "TrainingError",
     "evaluate",
+    "fit",
     "generate",
     "load_spec",
     "recommend",

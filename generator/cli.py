@@ -16,6 +16,8 @@ __all__ = ["drn", "gen_model", "main"]
 
 # Each subcommand lives in generator/commands/<name>.py as `command`; the line is what `drn --help` says of it.
 COMMANDS = {
+    "fit": "Turn a log into a served model: look at it, choose a net, train it, compare it with rules.",
+    "spec": "Write the spec of a net that fits a log, each field with its reason.",
     "generate": "Generate the Caffe and ONNX artefacts of one or more specs (also: gen-model).",
     "simulate": "Simulate a shop: users with tastes, sessions, purchases.",
     "sessions": "Turn an event log into training data: sessions, windows, history states, vocabularies.",
@@ -44,6 +46,7 @@ EXTRAS = {
     "ray": "scale",
     "scipy": "eval",
     "starlette": "serve",
+    "tensorboardX": "watch",
     "uvicorn": "serve",
 }
 
@@ -74,6 +77,8 @@ def drn() -> None:
 
     \b
     Example:
+      drn fit clicks.csv -o shop
+      drn serve shop
       drn simulate -o shop
       drn sessions shop/events.parquet --spec arch_specs/shop.yaml -o data/shop
       drn train arch_specs/shop.yaml --data data/shop -o runs/shop

@@ -1,11 +1,13 @@
-"""What drn prints: tables and notes for people, JSON for machines, progress bars on a terminal only."""
+"""What drn prints: tables and notes for people, JSON for machines; progress as bars on a terminal, else as lines."""
 
 import json
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 __all__ = ["err", "out", "print_json", "print_table", "progress"]
@@ -13,6 +15,8 @@ __all__ = ["err", "out", "print_json", "print_table", "progress"]
 # rich honours NO_COLOR and drops colour and bars by itself where the stream is no terminal.
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+FIRST, THEN, SELDOM = 2.0, 10.0, 60.0  # seconds before a line of progress, between two, and between two at last
 
 
 def print_json(value: object) -> None:
@@ -31,8 +35,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def progress(*extra: str) -> Progress:
-    """Return a progress bar on stderr, silent where that is no terminal; ``extra`` are more text fields of a task."""
-    return Progress(
+    """Return the progress of a command on stderr; ``extra`` are more text fields of a task.
+
+    On a terminal it is a bar; elsewhere a line now and then, the first after FIRST seconds, so that a log shows that
+    the command is alive and how far it is.
+    """
+    kind = Progress if err.is_terminal else _Lines
+    return kind(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -41,3 +50,30 @@ def progress(*extra: str) -> Progress:
         console=err,
         disable=not err.is_terminal,
     )
+
+
+class _Lines(Progress):
+    """Progress where there is no terminal: a line for the task that moved, at most one in a while."""
+
+    def __init__(self, *columns: Any, **options: Any) -> None:
+        super().__init__(*columns, **options)
+        self._due, self._wait = time.monotonic() + FIRST, THEN
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        self._tell(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        self._tell(task_id)
+
+    def _tell(self, task_id: TaskID) -> None:
+        """Print how far a task is, if it is time; the longer it takes, the more seldom."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due, self._wait = now + self._wait, min(2 * self._wait, SELDOM)
+        task = self._tasks[task_id]
+        of = "" if task.total is None else f" of {task.total:,.0f}"
+        words = [f"{task.description}: {task.completed:,.0f}{of}", *map(str, filter(None, task.fields.values()))]
+        err.print(", ".join(words), markup=False)

@@ -8,9 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from generator.errors import ModelError
+from generator.errors import DataError, ModelError
 
-__all__ = ["replacing", "replacing_folder", "resource", "unfinished", "write_bytes", "write_text"]
+__all__ = [
+    "TORN",
+    "check_whole",
+    "replacing",
+    "replacing_folder",
+    "resource",
+    "unfinished",
+    "write_bytes",
+    "write_text",
+]
+
+TORN = ".unfinished"  # in a folder whose files, which belong together, are being replaced one by one
 
 # What `replacing` calls a file until it is whole: .<name>.<8 of mkstemp's letters><suffix>.
 UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}(\.[^.]+)?")
@@ -68,6 +79,15 @@ def replacing_folder(path: Path, mark: str) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_whole(folder: Path) -> None:
+    """Refuse a folder in which a run was stopped while it replaced files that belong together."""
+    if (folder / TORN).exists():
+        raise DataError(
+            f"{folder}: drn sessions was stopped while it replaced these files, so that they do not belong together: "
+            "run it again"
+        )
 
 
 def unfinished(folder: Path) -> list[Path]:

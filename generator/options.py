@@ -10,7 +10,7 @@ import click
 
 from generator.errors import pip_install
 
-__all__ = ["Exit", "engine_option", "format_option"]
+__all__ = ["Exit", "columns_option", "engine_option", "events_option", "format_option"]
 
 
 class Exit(IntEnum):
@@ -53,3 +53,30 @@ def _engine(context: click.Context, _parameter: click.Parameter, value: str) -> 
     if value != "local" and find_spec("ray") is None:
         raise click.UsageError(f"{context.command_path} --engine {value} needs Ray: {pip_install('scale')}")
     return value
+
+
+def columns_option(function: F) -> F:
+    """Add ``--columns role=column,...`` to a click command, as the argument ``columns``: column by role."""
+    return click.option(
+        "--columns",
+        callback=_columns,
+        help="For events: role=column,... of user, session, time, page, event, item, category.",
+    )(function)
+
+
+def _columns(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in value.split(",")] if value else []
+    for role, _, column in pairs:
+        if not role or not column:
+            raise click.BadParameter(f"{role!r} names no column: write role=column,role=column")
+    return {role.strip(): column.strip() for role, _, column in pairs}
+
+
+def events_option(function: F) -> F:
+    """Add ``--events KIND=WORD,WORD...`` to a click command, as the argument ``events``: the texts given."""
+    return click.option(
+        "--events",
+        multiple=True,
+        metavar="KIND=WORD,WORD...",
+        help="What words for events mean: view=click,detail buy=order; view, buy or other.",
+    )(function)

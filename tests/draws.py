@@ -35,6 +35,9 @@ def specs(draw: st.DrawFn, dropout: bool = False, mix: bool = False) -> Spec:
         pages = draw(st.integers(1, 6))
         newest, followers = draw(st.integers(1, pages)), draw(st.integers(1, 3))
         values.setdefault("head", {})["mix"] = {"pages": pages, "newest": newest, "followers": followers}
+        values["head"]["slots"] = draw(st.sampled_from([0, 0, 3]))
+        if values["head"]["slots"]:
+            values["pages"] = values["items"]
     if net != "rnn":
         values["fnn"] = {"bought": draw(st.integers(1, 4)), "widths": draw(WIDTHS)}
     return Spec.model_validate(values)
@@ -44,18 +47,21 @@ def blobs(spec: Spec, batch: int, seed: int) -> dict[str, np.ndarray]:
     """Sessions of every length from none to longer than window and history, as blobs with labels (0 among them)."""
     rng = np.random.default_rng(seed)
     made: dict[str, np.ndarray] = {}
+    pages = spec.pages + (spec.slots > 0)  # the last is that of all slots
     if spec.has_rnn:
         seen = rng.integers(0, spec.window + spec.history + 1, batch)
-        made["page"] = _right_aligned(rng, np.minimum(seen, spec.window), spec.window, spec.pages)
+        made["page"] = _right_aligned(rng, np.minimum(seen, spec.window), spec.window, pages)
         if spec.history:
             older = np.maximum(seen - spec.window, 0)
-            made["history_page"] = _right_aligned(rng, older, spec.history, spec.pages)
+            made["history_page"] = _right_aligned(rng, older, spec.history, pages)
             weight = np.sort(rng.random((batch, spec.history)).astype(np.float32), axis=1)
             weight[:, -1] = 1
             made["history_weight"] = weight * (made["history_page"] > 0)
     if spec.seen:
         seen = rng.integers(0, spec.seen + 1, batch)
-        made["seen_page"] = _right_aligned(rng, seen, spec.seen, min(spec.pages, 4))  # few, so that pages come again
+        few = min(spec.pages, 4)  # so that pages come again
+        ids = _right_aligned(rng, seen, spec.seen, few + spec.slots)
+        made["seen_page"] = np.where(ids > few, ids - few + spec.pages, ids)
         dwell = np.log(rng.uniform(1, 600, made["seen_page"].shape)).astype(np.float32)
         made["seen_dwell"] = dwell * (made["seen_page"] > 0)
     if spec.has_fnn:

@@ -21,7 +21,7 @@ def logits(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.
     if spec.has_rnn:
         table = weights["page_embedding" if spec.head.tied else "output_rnn_weight"]
         z = z + _outputs(spec, weights, blobs) @ table.T
-    return z
+    return z[..., : spec.items + 1]  # a tied table has a row for the slots, which the net does not score
 
 
 def _outputs(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -74,16 +74,18 @@ def probability(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.
     if spec.head.mix is None:
         return torch.softmax(z, -1).numpy()
     inputs = _mixed(spec, weights, blobs)
-    found = torch.softmax(z + torch.tensor(inputs["mix_trend"]), -1).numpy() * inputs["mix_factor"] + inputs["mix_rest"]
+    net = np.pad(torch.softmax(z + torch.tensor(inputs["mix_trend"]), -1).numpy(), ((0, 0), (0, spec.slots)))
+    found = net * inputs["mix_factor"] + inputs["mix_rest"]
     return found / found.sum(1, keepdims=True)
 
 
 def _mixed(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a mixture adds to the scores, multiplies the softmax by, and adds to it, (B, N+1) each; page by page."""
+    """What a mixture adds to the scores, multiplies the softmax by, and adds to it, by columns; page by page."""
     w = {name: values.astype(np.float64) for name, values in weights.items() if name.startswith("mix_")}
     rows = len(blobs["seen_page"])
-    trend = np.tile(w["mix_trend"], (rows, 1))
-    factor, rest = np.ones_like(trend), np.zeros_like(trend)
+    trend = np.tile(w["mix_trend"][: spec.items + 1], (rows, 1))
+    rest = np.zeros((rows, spec.items + 1 + spec.slots))
+    factor = np.ones_like(rest)
     for b in range(rows):
         visits = [
             (p, d) for p, d in zip(blobs["seen_page"][b].tolist(), blobs["seen_dwell"][b].tolist(), strict=True) if p
@@ -113,6 +115,10 @@ def caffe_inputs(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np
     inputs = {name: blob for name, blob in blobs.items() if name not in ("label", "seen_page", "seen_dwell")}
     if spec.head.mix:
         inputs |= {name: values.astype(np.float32) for name, values in _mixed(spec, weights, blobs).items()}
+        items = spec.items + 1
+        if spec.slots:
+            inputs["mix_slot"] = inputs["mix_rest"][:, items:]
+        inputs |= {name: inputs[name][:, :items] for name in ("mix_factor", "mix_rest")}
     return inputs
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from generator.shop.simulator import Summary
     from generator.spec.schema import Spec
 
-__all__ = ["DataFolder", "sessions", "simulate"]
+__all__ = ["DataFolder", "given_sources", "sessions", "simulate"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +66,10 @@ class DataFolder:
                 f"{shared:,} sessions of the log are in the test files too: "
                 + ("left out" if strict else "--strict-split leaves them out of training")
             )
-        elif left := meta["sessions"].get("left_out"):
+        for split, unknown in meta["unknown_labels"].items():
+            if 2 * unknown > (rows := meta["splits"][split]["rows"]):
+                found.append(f"{unknown:,} of {rows:,} {split} rows ask for what training never saw")
+        if (left := meta["sessions"].get("left_out")) and not shared:
             found.append(f"{left:,} sessions begin long after all others: left out, and no day is counted from them")
         return found
 
@@ -236,7 +239,7 @@ def sessions(
             reader = partial(read_on_ray, urls, tests, options, spec)
             return DataFolder(folder, build([Path(url) for url in urls], folder, spec, options, name, reader=reader))
     with _opened(log) as logs:
-        return DataFolder(folder, build(logs, folder, spec, settings(_files(test)), name))
+        return DataFolder(folder, build(logs, folder, spec, settings(given_sources(test)), name))
 
 
 @contextmanager
@@ -248,19 +251,20 @@ def _opened(log: Any) -> Iterator[list[Any]]:
         with exported(log) as files:
             yield list(files)
         return
-    yield _files(log)
+    yield given_sources(log)
 
 
-def _files(log: Any) -> list[Any]:
-    """Return the sources of a log, the Parquet files in the place of a folder."""
+def given_sources(log: Any) -> list[Any]:
+    """Return the sources of a log, its files in the place of a folder; DataError for a folder without any."""
+    from generator.data.log.formats import files_of
+
     several = isinstance(log, Sequence) and not isinstance(log, str)
     found: list[Any] = []
     for each in log if several else [log]:
         if not isinstance(each, str | os.PathLike) or not Path(each).is_dir():
             found.append(each)
             continue
-        files = sorted(path for path in Path(each).rglob("*") if path.suffix in (".parquet", ".pq"))
-        if not files:
-            raise DataError(f"{each}: a folder without a Parquet file (*.parquet, *.pq)")
+        if not (files := files_of(Path(each))):
+            raise DataError(f"{each}: a folder without a Parquet file (*.parquet, *.pq), or another file of a log")
         found += files
     return found

@@ -19,9 +19,9 @@ def portable_layers(
 ) -> list[tuple[Message, list[Array]]]:
     """Return the layers of a portable net with their blobs, a weight and a bias each.
 
-    A layer has what the layer of its name has in the deploy net: an InnerProduct its weight, and zeros where it has no
-    bias; the product with a one-hot vector, an Embed there, the table without row 0, which is of no id, on its side; a
-    Bias there, an identity matrix and the bias.
+    A layer has what the layer of its name has in the deploy net: an InnerProduct its weight, without the row for slots
+    of a tied one, and zeros where it has no bias; the product with a one-hot vector, an Embed there, the table without
+    row 0, which is of no id, on its side; a Bias there, an identity matrix and the bias.
 
     Parameters
     ----------
@@ -43,13 +43,14 @@ def portable_layers(
     found = []
     for layer in portable.layer:
         if layer.type == "InnerProduct":
-            # A bag is an Embed and some layers that sum its rows.
+            # A bag is an Embed and some layers that sum its rows; a tied output may have scores cut off.
             name = layer.name if layer.name in given else f"{layer.name}_rows"
             if name not in given:
                 raise ModelError(
                     f"layer {layer.name} of the portable net is not in the deploy net: take both of one spec"
                 )
-            found.append((layer, _blobs(kinds[name], given[name])))
+            blobs = _blobs(kinds[name], given[name])
+            found.append((layer, [each[: layer.inner_product_param.num_output] for each in blobs]))
     return found
 
 

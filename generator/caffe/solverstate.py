@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.caffe.blobs import decode, encode, read_message, write_message
+from generator.caffe.hdf5 import is_hdf5, read_state_hdf5
 from generator.caffe.schema import SolverState
 from generator.errors import ModelError
 
@@ -65,6 +66,11 @@ def read_solverstate(path: Path, shapes: Sequence[tuple[int, ...]]) -> TrainingS
         The file is no solverstate or cut short; it has another number of history blobs, or one of another shape or
         length.
     """
+    if is_hdf5(path):
+        iteration, learned, history, current_step = read_state_hdf5(path)
+        if [values.shape for values in history] != [tuple(shape) for shape in shapes]:
+            raise ModelError(f"{path}: holds other history blobs; is it of another net or solver type?")
+        return TrainingState(iteration, learned, history, current_step)
     message = read_message(path, SolverState(), "solverstate")
     if not message.HasField("iter") or not message.HasField(
         "current_step"

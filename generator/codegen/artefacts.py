@@ -39,6 +39,11 @@ def generate_text(spec: Spec, groups: Iterable[str] = ALL_GROUPS, templates: Pat
     user's folder of templates, which come before drn's own.
     """
     groups = set(groups)
+    if "caffe" in groups and spec.solver.epochs is not None:
+        raise SpecError(
+            f"{spec.name}: solver.epochs: {spec.solver.epochs:g} is known in iterations, as solver.prototxt has it, "
+            "once the training rows are: give max_iter in its place, or let drn train write the file into its run"
+        )
     texts = render(spec, [group for group in GROUPS if group in groups], templates)
     if "gradient" in groups:
         texts["gradient.onnxtxt"] = _gradient_text(spec, templates)
@@ -74,7 +79,8 @@ def generate(
 ) -> dict[str, bytes]:
     """Return the artefacts of ``spec`` in ``groups`` by file name.
 
-    With ``init`` the ``model.onnx`` holds initial weights drawn from that seed; otherwise the parameters are inputs.
+    With ``init`` the ``model.onnx`` holds initial weights drawn from that seed, past 2 GiB in ``model.onnx.data``
+    beside it; otherwise the parameters are inputs.
     ``templates`` is a user's folder of templates, which come before drn's own.
     """
     groups = set(groups)
@@ -90,17 +96,18 @@ def _binaries(spec: Spec, texts: Mapping[str, str], init: int | None, templates:
     from generator.onnxgraph.parse import parse
 
     models = {name: parse(text, name) for name, text in texts.items() if name.endswith(".onnxtxt")}
+    files = {name.removesuffix("txt"): model.SerializeToString(deterministic=True) for name, model in models.items()}
     if init is not None:
         from generator.caffe.prototxt import learnable, parse_net
-        from generator.onnxgraph.initialise import embed_weights, fill, nothing_mixed
+        from generator.onnxgraph.initialise import fill, model_files, nothing_mixed
         from generator.onnxgraph.parse import parameter_shapes
 
         train_val = texts.get("train_val.prototxt") or render(spec, ["caffe"], templates)["train_val.prototxt"]
         model = models["model.onnxtxt"]
         parameters = learnable(parse_net(train_val, "train_val.prototxt"))
         weights = fill(spec, parameters, parameter_shapes(model), init) | nothing_mixed(model)
-        models["model.onnxtxt"] = embed_weights(model, weights)
-    return {name.removesuffix("txt"): model.SerializeToString(deterministic=True) for name, model in models.items()}
+        files |= model_files(model, weights, "model.onnx")
+    return files
 
 
 def compare(files: Mapping[str, bytes], folder: Path) -> list[File]:
@@ -140,6 +147,10 @@ def write_all(sets: Sequence[tuple[Mapping[str, bytes], Path]]) -> list[list[Fil
 
 
 def _write_files(files: Sequence[tuple[Path, bytes]]) -> None:
+    # A kill must not leave a model beside the weights of another.
+    for path, _ in files:
+        if path.name.endswith(".onnx.data"):
+            path.with_suffix("").unlink(missing_ok=True)
     if len(files) < _MANY:
         for path, content in files:
             write_bytes(path, content)

@@ -70,6 +70,7 @@ def command(
     from generator.spec import load_spec
 
     spec = load_spec(spec_path, overrides)
+    length = None if spec.solver.epochs else spec.solver.max_iter  # epochs are iterations once the rows are read
     done = seen = 0  # events of the last round that came to its end, and of this one
 
     def news(events: int) -> bool:
@@ -81,7 +82,7 @@ def command(
         began = time.monotonic()
         try:
             with progress("loss") as bar:
-                task = bar.add_task(f"train {spec.name}", total=spec.solver.max_iter, loss="")
+                task = bar.add_task(f"train {spec.name}", total=length, loss="")
                 found = run_round(
                     store,
                     spec,

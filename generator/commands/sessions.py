@@ -6,21 +6,13 @@ import click
 
 from generator.console import err, print_json, print_table
 from generator.data.log.formats import FORMAT_NAMES
-from generator.data.log.words import KINDS, parsed
-from generator.options import engine_option, format_option
+from generator.data.log.words import logs_and_words
+from generator.options import columns_option, engine_option, events_option, format_option
 
 __all__ = ["command"]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
-
-
-def _columns(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in value.split(",")] if value else []
-    for role, _, column in pairs:
-        if not role or not column:
-            raise click.BadParameter(f"{role!r} names no column: write role=column,role=column")
-    return {role.strip(): column.strip() for role, _, column in pairs}
 
 
 @click.command("sessions")
@@ -33,17 +25,8 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option(
     "--log-format", "form", type=click.Choice(FORMAT_NAMES), default="events", show_default=True, help="Of the log."
 )
-@click.option(
-    "--columns",
-    callback=_columns,
-    help="For events: role=column,... of user, session, time, page, event, item, category.",
-)
-@click.option(
-    "--events",
-    multiple=True,
-    metavar="KIND=WORD,WORD...",
-    help="What words for events mean: view=click,detail buy=order; view, buy or other.",
-)
+@columns_option
+@events_option
 @click.option(
     "--gap",
     type=click.FloatRange(0, min_open=True),
@@ -140,9 +123,7 @@ def command(
       drn sessions s3://shop/events --spec arch_specs/shop.yaml -o data/shop --engine ray
       drn sessions --from sqlite:///drn.sqlite --spec arch_specs/shop.yaml -o data/served
     """
-    # --events KIND=WORD KIND=WORD: what follows the first is no LOG.
-    said = tuple(each for each in logs if each.partition("=")[0] in KINDS and not Path(each).exists()) if events else ()
-    logs = tuple(each for each in logs if each not in said)
+    logs, words = logs_and_words(logs, events)
     if bool(logs) == bool(store):
         raise click.UsageError("give LOG or --from URL, one of the two")
     if store and (form != "events" or columns):
@@ -157,7 +138,7 @@ def command(
         spec_path,
         log_format=form,
         columns=columns,
-        events=parsed((*events, *said)),
+        events=words,
         gap=gap,
         drop_repeats=drop_repeats,
         test=tests,

@@ -58,6 +58,13 @@ LATEST = "newest"
     show_default=True,
     help="Rows shuffled anew each epoch, or as Caffe reads the file.",
 )
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop after N test passes without a lower loss on valid.h5, and export the best.",
+)
+@click.option("--tensorboard", is_flag=True, help="Write the metrics to RUN/tensorboard too, for TensorBoard.")
 @engine_option
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="With --engine ray: learners, a share each."
@@ -75,6 +82,8 @@ def command(
     threads: int,
     provider: Literal["cpu", "cuda"],
     order: Literal["shuffle", "file"],
+    patience: int | None,
+    tensorboard: bool,
     engine: str,
     workers: int,
     overrides: tuple[str, ...],
@@ -90,12 +99,17 @@ def command(
     Example:
       drn train arch_specs/shop.yaml --data data/shop -o runs/shop
       drn train arch_specs/shop.yaml --data data/shop -o runs/shop --resume --set solver.max_iter=20000
+      drn train arch_specs/shop.yaml --data data/shop -o runs/shop --set solver.epochs=20 --patience 3
       drn train arch_specs/shop.yaml --data data/shop -o runs/shop-ray --engine ray --workers 4
     """
     if engine == "local" and workers > 1:
         raise click.UsageError(f"--workers {workers}: one machine trains by one learner; add --engine ray")
     if engine != "local" and provider != "cpu":
         raise click.UsageError(f"--engine {engine} trains on CPUs: leave --provider {provider} out")
+    if engine != "local" and patience is not None:
+        raise click.UsageError(f"--engine {engine} trains to the end: leave --patience out")
+    if tensorboard and find_spec("tensorboardX") is None:
+        raise click.UsageError(f"--tensorboard needs tensorboardX: {pip_install('watch')}")
     from generator.spec import load_spec
     from generator.training.run.train import TrainOptions
 
@@ -105,11 +119,14 @@ def command(
         weights=weights,
         mix_from=mix_from,
         order=order,
+        patience=patience,
+        tensorboard=tensorboard,
         threads=threads,
         provider=provider,
     )
+    length = None if spec.solver.epochs else spec.solver.max_iter  # epochs are iterations once the rows are read
     with _trainer(engine, workers) as begin, progress("loss", "speed") as bar:
-        task = bar.add_task(f"train {spec.name}", total=spec.solver.max_iter, loss="", speed="")
+        task = bar.add_task(f"train {spec.name}", total=length, loss="", speed="")
         result = begin(
             spec,
             data,

@@ -1,6 +1,5 @@
 """The data folder: an event log read, cut, divided, numbered and written."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -20,6 +19,7 @@ from generator.data.stages.divide import Divided, divide
 from generator.data.stages.number import number
 from generator.data.stages.read import ReadLog, partitions_for, read
 from generator.data.stages.write import write
+from generator.data.store.folder import beside
 from generator.data.store.spill import Spill
 from generator.errors import DataError
 from generator.spec.schema import Spec
@@ -90,9 +90,8 @@ def _spilling(folder: Path, partitions: int) -> Iterator[tuple[Spill, Path | Non
     if partitions <= IN_MEMORY:
         yield Spill(), None
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.partitions.") as name:
-        yield Spill(Path(name)), Path(name)
+    with beside(folder) as place:
+        yield Spill(place), place
 
 
 def _counts(cuts: Sequence[PartitionSessions], divided: Divided) -> dict[str, dict[str, int]]:
@@ -142,6 +141,7 @@ def _meta(
         "skipped_rows": list(log.counts.notes),
         "sessions": counts["sessions"],
         "vocabulary": {"pages": len(numbering.pages), "items": len(numbering.items)},
+        **({"slots": spec.slots} if spec.slots else {}),
     }
 
 

@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import Ints, Sessions, offsets, ragged_index
+from generator.data.sessions.slots import first_views
 from generator.data.store.runs import MergedSessions
 from generator.errors import DataError
 from generator.spec.blobs import Sizes
@@ -82,8 +83,12 @@ def rows_of(sessions: Sessions, window: int, loss: str) -> Rows:
     lengths = np.maximum(np.diff(sessions.offset) - 1, 0)
     every = np.repeat(np.arange(len(sessions), dtype=np.int32), lengths)
     view = ragged_index(sessions.offset[:-1] + 1, lengths)
+    label = sessions.page[view]
+    if sessions.slots:  # which no row can name before it is met
+        owner = np.repeat(np.arange(len(sessions)), sessions.lengths)
+        label = np.where(first_views(sessions.slots.number(sessions.page), owner)[view], 0, label)
     fresh = np.broadcast_to(np.int64(1), len(every))
-    return Rows(every, first[every], known_before(view), sessions.page[view], fresh)
+    return Rows(every, first[every], known_before(view), label, fresh)
 
 
 def row_counts(sessions: Sessions | MergedSessions, window: int, loss: str) -> Ints:
@@ -160,11 +165,12 @@ def _inputs(
     sessions: Sessions, known: NDArray[np.int32], dwell: NDArray[np.float32], rows: Rows, sizes: Sizes
 ) -> Blobs:
     found: Blobs = {}
+    clamped = sessions.slots.clamped(known) if sessions.slots else known
     if sizes.window:
-        found["page"], _ = _right_aligned(known, rows.first, rows.stop, sizes.window)
+        found["page"], _ = _right_aligned(clamped, rows.first, rows.stop, sizes.window)
     if sizes.history:
         fallen = rows.stop - sizes.window
-        found["history_page"], _ = _right_aligned(known, rows.first, fallen, sizes.history)
+        found["history_page"], _ = _right_aligned(clamped, rows.first, fallen, sizes.history)
         seconds, _ = _right_aligned(dwell, rows.first, fallen, sizes.history)
         found["history_weight"] = aging(seconds)
     if sizes.bought:
@@ -196,7 +202,8 @@ def blobs(sessions: Sessions, rows: Rows, sizes: Sizes) -> Iterator[Blobs]:
     Each is a dict of ``page`` int32 (r, n), ``history_page`` int32 (r, H), ``history_weight`` float32 (r, H),
     ``bought`` int32 (r, K), ``bought_weight`` float32 (r, K), ``seen_page`` int32 (r, S), ``seen_dwell`` float32
     (r, S), ``label`` int32 (r,) or (r, n); a blob of width 0 is absent, and of sessions to train on what training does
-    not read.
+    not read. Slots have the same id in ``page`` and ``history_page``, ids of their own in ``seen_page``, and 0 in
+    ``label``, for the net neither tells them apart nor is trained on them; `Rows` have them as labels.
     """
     step = chunk_rows(sizes)
     known, dwell = sessions.page, sessions.dwell
@@ -206,6 +213,8 @@ def blobs(sessions: Sessions, rows: Rows, sizes: Sizes) -> Iterator[Blobs]:
         chunk = rows[begin : begin + step]
         found = _inputs(sessions, known, dwell, chunk, sizes)
         found["label"] = _labels(sessions, chunk, found["page"]) if sizes.every else chunk.label
+        if sessions.slots:
+            found["label"] = sessions.slots.known(found["label"])
         yield found
 
 

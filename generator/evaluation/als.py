@@ -122,7 +122,7 @@ def interactions(train: SplitRows) -> "tuple[csr_matrix, bool]":
     It is (users, N+1) for the target `purchase` and (sessions, N+1) for `next`; column 0 is empty.
     """
     sessions = train.sessions()
-    every, width = np.arange(len(sessions)), len(train.items) + 1
+    every, width = np.arange(len(sessions)), train.item_ids + 1
     if sessions.label is None:
         owner, item = np.repeat(every, np.diff(sessions.offset)), train.items_of(sessions.page)
     else:

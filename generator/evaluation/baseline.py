@@ -178,8 +178,8 @@ def _best(few: Candidates, count: int) -> Candidates:
 
 
 def label_counts(train: SplitRows) -> Ints:
-    """Return how often each item is the label in the training split, int64 (N+1,), 0 for item 0."""
-    counts = np.zeros(len(train.items) + 1, np.int64)
+    """Return how often each item is the label in the training split, int64 (N+1,), 0 for item 0 and for slots."""
+    counts = np.zeros(train.item_ids + 1, np.int64)
     for labels in train.labels():
         counts += np.bincount(labels, minlength=len(counts))
     counts[0] = 0

@@ -29,7 +29,8 @@ class Coverage:
         self._sum, self._rows = 0.0, 0
 
     def add(self, top: NDArray[np.int32]) -> None:
-        """Count rows to which the items ``top`` (B, K) are recommended."""
+        """Count rows to which the items ``top`` (B, K) are recommended; slots, above N, are no items of training."""
+        top = np.where(top < len(self._share), top, 0)
         self._recommended[top] = True
         self._sum += float(self._share[top].mean(axis=1).sum()) if top.size else 0.0
         self._rows += len(top)

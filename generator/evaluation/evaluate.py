@@ -142,7 +142,7 @@ def evaluate(
             for baseline in baselines:
                 baseline.fit(train)
             counts = label_counts(train)
-        recommended = {name: Coverage(counts) for name in names}
+        recommended = {name: Coverage(counts[: len(rows.items) + 1]) for name in names}
         work = partial(_rank_all, methods, ties)
         for batch, found in _ahead(work, rows.batches(batch_size), threads):
             tally.add({name: ranking.rank for name, ranking in found.items()}, batch.session)
@@ -228,6 +228,12 @@ def _same_vocabularies(model: Model, rows: SplitRows) -> None:
                 f"{model.file.parent / kind}.txt and {rows.path.parent / kind}.txt differ, so the model's ids are not "
                 "the data's: evaluate on the data folder the model was trained on"
             )
+    if model.slots != rows.slots:
+        counts = [slots.count if slots else 0 for slots in (model.slots, rows.slots)]
+        raise DataError(
+            f"{model.file} has {counts[0]} slots and {rows.path} {counts[1]}: "
+            "evaluate on the data folder the model was trained on"
+        )
 
 
 def _rank_all(methods: Mapping[str, Model | Baseline], ties: Ties, batch: RowBatch) -> dict[str, Ranking]:
@@ -242,5 +248,11 @@ def _rank(method: Model | Baseline, ties: Ties, batch: RowBatch) -> Ranking:
     for start in range(0, len(batch), BLOCK):
         rows = slice(start, start + BLOCK)
         scores = method.scores({name: values[rows] for name, values in inputs.items()})
-        parts.append(ranked(scores[:, : batch.items + 1], batch.label[rows], ties))
+        parts.append(ranked(_of_batch(scores, batch), batch.label[rows], ties))
     return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))
+
+
+def _of_batch(scores: NDArray[np.float32], batch: RowBatch) -> NDArray[np.float32]:
+    """Return the scores of "none" and of what the batch ranks: the items of its vocabulary, and its slots."""
+    slots, known = batch.split.slots, len(batch.split.items) + 1
+    return np.concatenate([scores[:, :known], scores[:, slots.after + 1 :]], axis=1) if slots else scores[:, :known]

@@ -125,7 +125,7 @@ class Neighbours(Popularity):
             self._bought[age] = bought
         self._buys = sessions.label is not None
         self._items = _held(owner[item > 0], item[item > 0], place[item > 0], len(sessions))
-        holding = np.bincount(self._items.what, minlength=len(train.items) + 1)
+        holding = np.bincount(self._items.what, minlength=train.item_ids + 1)
         self._factor = 1 + self.idf * np.log(max(1, len(sessions)) / np.maximum(1, holding))
         # The index: of each page the newest sessions with it, each at its weight.
         session = np.repeat(np.arange(len(sessions)), np.diff(self._pages.offset))
@@ -134,7 +134,7 @@ class Neighbours(Popularity):
         newest = place_within(page) < self.sample
         weight = np.empty(len(sessions))
         weight[age] = self.session_weight(sessions, np.diff(self._pages.offset)[age])
-        shape = len(train.pages) + 1, max(1, len(sessions))
+        shape = train.page_ids + 1, max(1, len(sessions))
         held = offsets(np.bincount(page[newest], minlength=shape[0]))
         self._index = csr_matrix((weight[session[newest]], session[newest], held), shape)
 
@@ -226,7 +226,7 @@ class Neighbours(Popularity):
 
 def _query(batch: RowBatch) -> RowPages:
     """Return the distinct pages of the rows."""
-    seen, pages = batch.seen, len(batch.split.pages) + 1
+    seen, pages = batch.seen, batch.split.page_ids + 1
     # Of several views of a page the last one counts: the first from the end.
     key, index = np.unique((batch.row * pages + seen.page)[::-1], return_index=True)
     row, page = np.divmod(key, pages)

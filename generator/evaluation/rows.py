@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import Sessions, ragged_index
+from generator.data.sessions.slots import Slots
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.store.split import Split
 from generator.data.windows import Rows, WindowSizes, blobs
@@ -31,7 +32,7 @@ class RowBatch:
     ----------
     split : the split they are of; open as long as ``seen`` is asked for
     blobs : the net's inputs as the file holds them, (B, size) each
-    label : int64 (B,), 1..N, or 0 when the true item is out of the vocabulary
+    label : int64 (B,), 1..N and on to the last slot, or 0 when the true item is neither in the vocabulary nor a slot
     session : int64 (B,), the session of each row; rows of one session are contiguous
     position : int64 (B,), how many states of its session each row has seen
     """
@@ -47,12 +48,12 @@ class RowBatch:
 
     @property
     def items(self) -> int:
-        """The number of items, N."""
-        return len(self.split.items)
+        """The number of items to rank: N, and the slots after them."""
+        return self.split.item_ids
 
     @cached_property
     def seen(self) -> Sessions:
-        """One session for each row, cut after the row's last state; pages out of the vocabulary are left out.
+        """One session for each row, cut after the row's last state; pages without an id are left out.
 
         Read when first asked for, which a net whose windows are the file's never does.
 
@@ -90,7 +91,7 @@ class RowBatch:
             label=self.label.astype(np.int32),
             fresh=np.ones(len(self), np.int64),
         )
-        chunks = list(blobs(self.seen, rows, WindowSizes.of(sizes)))
+        chunks = list(blobs(self.split.as_in_file(self.seen), rows, WindowSizes.of(sizes)))
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in sizes}
 
 
@@ -105,6 +106,9 @@ class SplitRows:
     Attributes
     ----------
     pages, items : Vocabulary
+    slots : which ids of the file, and of a net, are pages that the vocabulary lacks; None: none are
+    page_ids, item_ids : the highest id of a page and of an item, here: slots follow the vocabulary without a gap,
+        though a net's tables may have room for more
 
     Raises
     ------
@@ -119,8 +123,12 @@ class SplitRows:
             )
         self.pages = Vocabulary.read(folder / "pages.txt")
         self.items = Vocabulary.read(folder / "items.txt")
-        self._item_of_page = np.concatenate([[0], self.items.ids(self.pages.labels)]).astype(np.int64)
         self._file = Split(self.path)
+        self.slots = self._file.slots
+        slots = self.slots.count if self.slots else 0
+        self.page_ids, self.item_ids = len(self.pages) + slots, len(self.items) + slots
+        of_slots = len(self.items) + 1 + np.arange(slots)
+        self._item_of_page = np.concatenate([[0], self.items.ids(self.pages.labels), of_slots]).astype(np.int64)
 
     def close(self) -> None:
         """Close the file."""
@@ -139,6 +147,8 @@ class SplitRows:
         return self._file.rows
 
     def _within(self, name: str, ids: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> None:
+        if self.slots:
+            ids = self.slots.known(ids)
         if ids.max(initial=0) > len(vocabulary):
             raise DataError(
                 f"{self.path}: {name} holds id {ids.max()}, but its vocabulary has {len(vocabulary)} lines: "
@@ -153,7 +163,7 @@ class SplitRows:
             yield label[label > 0]
 
     def sessions(self, start: int = 0, stop: int | None = None) -> Sessions:
-        """Return the sessions start..stop-1 whole (all of them by default), pages out of the vocabulary left out.
+        """Return the sessions start..stop-1 whole (all of them by default), pages without an id left out.
 
         Raises
         ------
@@ -163,7 +173,12 @@ class SplitRows:
         known = whole.page > 0
         self._within("sessions/page", whole.page, self.pages)
         states = np.concatenate([[0], np.cumsum(known)])
-        return replace(whole, offset=states[whole.offset], page=whole.page[known], dwell=whole.dwell[known])
+        found = replace(whole, offset=states[whole.offset], page=whole.page[known], dwell=whole.dwell[known])
+        return _with_slots_after(found, len(self.pages))
+
+    def as_in_file(self, sessions: Sessions) -> Sessions:
+        """Return ``sessions`` with the ids of the file, which are those of a net."""
+        return _with_slots_after(sessions, self.slots.after) if self.slots else sessions
 
     def items_of(self, page: NDArray[np.integer[Any]]) -> Ints:
         """Return the item of the same original id for each page id, int64, 0 where no such item is sold."""
@@ -178,6 +193,9 @@ class SplitRows:
             label = found.pop("label").astype(np.int64)
             label = label if label.ndim == 1 else label[:, -1]
             label = np.where(self._file.index("unknown", start, start + step) != 0, 0, label)
+            if self.slots:
+                slot = self._file.index("slot", start, start + step)
+                label = np.where(slot > 0, len(self.items) + slot, label)
             session = self._file.index("session", start, start + step).astype(np.int64)
             position = self._file.index("position", start, start + step).astype(np.int64)
             for first in range(0, len(label), size):
@@ -210,4 +228,14 @@ class SplitRows:
             bought=whole.bought[ragged_index(whole.bought_offset[session - first], purchases)],
             start=whole.start[session - first],
             user=whole.user[session - first],
+            slots=whole.slots,
         )
+
+
+def _with_slots_after(sessions: Sessions, known: int) -> Sessions:
+    """Return ``sessions`` with slots whose ids come right after ``known``."""
+    slots = sessions.slots
+    if slots is None:
+        return sessions
+    page = np.where(sessions.page > slots.after, sessions.page + np.int32(known - slots.after), sessions.page)
+    return replace(sessions, page=page, slots=Slots(known, slots.count))

@@ -50,7 +50,7 @@ class SequentialRules(Popularity):
         """Count the rules of some pages at a time."""
         super().fit(train)
         page, item, worth, end = _sequence(train.sessions(), train)
-        width = len(train.items) + 1
+        width = train.item_ids + 1
         order = np.argsort(page, kind="stable")
         order = order[page[order] > 0]
         keys, weights = [np.zeros(0, np.int64)], [np.zeros(0)]
@@ -60,7 +60,7 @@ class SequentialRules(Popularity):
             weights.append(weight)
         source, found = np.divmod(np.concatenate(keys), width)
         self._item, self._weight = found.astype(np.int32), np.concatenate(weights)
-        self._offset = np.searchsorted(source, np.arange(len(train.pages) + 2))
+        self._offset = np.searchsorted(source, np.arange(train.page_ids + 2))
 
     def _rules(
         self, view: Ints, page: Ints, item: Ints, worth: NDArray[np.float64], end: Ints, width: int

@@ -33,8 +33,8 @@ class NetVariant:
     def iterations(self, rows: int, rows_like: int) -> int:
         """Return the updates that make as many epochs of ``rows`` as ``like`` makes of its ``rows_like``."""
         mine, theirs = self.spec.solver, self.like.solver
-        epochs = theirs.max_iter * theirs.batch_size * theirs.iter_size / rows_like
-        return max(1, round(epochs * rows / (mine.batch_size * mine.iter_size)))
+        epochs = theirs.epochs or theirs.max_iter * theirs.batch_size * theirs.iter_size / rows_like
+        return mine.updates(epochs, rows)
 
 
 def batch_name(size: int) -> str:

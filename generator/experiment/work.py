@@ -102,13 +102,14 @@ def training_spec(spec: Spec, seed: int, iterations: int) -> Spec:
     seed
         The solver's random_seed.
     iterations
-        Updates; stepsize and stepvalue are stretched as max_iter is.
+        Updates; stepsize and stepvalue are stretched as max_iter is, and stay where epochs said how long.
     """
     solver = spec.solver
-    stretch = iterations / solver.max_iter
+    stretch = 1.0 if solver.epochs else iterations / solver.max_iter
     update = {
         "random_seed": seed,
         "max_iter": iterations,
+        "epochs": None,
         "stepsize": max(1, round(solver.stepsize * stretch)),
         "stepvalue": [max(1, round(value * stretch)) for value in solver.stepvalue],
         "snapshot": iterations,

@@ -55,11 +55,12 @@ def export_web(run: Path, folder: Path, runtime: Path | None = None) -> None:
     if foreign := model.sizes.keys() - INPUTS:
         raise ModelError(f"{model.file}: reads {', '.join(sorted(foreign))}, which the page does not make of a session")
     if model.file.with_name(f"{model.file.name}.data").exists():
-        raise ModelError(f"{model.file}: its weights are in a file beside it, past what a browser loads")
+        raise ModelError(f"{model.file}: its weights are in a file beside it, past 2 GiB, which no browser loads")
     version = model.file.parent.name
     about = {
         "name": model.name, "version": int(version) if version.isdecimal() else 1, "sizes": model.sizes,
         "top_k": model.top_k, "items": len(model.items),
+        "slots": {"after": model.slots.after, "count": model.slots.count} if model.slots else None,
     }  # fmt: skip
     with replacing_folder(folder, MARK) as beside:
         _copy_runtime(beside, runtime)

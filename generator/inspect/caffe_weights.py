@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.caffe.blobs import decode, read_message
+from generator.caffe.hdf5 import is_hdf5, read_state_hdf5
 from generator.caffe.layers import Shape, shape_text
 from generator.caffe.schema import Message, SolverState
 from generator.caffe.weights_file import read_weights
@@ -99,6 +100,12 @@ def solverstate_report(path: Path) -> FileReport:
     ModelError
         The file is no solverstate or cut short; a blob has not as many numbers as its shape says.
     """
+    if is_hdf5(path):
+        iteration, learned_net, arrays, current_step = read_state_hdf5(path)
+        facts = {"iteration": iteration, "current_step": current_step, "learned_net": learned_net,
+                 "history": len(arrays), "size": path.stat().st_size}  # fmt: skip
+        blobs = [ParameterReport(f"history[{index}]", array.shape, ()) for index, array in enumerate(arrays)]
+        return FileReport(str(path), "solverstate", facts, parameters=blobs)
     message = read_message(path, SolverState(), "solverstate")
     require_text(path, message)
     if not message.HasField("iter") or not message.HasField("current_step"):  # the first and the last that Caffe writes

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from generator.caffe.hdf5 import MAGIC
 from generator.caffe.schema import Message, SolverState, WeightsParameter
 from generator.caffe.source import read_text
-from generator.caffe.weights_file import HDF5
 from generator.errors import ModelError
 from generator.inspect.report import FileReport
 
@@ -38,9 +38,10 @@ def inspect_file(path: Path) -> FileReport:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if not head:
         raise ModelError(f"{path}: is empty")
-    if head == HDF5:
-        if path.name.endswith(".caffemodel.h5"):
-            return _caffemodel(path)
+    if head == MAGIC:
+        for suffix in (".caffemodel", ".solverstate"):
+            if path.name.removesuffix(".h5").endswith(suffix):
+                return _BY_NAME[suffix](path)
         raise ModelError(f"{path}: is an HDF5 file; drn inspect explains {KNOWN}")
     reader = _BY_NAME.get(path.suffix.lower()) or _by_content(path)
     if reader is None:

@@ -61,12 +61,13 @@ def _moved(
     """Return a parameter with the rows of each label at its new id; one that has no row a label stays as it is."""
     if name == "page_embedding":
         which = PAGES
-    elif name.startswith(("bought_embedding", "output_")) and len(values) == spec.items + 1:
+    elif name.startswith(("bought_embedding", "output_")) and len(values) > spec.items:
         which = ITEMS
     else:
         return values
     found = fresh.copy()
-    found[0] = values[0]
+    found[0], after = values[0], max(spec.items, spec.pages) + 1
+    found[after:] = values[after:]  # the row of slots, where there is one
     ids = before[which].ids(now[which].labels)
     known = np.flatnonzero(ids)
     found[known + 1] = values[ids[known]]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from generator.data.build import Options, build
+from generator.data.sessions.slots import Slots
 from generator.data.sessions.splits import Division
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.store.split import read_sessions
@@ -148,7 +149,7 @@ def held_out(data: Path, spec: Spec) -> tuple[list[Query], list[str]]:
     Models of different vocabularies can be compared on them.
     """
     sessions = read_sessions(data / "test.h5")
-    pages, items = (("", *Vocabulary.read(data / name).labels) for name in ("pages.txt", "items.txt"))
+    pages, items = (_labels(data / name, sessions.slots) for name in ("pages.txt", "items.txt"))
     known = sessions.page > 0
     page, dwell = sessions.page[known].tolist(), sessions.dwell[known].tolist()
     rows = rows_of(sessions, spec.window, "last")
@@ -159,6 +160,14 @@ def held_out(data: Path, spec: Spec) -> tuple[list[Query], list[str]]:
         views = [(pages[one], seconds) for one, seconds in zip(page[first:stop], dwell[first:stop], strict=True)]
         queries.append(Query(views, [items[one] for one in sessions.bought[begin:end].tolist()]))
     return queries, [items[label] for label in rows.label.tolist()]
+
+
+def _labels(vocabulary: Path, slots: Slots | None) -> list[str]:
+    """Return the original ids by id; of slots, whose own are not kept, some that no vocabulary can hold."""
+    found = ["", *Vocabulary.read(vocabulary).labels]
+    if slots:
+        found += ["\n"] * (slots.after + 1 - len(found)) + [f"\n{number}" for number in range(1, slots.count + 1)]
+    return found
 
 
 def reciprocal_rank(model: Model, queries: list[Query], labels: list[str]) -> float:

@@ -91,16 +91,17 @@ class Mixture:
         """Read what `write` wrote; ModelError as `Fitted.read`."""
         return cls(Tables(**_read(path, "tables", Tables)), Fitted.read(path))
 
-    def parameters(self, pages: int) -> dict[str, NDArray[Any]]:
+    def parameters(self, pages: int, scores: int | None = None) -> dict[str, NDArray[Any]]:
         """Return the tables and weights by the names of the inference graph, for S = ``pages`` pages seen.
 
-        The weights there are relative to the net's, by the number of pages, (S+1, 2+m).
+        The weights there are relative to the net's, by the number of pages, (S+1, 2+m). ``scores`` says how many the
+        net's tables give, where that is not as many as the tables of the mixture: these have the slots after the items.
         """
         weight = np.maximum(self.fitted.weight, 1e-6)
         relative = (weight[:, 1:] / weight[:, :1])[bucket_of(np.arange(pages + 1))]
         tables = self.tables
         return {
-            "mix_trend": (self.fitted.power * tables.trend).astype(np.float32),
+            "mix_trend": (self.fitted.power * tables.trend[:scores]).astype(np.float32),
             "mix_follower": tables.follower,
             "mix_share": tables.share,
             "mix_item": tables.item,
@@ -109,18 +110,23 @@ class Mixture:
             "mix_weight": relative.astype(np.float32),
         }
 
-    def caffe_inputs(self, page: NDArray[np.integer], dwell: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def caffe_inputs(
+        self, page: NDArray[np.integer], dwell: NDArray[np.float32], slots: int = 0
+    ) -> dict[str, NDArray[np.float32]]:
         """Return what deploy.prototxt reads beside the net's blobs, float32 (B, N+1) each.
 
         Parameters
         ----------
         page, dwell
             The blobs ``seen_page`` and ``seen_dwell``, (B, S).
+        slots
+            Of the net.
 
         Returns
         -------
         dict
             ``mix_trend``, to add to the logits; ``mix_factor``, to multiply the softmax by; ``mix_rest``, to add then.
+            With slots, ``mix_slot`` too, (B, slots): what these have.
         """
         tables = self.tables
         seen = Seen.of(page, dwell, tables.item)
@@ -136,7 +142,11 @@ class Mixture:
         likely = probability_of_seen(seen, self.fitted.coefficient)
         rest[place] = rest[place] * self.fitted.repeat + (likely * weight[:, -1:])[at]
         trend = np.broadcast_to(self.fitted.power * tables.trend, rest.shape)
-        found = {"mix_trend": trend, "mix_factor": factor, "mix_rest": rest}
+        items = rest.shape[1] - slots
+        found = {name: values[:, :items] for name, values in (("mix_trend", trend), ("mix_factor", factor))}
+        found["mix_rest"] = rest[:, :items]
+        if slots:
+            found["mix_slot"] = rest[:, items:]
         return {name: values.astype(np.float32) for name, values in found.items()}
 
 

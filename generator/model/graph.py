@@ -39,7 +39,9 @@ class InferenceGraph:
     kinds
         ONNX type of each input and output.
     width
-        N+1, the columns of ``probability``.
+        N+1 and the slots, the columns of ``probability``.
+    slots
+        How many of them are slots.
     top_k
         The columns of ``top_item`` and ``top_probability``.
 
@@ -53,6 +55,8 @@ class InferenceGraph:
         self._file, self._name, self._int8, self._opening = file, name, int8, threading.Lock()
         try:
             self._session = _open(_int8(file) if int8 else file, threads)
+        except ModelError:
+            raise
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(
                 f"{file}: onnxruntime cannot load it ({str(error).splitlines()[0]}); "
@@ -79,6 +83,7 @@ class InferenceGraph:
                 raise ModelError(f"{file}: the width of {blob} is {width!r}, not a number; export it by drn train")
         self.width: int = widths.pop("probability")
         self.top_k: int = widths.pop("top_item")
+        self.slots = int(self._session.get_modelmeta().custom_metadata_map.get("slots", 0))
         self.sizes: dict[str, int] = widths
         self.kinds: dict[str, str] = {name: one.type for name, one in (inputs | outputs).items()}
 
@@ -147,7 +152,10 @@ def _int8(file: Path) -> bytes:
 
     from generator.onnxgraph.rewrites.int8 import with_int8_output
 
-    return with_int8_output(onnx.load(file)).SerializeToString()
+    model = onnx.load(file, load_external_data=False)
+    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
+        raise ModelError(f"{file}: its weights are in a file beside it, past 2 GiB: int8 takes models of one file")
+    return with_int8_output(model).SerializeToString()
 
 
 def _up_to(output: str, graph: Path | bytes) -> bytes | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.sessions.slots import Slots
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError, ModelError
 from generator.model.find import find_model, version_number
@@ -44,7 +45,9 @@ class Model:
     kinds
         ONNX type of each input and output of the graph.
     width
-        N+1, the columns of the graph's ``probability``.
+        The columns of the graph's ``probability``: N+1 and the slots.
+    slots
+        The ids of the pages that the vocabulary lacks; None: such pages are left out.
     top_k
         How many items the graph ranks by itself.
 
@@ -71,9 +74,11 @@ class Model:
         self.width, self.top_k = self._graph.width, self._graph.top_k
         self.pages = self._vocabulary("pages.txt")
         self.items = self._vocabulary("items.txt")
-        if len(self.items) > self.width - 1:
+        self._largest_item = self.width - 1 - self._graph.slots
+        self.slots = Slots(self._largest_item, self._graph.slots) if self._graph.slots else None
+        if len(self.items) > self._largest_item:
             raise ModelError(
-                f"{version / 'items.txt'}: it lists {len(self.items)} items but model.onnx knows {self.width - 1}; "
+                f"{version / 'items.txt'}: it lists {len(self.items)} items but model.onnx knows {self._largest_item}; "
                 "the two are not of one training, export the model again by drn train"
             )
 
@@ -91,7 +96,11 @@ class Model:
     def highest(self) -> dict[str, int]:
         """The highest id that each input of ids may hold."""
         vocabularies = {"pages": len(self.pages), "items": len(self.items)}
-        return {name: vocabularies[ids] for name in self.sizes if (ids := INPUTS[name].ids)}
+        found = {name: vocabularies[ids] for name in self.sizes if (ids := INPUTS[name].ids)}
+        if self.slots:
+            rows = {"seen_page": self.slots.after + self.slots.count}
+            found |= {name: rows.get(name, self.slots.after + 1) for name in found if INPUTS[name].ids == "pages"}
+        return found
 
     def infer(self, outputs: Sequence[str], blobs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return ``outputs`` of the graph for B rows of ``blobs``: see `InferenceGraph.run`."""
@@ -116,14 +125,14 @@ class Model:
 
     def window(self, query: Query) -> Window:
         """Return what of ``query`` the net sees."""
-        return window(query, self.pages, self.items, self.sizes)
+        return window(query, self.pages, self.items, self.sizes, self.slots)
 
     def recommend(self, queries: Sequence[Query], top: int | None = None) -> list[Answer]:
         """Return the ``top`` items for each query, best first; ``top_k`` of the model by default.
 
         Up to ``top_k`` they come from the graph's own TopK, beyond it from all probabilities. A page or a purchase
-        that the vocabulary lacks is left out as if it had not been, and counted. An answer does not depend on the
-        queries beside it.
+        that the vocabulary lacks is left out as if it had not been, and counted; but where the net has slots, the first
+        such pages are not: they are recommended as any other. An answer does not depend on the queries beside it.
 
         Raises
         ------
@@ -138,10 +147,9 @@ class Model:
             return []
         windows = [self.window(query) for query in queries]
         item, probability = self._best(input_blobs(windows, self.sizes), min(top or self.top_k, len(self.items)))
-        labels = self.items.labels
         return [
             Answer(
-                tuple((labels[i - 1], p) for i, p in zip(ids, figures, strict=True)),
+                tuple((seen.label(i, self.items), p) for i, p in zip(ids, figures, strict=True)),
                 unknown_pages=seen.unknown_pages,
                 unknown_bought=seen.unknown_bought,
             )
@@ -151,16 +159,20 @@ class Model:
     def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return ids and probabilities of the ``top`` items of each row, (B, top) each, best first."""
         # The graph's TopK may name items beyond a vocabulary shorter than N, which have no original id.
-        if by_graph := top <= self.top_k and len(self.items) == self.width - 1:
+        if by_graph := top <= self.top_k and len(self.items) == self._largest_item:
             item, probability = self.infer(("top_item", "top_probability"), blobs)
         else:
-            probability = self.infer(("probability",), blobs)[0][:, 1 : len(self.items) + 1]
+            every = self.infer(("probability",), blobs)[0]
+            probability = np.concatenate(
+                [every[:, 1 : len(self.items) + 1], every[:, self._largest_item + 1 :]], axis=1
+            )
         if not np.isfinite(probability).all():
             raise ModelError(f"{self.file}: it answers NaN, so its weights are broken: train again, smaller base_lr")
         if by_graph:
             return item[:, :top], probability[:, :top]
         places = np.array([_largest(row, top) for row in probability])
-        return places + 1, np.take_along_axis(probability, places, axis=1)
+        item = np.where(places < len(self.items), places, places + self._largest_item - len(self.items)) + 1
+        return item, np.take_along_axis(probability, places, axis=1)
 
 
 def _largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from generator.caffe.portable import input_sizes
 from generator.caffe.prototxt import read_net
 from generator.codegen.net import net_of
+from generator.data.sessions.slots import Slots
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import ModelError
 from generator.model.query import Query
@@ -61,7 +62,9 @@ class PortableInputs:
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         self.sizes = input_sizes(read_net(folder / "deploy.portable.prototxt"))
-        self._windows = dict(net_of(load_spec(folder / "spec.yaml")).blobs)
+        spec = load_spec(folder / "spec.yaml")
+        self._windows = dict(net_of(spec).blobs)
+        self._slots = Slots(spec.pages, spec.slots) if spec.slots else None
         self.pages, self.items = (Vocabulary.read(folder / name) for name in ("pages.txt", "items.txt"))
         self._tables: dict[str, Array] = {}
         if (folder / TABLES).exists():
@@ -70,7 +73,7 @@ class PortableInputs:
 
     def __call__(self, queries: Sequence[Query]) -> dict[str, Array]:
         """Return the inputs for B queries by name, float32 (B, size) each; the net as written reads B = 1."""
-        windows = [window(query, self.pages, self.items, self._windows) for query in queries]
+        windows = [window(query, self.pages, self.items, self._windows, self._slots) for query in queries]
         return portable_inputs(self.sizes, input_blobs(windows, self._windows), self._tables)
 
 

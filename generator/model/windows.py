@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.sessions.slots import Slots
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.windows import aging, log_dwell
 from generator.model.query import Query
@@ -29,7 +30,11 @@ class Window:
     seen_page, seen_dwell
         The newest S known pages, those of the window among them, and their seconds.
     unknown_pages, unknown_bought
-        How many were passed over, because the vocabulary lacks them.
+        How many were passed over, because the vocabulary lacks them and there is no slot left.
+    slots
+        The ids of the pages that the vocabulary lacks; None: they have none.
+    unseen
+        Their original ids, that of the first slot first.
     """
 
     page: list[int]
@@ -41,16 +46,32 @@ class Window:
     seen_dwell: list[float]
     unknown_pages: int
     unknown_bought: int
+    slots: Slots | None = None
+    unseen: Sequence[str] = ()
+
+    def label(self, identity: int, vocabulary: Vocabulary) -> str:
+        """Return the original id behind ``identity``: of the vocabulary, or of a slot, a page of the query."""
+        if self.slots and identity > self.slots.after:
+            return self.unseen[identity - self.slots.after - 1]
+        return vocabulary.label(identity)
 
     def history_weight(self) -> list[float]:
         """Return the aging factors of the history."""
         return _aging([self.history_dwell], len(self.history_dwell))[0].tolist() if self.history_dwell else []
 
 
-def window(query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[str, int]) -> Window:
-    """Return what a net with input blobs of the given ``sizes`` sees of ``query``."""
+def window(
+    query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[str, int], slots: Slots | None = None
+) -> Window:
+    """Return what a net with input blobs of the given ``sizes``, and ``slots``, sees of ``query``."""
     n, h, k, s = (sizes.get(name, 0) for name in ("page", "history_page", "bought", "seen_page"))
-    ids = pages.ids([page for page, _ in query.pages]).tolist()
+    labels = [page for page, _ in query.pages]
+    ids = pages.ids(labels).tolist()
+    unseen = [*dict.fromkeys(label for label, page in zip(labels, ids, strict=True) if not page)]
+    if slots:
+        unseen = unseen[: slots.count]
+        slot_of = {label: slots.after + number for number, label in enumerate(unseen, 1)}
+        ids = [page or slot_of.get(label, 0) for label, page in zip(labels, ids, strict=True)]
     known = [(page, max(seconds, 1.0)) for page, (_, seconds) in zip(ids, query.pages, strict=True) if page]
     bought = [item for item in items.ids(query.bought).tolist() if item]
     fallen = max(len(known) - n, 0)
@@ -66,15 +87,19 @@ def window(query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[st
         seen_dwell=[seconds for _, seconds in seen],
         unknown_pages=len(ids) - len(known),
         unknown_bought=len(query.bought) - len(bought),
+        slots=slots,
+        unseen=unseen,
     )
 
 
 def input_blobs(windows: Sequence[Window], sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
-    """Return the input blobs of B windows: int64 ids and float32 weights, (B, size) each."""
+    """Return the input blobs of B windows of one net: int64 ids and float32 weights, (B, size) each."""
     found: dict[str, NDArray[Any]] = {}
     for name in ("page", "history_page", "bought", "seen_page"):
         if size := sizes.get(name, 0):
             found[name] = np.array([_right(getattr(one, name), size) for one in windows], np.int64)
+            if name != "seen_page" and windows[0].slots:
+                found[name] = windows[0].slots.clamped(found[name])
     if size := sizes.get("history_weight", 0):
         found["history_weight"] = _aging([one.history_dwell for one in windows], size)
     if size := sizes.get("seen_dwell", 0):

@@ -1,27 +1,28 @@
 """Initial weights after Caffe's fillers, and graphs with the weights inside."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, StringStringEntryProto, TensorProto, helper, numpy_helper
 
 from generator.caffe.prototxt import Parameter
 from generator.errors import ModelError
-from generator.files import replacing
+from generator.files import write_bytes
 from generator.jobs.memory import require
 from generator.spec.schema import Spec
 
-__all__ = ["embed_weights", "fill", "nothing_mixed", "save"]
+__all__ = ["embed_weights", "fill", "model_files", "nothing_mixed", "save"]
 
 Array = NDArray[np.float32]
 
 # A protobuf message holds at most 2 GiB; past this the weights lie in a file beside the model.
 LARGEST = 2**31 - 2**20
+PAGE = 4096
 
 
 def _identities(spec: Spec) -> dict[str, float]:
@@ -85,7 +86,14 @@ def embed_weights(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> Mod
     ModelError
         A weight has another shape than the graph declares, or is missing.
     """
-    result = ModelProto()
+    result, inside = _parted(model, weights)
+    result.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in inside.items())
+    return result
+
+
+def _parted(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> tuple[ModelProto, dict[str, NDArray[Any]]]:
+    """Return ``model`` without the inputs that have weights, and these weights in their order."""
+    result, inside = ModelProto(), {}
     result.CopyFrom(model)
     del result.graph.input[:]
     for info in model.graph.input:
@@ -98,15 +106,46 @@ def embed_weights(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> Mod
         array = weights[info.name]
         if array.shape != shape:
             raise ModelError(f"{model.graph.name}: weights of {info.name} have shape {array.shape}, not {shape}")
-        result.graph.initializer.append(numpy_helper.from_array(array, info.name))
-    return result
+        inside[info.name] = array
+    return result, inside
 
 
-def save(model: ModelProto, path: Path) -> None:
-    """Write ``model`` at ``path``, whole or not at all; past 2 GiB the weights go to ``<path>.data`` beside it."""
-    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    with replacing(path) as beside:
-        if size < LARGEST:
-            beside.write_bytes(model.SerializeToString(deterministic=True))
-        else:
-            onnx.save_model(model, beside, save_as_external_data=True, location=f"{path.name}.data")
+def model_files(model: ModelProto, weights: Mapping[str, NDArray[Any]], name: str) -> dict[str, bytes]:
+    """Return the files of ``model`` with ``weights`` in place of graph inputs.
+
+    They are ``name``, and past 2 GiB ``<name>.data`` with the weights, of which ``name`` then holds the hash: other
+    weights are another model, though all else is equal. Raises what `embed_weights` raises.
+    """
+    if sum(array.nbytes for array in weights.values()) < LARGEST:
+        return {name: embed_weights(model, weights).SerializeToString(deterministic=True)}
+    result, inside = _parted(model, weights)
+    parts, at = [], 0
+    for weight, array in inside.items():
+        content = np.ascontiguousarray(array).tobytes()
+        padding = -at % PAGE  # where a page begins, it can be mapped
+        parts += [bytes(padding), content]
+        at += padding
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor = TensorProto(name=weight, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
+        for key, value in (("location", f"{name}.data"), ("offset", at), ("length", len(content))):
+            tensor.external_data.append(StringStringEntryProto(key=key, value=str(value)))
+        result.graph.initializer.append(tensor)
+        at += len(content)
+    data = b"".join(parts)
+    result.metadata_props.append(StringStringEntryProto(key="data_sha256", value=hashlib.sha256(data).hexdigest()))
+    return {name: result.SerializeToString(deterministic=True), f"{name}.data": data}
+
+
+def save(model: ModelProto, path: Path, weights: Mapping[str, NDArray[Any]] | None = None) -> None:
+    """Write ``model``, with ``weights`` in place of graph inputs if given, at ``path``, whole or not at all.
+
+    Past 2 GiB the weights go to ``<path>.data`` beside it. A kill between the two files leaves no model: one never
+    finds the weights of another.
+    """
+    if weights is None:
+        write_bytes(path, model.SerializeToString(deterministic=True))
+        return
+    for name, content in sorted(model_files(model, weights, path.name).items(), reverse=True):
+        if name != path.name:
+            path.unlink(missing_ok=True)
+        write_bytes(path.with_name(name), content)

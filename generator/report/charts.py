@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-__all__ = ["Axis", "bars", "parallel", "scatter"]
+__all__ = ["Axis", "Line", "bars", "grouped", "lines", "parallel", "scatter"]
 
 WIDTH, HEIGHT = 760, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
 PALE, WARM = (176, 196, 214), (213, 94, 0)
+# Okabe and Ito's palette, told apart by colour-blind eyes.
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7b8794", "#000000")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ class Axis:
         step = next(factor * scale for factor in (1, 2, 5, 10) if factor * scale >= rough)
         first = math.ceil(self.low / step)
         return [index * step for index in range(first, math.floor(self.high / step) + 1)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve through ``points`` (x, y), x rising; ``strong`` ones are wide, the others dashed."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    strong: bool = True
 
 
 def number(value: Any) -> str:
@@ -91,6 +102,56 @@ def scatter(
         for at, value, kind, tip in points
     ]
     return "".join([*parts, "</svg>"])
+
+
+def lines(x: Axis, y: Axis, curves: Sequence[Line], label: str = "") -> str:
+    """Return a chart of curves, with their names beside it in the order they are given."""
+    wide = WIDTH + 170  # room for the names
+    parts = [f'<svg viewBox="0 0 {wide} {HEIGHT}" role="img" aria-label="{escape(label)}">', _frame(x, y)]
+    for index, curve in enumerate(curves):
+        colour = COLOURS[index % len(COLOURS)]
+        path = " ".join(f"{_x(x, at):.1f},{_y(y, value):.1f}" for at, value in curve.points)
+        style = 'stroke-width="2.2"' if curve.strong else 'stroke-width="1.3" stroke-dasharray="5 3"'
+        parts += [
+            f'<polyline fill="none" stroke="{colour}" {style} points="{path}">',
+            f"<title>{escape(curve.name)}</title></polyline>",
+        ]
+        parts.append(_key(index, curve.name, colour))
+    return "".join([*parts, "</svg>"])
+
+
+def grouped(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], title: str, label: str = "") -> str:
+    """Return upright bars, one for each of ``series`` (name, a value from 0 on for each group) in every group."""
+    most = max((value for _, values in series for value in values), default=0) or 1
+    axis = Axis(title, 0, most * 1.05)
+    wide, step = WIDTH + 170, (WIDTH - LEFT - RIGHT) / max(len(groups), 1)
+    parts = [f'<svg viewBox="0 0 {wide} {HEIGHT}" role="img" aria-label="{escape(label)}">', _heights(axis)]
+    each = 0.8 * step / max(len(series), 1)
+    for index, (name, values) in enumerate(series):
+        colour = COLOURS[index % len(COLOURS)]
+        for place, value in enumerate(values):
+            left, top = LEFT + step * (place + 0.1) + each * index, _y(axis, value)
+            parts.append(
+                f'<rect fill="{colour}" x="{left:.1f}" y="{top:.1f}" width="{each:.1f}" '
+                f'height="{HEIGHT - BOTTOM - top:.1f}"><title>{escape(name)}, {escape(groups[place])}: {value:.3f}'
+                "</title></rect>"
+            )
+        parts.append(_key(index, name, colour))
+    foot = HEIGHT - BOTTOM + 16
+    parts += [
+        f'<text class="tick middle" x="{LEFT + step * (place + 0.5):.1f}" y="{foot}">{escape(name)}</text>'
+        for place, name in enumerate(groups)
+    ]
+    return "".join([*parts, "</svg>"])
+
+
+def _key(index: int, name: str, colour: str) -> str:
+    """Return the name of a series beside the chart, after a sample of its colour."""
+    y = TOP + 10 + 20 * index
+    return (
+        f'<rect fill="{colour}" x="{WIDTH + 4}" y="{y - 8}" width="12" height="8"/>'
+        f'<text x="{WIDTH + 22}" y="{y}">{escape(name)}</text>'
+    )
 
 
 def bars(rows: Sequence[tuple[str, float]], label: str = "") -> str:
@@ -189,16 +250,22 @@ def _y(axis: Axis, value: float) -> float:
 
 def _frame(x: Axis, y: Axis) -> str:
     """Return grid, ticks and titles of two axes."""
+    parts = [_heights(y)]
+    for tick in x.ticks():
+        at = _x(x, tick)
+        parts.append(f'<text class="tick middle" x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}">{number(tick)}</text>')
+    parts.append(f'<text class="middle" x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}">{escape(x.title)}</text>')
+    return "".join(parts)
+
+
+def _heights(y: Axis) -> str:
+    """Return grid, ticks and title of the upright axis."""
     parts = []
     for tick in y.ticks():
         at = _y(y, tick)
         parts.append(f'<line class="grid" x1="{LEFT}" y1="{at:.1f}" x2="{WIDTH - RIGHT}" y2="{at:.1f}"/>')
         parts.append(f'<text class="tick end" x="{LEFT - 6}" y="{at + 4:.1f}">{number(tick)}</text>')
-    for tick in x.ticks():
-        at = _x(x, tick)
-        parts.append(f'<text class="tick middle" x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}">{number(tick)}</text>')
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(f'<text class="middle" x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}">{escape(x.title)}</text>')
     parts.append(
         f'<text class="middle" transform="rotate(-90 14 {middle:.0f})" x="14" y="{middle:.0f}">{escape(y.title)}</text>'
     )

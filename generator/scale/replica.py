@@ -83,6 +83,7 @@ def follow(spec: Spec, data: Path, exchange: Exchange, options: TrainOptions) ->
     Weights, history and iteration are the first learner's from the start.
     """
     rows, worth = load_training(data, spec, fitted=options.mix_from is not None)
+    spec = spec.in_iterations(len(rows["label"]))
     made = Generated.of(spec)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in made.shapes.items()}
     learner = made.learner(zeros, threads=options.threads, exchange=exchange)

@@ -7,13 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-__all__ = ["BLOBS", "DRAWN", "INPUTS", "MAX_BOUGHT", "MAX_HISTORY", "MAX_SEEN", "MAX_WINDOW", "Blob", "Sizes"]
+__all__ = [
+    "BLOBS",
+    "DRAWN",
+    "INPUTS",
+    "MAX_BOUGHT",
+    "MAX_HISTORY",
+    "MAX_SEEN",
+    "MAX_SLOTS",
+    "MAX_WINDOW",
+    "Blob",
+    "Sizes",
+]
 
-# What `rnn.window`, `rnn.history`, `fnn.bought` and `head.mix.pages` may be at most.
+# What `rnn.window`, `rnn.history`, `fnn.bought`, `head.mix.pages` and `head.slots` may be at most.
 MAX_WINDOW = 256
 MAX_HISTORY = 4096
 MAX_BOUGHT = 4096
 MAX_SEEN = 256
+MAX_SLOTS = 256
 
 # The inputs of a gradient graph that are drawn for each batch, dropout's masks and the candidates of a sampled softmax.
 DRAWN = (

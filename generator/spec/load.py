@@ -8,6 +8,7 @@ from generator.errors import SpecError
 from generator.spec.check import check_spec
 from generator.spec.findings import Finding, Path, Place, Words, dotted, failure
 from generator.spec.reading import found, mapping_of, read_file
+from generator.spec.rules import INSTEAD
 from generator.spec.source import Document, read
 
 if TYPE_CHECKING:
@@ -81,5 +82,6 @@ def _override(document: Document, override: str, place: Place) -> None:
         if not isinstance(section, dict):
             document.findings.append(Finding(place, (), Words(f"{dotted(path[:depth])} is not a section")))
             return
+    section.pop(INSTEAD.get(key, ""), None)
     section[path[-1]] = given.value
     document.move(path, given.value, place)

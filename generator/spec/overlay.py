@@ -4,6 +4,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from generator.spec.rules import INSTEAD
+
 __all__ = ["laid_over", "set_field"]
 
 
@@ -34,5 +36,6 @@ def set_field(values: dict[str, Any], name: str, value: Any) -> bool:
         if not isinstance(section, dict):
             return False
     both = isinstance(value, dict) and isinstance(section.get(last), dict)
+    section.pop(INSTEAD.get(name, ""), None)
     section[last] = copy.deepcopy(laid_over(section[last], value) if both else value)
     return True

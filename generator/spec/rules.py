@@ -4,7 +4,11 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["broken_rules"]
+__all__ = ["INSTEAD", "MAX_ITER", "broken_rules"]
+
+MAX_ITER = 1000  # where neither it nor epochs is given
+# A field of a section and the one that says the same: set on top of a spec, it takes that one's place.
+INSTEAD = {"solver.epochs": "max_iter", "solver.max_iter": "epochs"}
 
 
 def _one_width_a_layer(layers: int | None, widths: list[int]) -> str | None:
@@ -39,6 +43,29 @@ def _newest_are_seen(newest: int, pages: int) -> str | None:
     return f"{newest} is more than the pages seen ({pages}): at most pages" if newest > pages else None
 
 
+def _slots_need_mix(slots: int, mix: object) -> str | None:
+    return (
+        "no more than 0 without head.mix, which is what recommends them: set head.mix"
+        if slots and mix is None
+        else None
+    )
+
+
+def _slots_of_one_level(slots: int, page: str, item: str) -> str | None:
+    if not slots or page == item:
+        return None
+    return (
+        f"an unseen page is recommended as itself, but pages are by {page} and items by {item}, and nobody knows the "
+        f"{item} of an unseen {page}: set data.page and data.item alike"
+    )
+
+
+def _slots_after_one_vocabulary(slots: int, pages: int, items: int) -> str | None:
+    if not slots or pages == items:
+        return None
+    return f"slots come after the ids of pages and of items, but there are {pages} and {items}: give the same number"
+
+
 def _tied_widths(tied: bool, projection: bool, widths: list[int]) -> str | None:
     if not tied or projection or not widths or widths[0] == widths[-1]:
         return None
@@ -50,6 +77,12 @@ def _tied_widths(tied: bool, projection: bool, widths: list[int]) -> str | None:
 
 def _ordered_range(low: float, high: float, kind: str) -> str | None:
     return f"{low} is above max ({high}): at most max" if kind == "uniform" and low > high else None
+
+
+def _one_length(epochs: float | None, max_iter: int) -> str | None:
+    if epochs is None or max_iter == MAX_ITER:
+        return None
+    return f"{epochs:g} epochs, and max_iter: {max_iter} says how long too: give one of them"
 
 
 def _multistep_has_steps(policy: str, steps: list[int]) -> str | None:
@@ -84,9 +117,13 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("head.tied", "pages", "items"), _one_vocabulary),
     (("head.tied", "head.projection", "rnn.widths"), _tied_widths),
     (("head.mix.newest", "head.mix.pages"), _newest_are_seen),
+    (("head.slots", "head.mix"), _slots_need_mix),
+    (("head.slots", "data.page", "data.item"), _slots_of_one_level),
+    (("head.slots", "pages", "items"), _slots_after_one_vocabulary),
     (("init.table.min", "init.table.max", "init.table.type"), _ordered_range),
     (("init.weight.min", "init.weight.max", "init.weight.type"), _ordered_range),
     (("init.bias.min", "init.bias.max", "init.bias.type"), _ordered_range),
+    (("solver.epochs", "solver.max_iter"), _one_length),
     (("solver.lr_policy", "solver.stepvalue"), _multistep_has_steps),
     (("solver.stepvalue",), _steps_increase),
     *(((f"solver.{name}",), _below_one_in_float32) for name in ("momentum", "momentum2")),

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_SEEN, MAX_WINDOW
-from generator.spec.rules import broken_rules
+from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_SEEN, MAX_SLOTS, MAX_WINDOW
+from generator.spec.rules import MAX_ITER, broken_rules
 
 __all__ = [
     "NAME",
@@ -94,6 +94,12 @@ class Head(_Section):
         0.0, ge=0, le=0.95, description="Share dropped, in training, of each visit and of what the output reads."
     )
     mix: Mix | None = Field(None, description="Probabilities mixed with the net's, fitted once it is trained.")
+    slots: int = Field(
+        0,
+        ge=0,
+        le=MAX_SLOTS,
+        description="Pages of a session that training never saw, each of which can be recommended.",
+    )
 
 
 class Filler(_Section):
@@ -182,7 +188,13 @@ class Solver(_Section):
     weight_decay: NotNegative = Field(0.0, description="L2 weight decay.")
     clip_gradients: Positive | None = Field(None, description="Bound on the L2 norm of all gradients together.")
     iter_size: int = Field(1, ge=1, le=4096, description="Batches accumulated for one update.")
-    max_iter: Count = Field(1000, description="Iterations to train.")
+    max_iter: Count = Field(MAX_ITER, description="Iterations to train.")
+    epochs: float | None = Field(
+        None,
+        gt=0,
+        le=10_000,
+        description="In place of max_iter: passes over the training rows, which `drn train` turns into iterations.",
+    )
     display: Count = Field(100, description="Iterations between lines of metrics.")
     snapshot: Count = Field(1000, description="Iterations between snapshots.")
     test_iter: Count = Field(10, description="Batches of a test pass.")
@@ -194,6 +206,10 @@ class Solver(_Section):
     multipliers: Multipliers = Field(
         Multipliers.model_construct(), description="Caffe's lr_mult and decay_mult by kind of parameter."
     )
+
+    def updates(self, epochs: float, rows: int) -> int:
+        """Return the iterations that make so many passes over ``rows`` training rows, to the nearest; 1 at least."""
+        return min(max(round(epochs * rows / (self.batch_size * self.iter_size)), 1), _INT32)
 
 
 class Data(_Section):
@@ -232,6 +248,14 @@ class Spec(_Section):
             raise ValueError("\n".join(findings))
         return self
 
+    def in_iterations(self, rows: int) -> "Spec":
+        """Return the spec with ``solver.max_iter`` in place of ``solver.epochs``, for so many training rows."""
+        solver = self.solver
+        if solver.epochs is None:
+            return self
+        update = {"max_iter": solver.updates(solver.epochs, rows), "epochs": None}
+        return self.model_copy(update={"solver": solver.model_copy(update=update)})
+
     @property
     def has_rnn(self) -> bool:
         """Whether the net reads the session."""
@@ -256,6 +280,11 @@ class Spec(_Section):
     def seen(self) -> int:
         """Pages of the session that count as seen, S; 0 without a mixture."""
         return self.head.mix.pages if self.head.mix else 0
+
+    @property
+    def slots(self) -> int:
+        """Ids after the known ones, M+1..M+S, for the pages of a session that the vocabulary lacks; 0 without."""
+        return self.head.slots
 
     @property
     def bought(self) -> int:

@@ -40,7 +40,7 @@ _TRUTHS = {
 }
 # What other libraries call a field.
 _SYNONYMS = {
-    "epochs": "max_iter",
+    "epoch": "epochs",
     "iterations": "max_iter",
     "lr": "base_lr",
     "learning_rate": "base_lr",

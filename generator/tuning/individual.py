@@ -136,11 +136,11 @@ def trained_as(spec: Spec, seed: int, rows: int, epochs: float | None) -> Spec:
     rows
         Training rows.
     epochs
-        Passes over them; None: the spec's own max_iter.
+        Passes over them; None: the spec's own epochs or max_iter.
     """
+    spec = spec.in_iterations(rows)
     solver = spec.solver
-    wanted = solver.max_iter if epochs is None else round(epochs * rows / (solver.batch_size * solver.iter_size))
-    iterations = min(max(wanted, 1), 2**31 - 1)
+    iterations = solver.max_iter if epochs is None else solver.updates(epochs, rows)
     return spec.model_copy(
         update={
             "solver": solver.model_copy(

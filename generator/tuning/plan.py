@@ -50,7 +50,7 @@ class IndividualTraining(_Section):
     """How long an individual is trained."""
 
     epochs: float | None = Field(
-        None, gt=0, le=10_000, description="Passes over the training rows; else the solver.max_iter of each spec."
+        None, gt=0, le=10_000, description="Passes over the training rows; else the length each spec's solver gives."
     )
     early_stopping: EarlyStopping | None = Field(None, description="When to give an individual up.")
     timeout: float = Field(
@@ -170,7 +170,7 @@ def _genes(document: Document, values: dict[str, Any]) -> dict[str, Gene]:
     by_iterations = _epochs(values) is None
     for name, value in search.items():
         reason = next((why for field, why in _NO_GENES.items() if name == field or name.startswith(f"{field}.")), None)
-        if name == "solver.max_iter" and not by_iterations:
+        if name in ("solver.max_iter", "solver.epochs") and not by_iterations:
             reason = "training.epochs says how long an individual is trained"
         around = next((other for other in search if name.startswith(f"{other}.")), None)
         if reason or around:

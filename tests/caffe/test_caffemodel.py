@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from generator.caffe import blobs
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
+from generator.caffe.hdf5 import MAGIC
 from generator.caffe.prototxt import learnable, parse_net
 from generator.caffe.schema import WeightsParameter
-from generator.caffe.weights_file import HDF5
 from generator.errors import ModelError
 from generator.inspect.detect import inspect_file
 
@@ -226,7 +226,7 @@ def test_raw_data_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100], ids=["cut short", "of something else"])
 def test_an_hdf5_file_that_does_not_hold_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "w.caffemodel.h5").write_bytes(HDF5 + content)
+    (tmp_path / "w.caffemodel.h5").write_bytes(MAGIC + content)
     with pytest.raises(ModelError, match=r"is no caffemodel, or is cut short: an HDF5 file without Caffe's"):
         read_caffemodel(tmp_path / "w.caffemodel.h5", NET, SHAPES)
 

@@ -154,7 +154,7 @@ layer { name: "{{ blob }}_relu" type: "TanH" bottom: "{{ blob }}" top: "{{ blob 
 """
         + "".join(
             f"{{%- set {name} = original.{name} -%}}\n"
-            for name in ("bag", "bias", "dropout", "embed", "inner_product", "param", "reshape", "sum")
+            for name in ("bag", "bias", "dropout", "embed", "inner_product", "masked", "param", "reshape", "sum")
         ),
     )
     text = render(spec, ["caffe"], folder)["deploy.prototxt"]

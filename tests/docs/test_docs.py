@@ -15,6 +15,8 @@ from blocks import ROOT, Block, Shell, blocks, masked
 from reviewed import BEFORE, NOT_RUN, SHORTER
 
 from generator.cli import COMMANDS, drn
+from generator.data.log.public.table import FORMATS
+from generator.data.log.words import WORDS
 from generator.experiment.claims import PAPER
 from generator.serving.http.endpoints import ENDPOINTS
 from generator.serving.metrics import Metrics
@@ -116,6 +118,15 @@ def test_the_site_builds_strictly_and_asks_nobody_else(tmp_path):
 
 def test_the_page_of_the_spec_holds_the_reference(hooks):
     assert reference().replace("### ", "## ") in hooks.generated()["spec.md"]
+
+
+def test_the_page_of_the_formats_holds_each_with_its_traps(hooks):
+    page = hooks.generated()["formats.md"]
+    for name, form in FORMATS.items():
+        assert f"## `{name}`: {form.title}" in page
+        assert f"({form.source})" in page
+        assert all(f"- {trap}" in page for trap in form.traps)
+        assert all(f"`{word}`" in page for layout in form.layouts for word in layout.words if layout.words != WORDS)
 
 
 def test_an_excerpt_that_has_gone_stops_the_build(hooks):

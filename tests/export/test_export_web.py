@@ -35,10 +35,14 @@ def runtime(root):
     return folder
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+# The paper's net, and one that mixes what the session has seen with it, pages among them that no training has.
+MIXED = {"pages": 50, "head": {"tied": True, "projection": True, "mix": {"pages": 5, "newest": 2}, "slots": 3}}
+
+
+@pytest.fixture(scope="module", params=[{"pages": 60}, MIXED], ids=["plain", "mixed"])
+def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("web") / "run"
-    write_run(folder, pages=60, items=50, top_k=20)
+    write_run(folder, items=50, top_k=20, **request.param)
     return folder
 
 

@@ -201,7 +201,8 @@ def test_the_command_in_json(tmp_path):
     assert (told["kind"], told["totals"]["flop_per_sample"]) == ("generated folder", FLOP)
     assert {"name": "page", "shape": ["B", 2], "role": "input"} in told["blobs"]
     assert {Path(file["path"]).name: file["kind"] for file in told["files"]} == {
-        "deploy.prototxt": "net", "train_val.prototxt": "net", "solver.prototxt": "solver",
+        "deploy.prototxt": "net", "deploy.portable.prototxt": "net", "train_val.prototxt": "net",
+        "solver.prototxt": "solver",
         **dict.fromkeys(["model.onnx", "model.onnxtxt", "loss.onnx", "loss.onnxtxt", "gradient.onnx",
                          "gradient.onnxtxt"], "ONNX model"),
     }  # fmt: skip

@@ -186,3 +186,52 @@ def test_versions_are_numbered_on(tmp_path):
     model = Model(tmp_path / "to" / "shop" / "2")
     best = model.recommend([Query([])])[0].items
     assert reciprocal_rank(model, [Query([]), Query([])], [best[1][0], "unknown"]) == 0.25
+
+
+def test_a_shop_that_sells_what_training_never_saw_is_learnt_and_served(url, tmp_path):
+    """Of each session of the newest fifth the page bought is new; with slots it is answered all the same."""
+    store, events, number = open_store(url), [], 0
+    random = np.random.default_rng(1)
+    for session in range(300):
+        pages = [f"p{page}" for page in random.integers(1, 12, 2)]
+        if session >= 240:
+            pages.append(f"new{session}")
+        for step, page in enumerate([*pages, pages[-1]]):
+            number += 1
+            kind, moment = "buy" if step == len(pages) else "view", session * 1000.0 + step
+            events.append(Event(f"s{session}", str(number), kind, page, moment, number))
+    store.record(events)
+    store.close()
+    slots = "head: {mix: {pages: 8}, slots: 2}\nnet: rnn"
+    spec = parse_spec(TEXT.replace("net: combined", slots).replace("fnn: {bought: 3, widths: [8]}\n", ""), "shop.yaml")
+    live = tmp_path / "live"
+    made = run_round(url, spec, live, newest=0.2, threads=1)
+    assert made.candidate > 0.9
+    again = run_round(url, spec, live, newest=0.2, threads=1)
+    assert again.carried
+    server = Drn(live / "models", f"sqlite:///{tmp_path}/served.sqlite")
+    try:
+        server.visit("one", "p1")
+        _, answer, _ = server.visit("one", "brand new")
+        assert answer["items"][0]["item"] == "brand new"
+        assert answer["unknown_pages"] == 0
+        _, view, _ = server("GET", "/v1/sessions/one")
+        assert [one["page"] for one in view["window"]] == ["p1", "brand new"]
+        for page in ("second", "third"):
+            _, answer, _ = server.visit("one", page)
+        assert answer["items"][0]["item"] == "second"  # the third has no slot left: it is passed over
+        assert answer["unknown_pages"] == 1
+        tensors = {"page": [[0, 1, 41]], "history_page": [[0] * 4], "seen_page": [[0] * 5 + [1, 41, 42]]}
+        inputs = [
+            {"name": name, "datatype": "INT64", "shape": [1, len(rows[0])], "data": rows}
+            for name, rows in tensors.items()
+        ]
+        inputs += [
+            {"name": name, "datatype": "FP32", "shape": [1, size], "data": [0.0] * size}
+            for name, size in (("history_weight", 4), ("seen_dwell", 8))
+        ]
+        _, found, _ = server("POST", "/v2/models/shop/infer", {"inputs": inputs})
+        (top,) = (one["data"] for one in found["outputs"] if one["name"] == "top_item")
+        assert top[0] == 42  # the newest page, the second slot
+    finally:
+        server.stop()

@@ -1,5 +1,7 @@
 """The fits against what is known of them: scipy-free optima, EM by hand, and the data they were drawn from."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import onnxruntime
@@ -158,6 +160,59 @@ def test_what_caffe_is_given_makes_the_probabilities_of_the_graph(seed, size, fn
         torch.softmax(logit + torch.tensor(inputs["mix_trend"]), 1).numpy() * inputs["mix_factor"] + inputs["mix_rest"]
     )
     np.testing.assert_allclose(found, mixed / mixed.sum(1, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_with_slots_the_graph_caffes_inputs_and_the_net_agree(tied):
+    """The net alone has no column for them; what is seen of them is in theirs."""
+    rng = np.random.default_rng(11)
+    head = {"tied": tied, "slots": 3, "mix": {"pages": 6, "newest": 2, "followers": 2}}
+    values = {"name": "m", "net": "rnn", "pages": 5, "items": 5, "top_k": 2, "rnn": {"window": 2, "widths": [3]}}
+    spec = Spec.model_validate(values | {"head": head})
+    mixture = mixture_of(rng, 8, 8, 2)
+    tables = mixture.tables
+    trend, follower = tables.trend * (np.arange(9) < 6), np.minimum(tables.follower, 5)  # nothing is known of slots
+    mixture = replace(mixture, tables=replace(tables, item=np.arange(9), trend=trend, follower=follower))
+    models = [parse(render(each, ["onnx"])["model.onnxtxt"], "model") for each in (spec, spec.unmixed)]
+    weights = drawn_weights(parameter_shapes(models[1]), 3)
+    blobs = {name: values for name, values in drawn_blobs(spec, 40, 3).items() if name != "label"}
+    session, plain = (onnxruntime.InferenceSession(model.SerializeToString()) for model in models)
+    given = mixture.parameters(6, 7 if tied else 6)
+    if tied:
+        del given["mix_item"]  # whose items are its pages
+    found = session.run(["probability"], weights | blobs | given)[0]
+    net = plain.run(["probability"], weights | _of(plain, blobs))[0]
+    assert (found.shape, net.shape) == ((40, 9), (40, 6))
+    inputs = mixture.caffe_inputs(blobs["seen_page"], blobs["seen_dwell"], slots=3)
+    mixed = net * np.exp(inputs["mix_trend"])
+    mixed = mixed / mixed.sum(1, keepdims=True) * inputs["mix_factor"] + inputs["mix_rest"]
+    mixed = np.concatenate([mixed, inputs["mix_slot"]], axis=1)
+    np.testing.assert_allclose(found, mixed / mixed.sum(1, keepdims=True), atol=1e-6)
+    seen = (blobs["seen_page"][:, :, None] == np.arange(9)).any(axis=1)
+    assert ((found > 0) == seen)[:, 6:].all()
+
+
+def test_a_session_without_pages_is_answered_however_many_may_be_seen():
+    spec = Spec.model_validate(
+        {
+            "name": "m",
+            "net": "rnn",
+            "pages": 7,
+            "items": 5,
+            "top_k": 2,
+            "rnn": {"window": 2, "widths": [3]},
+            "head": {"mix": {"pages": 200, "newest": 1, "followers": 2}},
+        }
+    )
+    mixture = mixture_of(np.random.default_rng(5), 7, 5, 1)
+    steep = replace(mixture, fitted=replace(mixture.fitted, coefficient=np.array([3.0, -3, 3, 3, 3])))
+    model = parse(render(spec, ["onnx"])["model.onnxtxt"], "model")
+    weights = drawn_weights(parameter_shapes(model), 5) | steep.parameters(200)
+    page = np.zeros((2, 200), np.int64)
+    page[1, -1] = 4
+    blobs = {"page": page[:, -2:], "seen_page": page, "seen_dwell": np.zeros(page.shape, np.float32)}
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(["probability"], weights | blobs)[0]
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
 def _of(session: onnxruntime.InferenceSession, blobs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

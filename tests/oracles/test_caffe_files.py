@@ -9,6 +9,7 @@ from caffe_nets import DEPLOY, LEARNABLE, TRAIN_VAL, probability, rows, shapes, 
 from caffe_process import Caffe, CaffeError
 
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
+from generator.caffe.hdf5 import write_state_hdf5, write_weights_hdf5
 from generator.caffe.prototxt import learnable, parse_net, read_net
 from generator.caffe.schema import NetParameter, SolverParameter, SolverState, WeightsParameter
 from generator.caffe.solverstate import read_solverstate, write_solverstate
@@ -271,3 +272,33 @@ def test_all_uses_is_what_caffe_saves(caffe: Caffe, folder: Path, monkeypatch) -
         )
     )
     assert ours == theirs
+
+
+RESTORE = """
+import sys, caffe, numpy as np
+solver = caffe.get_solver(sys.argv[1])
+solver.restore(sys.argv[2])
+solver.net.copy_from(sys.argv[3])
+test = caffe.Net(sys.argv[4], sys.argv[3], caffe.TEST)
+test.save(sys.argv[5] + "/deploy.caffemodel")
+solver.net.save(sys.argv[5] + "/train.caffemodel")
+print(solver.iter)
+"""
+
+
+def test_caffe_reads_our_hdf5_forms(caffe: Caffe, folder: Path, monkeypatch) -> None:
+    """What drn writes past 2 GiB: the weights by their content, the state where its name ends in .h5."""
+    train, deploy = (read_net(folder / f"{name}.prototxt") for name in ("train_val", "deploy"))
+    monkeypatch.chdir(folder)
+    write_weights_hdf5(folder / "ours.caffemodel", [train, deploy], weights())
+    history = [np.full(shape, place, np.float32) for place, shape in enumerate(shapes().values())]
+    write_state_hdf5(folder / "ours.solverstate.h5", 7, "ours.caffemodel", history, 2)
+    files = ("solver.prototxt", "ours.solverstate.h5", "ours.caffemodel", "deploy.prototxt", ".")
+    assert caffe.script(RESTORE, *files).split()[-1] == "7"
+    for name, net in (("train", train), ("deploy", deploy)):
+        for parameter, values in read_caffemodel(folder / f"{name}.caffemodel", net, shapes()).items():
+            np.testing.assert_array_equal(values, weights()[parameter])
+    state = read_solverstate(folder / "ours.solverstate.h5", list(shapes().values()))
+    assert (state.iteration, state.learned_net, state.current_step) == (7, "ours.caffemodel", 2)
+    for ours, theirs in zip(history, state.history, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

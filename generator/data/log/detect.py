@@ -1,41 +1,42 @@
 """Which public format a log is in, and which of its columns says what, by its header and first rows."""
 
+import re
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
+
 from generator.data.log import formats, tables
 from generator.data.log.layouts import Layout, normal
-from generator.data.log.public import FORMATS
+from generator.data.log.public.table import FORMATS
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import Table
 from generator.data.log.times import LIKELY, Clock
 from generator.errors import DataError
 
-__all__ = ["detect", "roles_of"]
+__all__ = ["candidates_of", "detect", "roles_of"]
 
 PROBED = 100  # rows looked at
 
 # By role, what its column is often called, as ``normal`` names it; the first that is there is taken.
 COLUMN_NAMES = {
-    "user": ("user", "userid", "visitor", "visitorid", "customer", "customerid", "uid", "clientid", "cookieid"),
-    "session": ("session", "sessionid", "usersession", "visitid", "sid"),
-    "time": ("time", "timestamp", "eventtime", "ts", "datetime", "when", "date", "eventtimestamp", "createdat"),
-    "page": ("page", "url", "pageurl", "pageid", "itemid", "item", "productid", "product", "articleid", "path"),
-    "event": (
-        "event",
-        "eventtype",
-        "type",
-        "action",
-        "actiontype",
-        "behavior",
-        "behaviour",
-        "behaviortype",
-        "eventname",
-    ),
-    "item": ("item", "itemid", "productid", "product", "sku"),
-    "category": ("category", "categoryid", "cat", "categorycode"),
+    "user": "user userid uid visitor visitorid fullvisitorid userpseudoid customer customerid client clientid member "
+    "memberid account accountid anonymousid domainuserid cookie cookieid device deviceid person personid profileid "
+    "idvisitor",
+    "session": "session sessionid usersession sid visit visitid idvisit gasessionid domainsessionid sess sessid "
+    "sessionkey",
+    "time": "time timestamp eventtime ts datetime when date eventtimestamp clicktimestamp eventdatetime servertime "
+    "servertimestamp servertimestampepochms derivedtstamp collectortstamp unixtime epoch createdat occurredat loggedat "
+    "receivedat",
+    "page": "page url pageurl pageid pagepath pagelocation itemid item productid product articleid clickarticleid "
+    "article path uri link href contentid content documentid document newsid postid videoid video trackid track songid "
+    "movieid sku skuid asin productskuhash goodsid aid offerid listingid hotelid reference",
+    "event": "event eventtype action actiontype productaction behavior behaviour behaviortype eventname interaction "
+    "interactiontype activity activitytype eventaction verb kind type",
+    "item": "item itemid productid product sku skuid asin productskuhash goodsid aid offerid listingid hotelid",
+    "category": "category categoryid cat categorycode itemcategory productcategory catid department",
 }
 
 
@@ -54,15 +55,19 @@ def detect(source: Source) -> str:
     >>> detect(Path("UserBehavior.csv"))  # doctest: +SKIP
     'taobao'
     """
-    if isinstance(source, Frame) or source.suffix in formats.PARQUET:
+    if isinstance(source, Frame):
         return "events"
     with tables.unpacked(source) as plain, TemporaryDirectory(prefix="drn-") as name:
-        first = tables.first_line(plain, source)
-        for form in FORMATS:
+        parquet = plain.suffix in formats.PARQUET
+        first = "" if parquet else tables.first_line(plain, source)
+        head = plain if parquet else _head(plain, Path(name))
+        for form, told in FORMATS.items():
             if form == "recbole" and ":" not in first:  # whose columns name their types
                 continue
+            if (told.records is not None) != first.startswith("{"):
+                continue
             try:
-                table, layout = formats.published(_head(plain, Path(name)), source, Path(name), form)
+                table, layout = formats.published(head, source, Path(name), form)
             except DataError:
                 continue
             if layout is None or _fits(table, layout):
@@ -79,11 +84,18 @@ def _head(plain: Path, folder: Path) -> Path:
 
 
 def _fits(table: Table, layout: Layout) -> bool:
-    """Return whether the first rows of a table are, nine in ten, events of the layout."""
-    raw = tables.collect(table.frame.select(time=layout.roles["time"], event=layout.roles["event"]), table.name)
-    known = raw["event"].is_in(list(layout.words))
+    """Return whether the first rows of a table are, the first and nine in ten, events of the layout.
+
+    The first row of a file that has a header, read without one, is none.
+    """
+    time = layout.roles.get("time", pl.lit(LIKELY))  # there is none to be wrong
+    roles = {"time": time, "event": layout.roles["event"].cast(pl.String), "page": layout.roles["page"]}
+    read = table.frame.head(PROBED).select(**roles)
+    raw = tables.collect(read, table.name)
+    known = raw["event"].is_in(list(layout.words)) | (layout.lenient and raw["event"].is_not_null())
     dated = Clock()(raw["time"]) >= (LIKELY if layout.header is False else 0)
-    return raw.height > 0 and (known & dated).sum() >= 0.9 * raw.height
+    events = (known & dated).fill_null(value=False)
+    return raw.height > 0 and bool(events[0]) and events.sum() >= 0.9 * raw.height
 
 
 def roles_of(columns: Iterable[str]) -> dict[str, str]:
@@ -94,12 +106,20 @@ def roles_of(columns: Iterable[str]) -> dict[str, str]:
     >>> roles_of(["visitor_id", "ts", "url"])
     {'user': 'visitor_id', 'time': 'ts', 'page': 'url'}
     """
-    there = {normal(column): column for column in columns}
-    found = {}
-    for role, names in COLUMN_NAMES.items():
-        column = next((there[name] for name in names if name in there), None)
-        if column is not None:
-            found[role] = column
+    found = {role: names[0] for role, names in candidates_of(columns).items()}
     if found.get("item") == found.get("page"):
         found.pop("item", None)
     return found
+
+
+def candidates_of(columns: Iterable[str]) -> dict[str, list[str]]:
+    """Return for each role all columns that may be it by their names, those that say it best first.
+
+    Examples
+    --------
+    >>> candidates_of(["ts", "created_at"])
+    {'time': ['ts', 'created_at']}
+    """
+    there = {re.sub(r"[^a-z0-9]", "", normal(column)): column for column in columns}
+    found = {role: [there[name] for name in names.split() if name in there] for role, names in COLUMN_NAMES.items()}
+    return {role: several for role, several in found.items() if several}

@@ -9,17 +9,18 @@ from pathlib import Path
 import polars as pl
 
 from generator.data.log import sequences, tables
-from generator.data.log.layouts import ROLES, Layout, generic, normal, with_words
-from generator.data.log.public import FORMATS
+from generator.data.log.layouts import ROLES, Format, Layout, generic, normal, with_words
+from generator.data.log.public.table import FORMATS
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import LINE, MALFORMED, ROW, Table
 from generator.errors import DataError
 
-__all__ = ["FORMAT_NAMES", "PARQUET", "open_log", "published", "rows_of"]
+__all__ = ["FORMAT_NAMES", "PARQUET", "files_of", "open_log", "open_named", "published", "rows_of"]
 
 FORMAT_NAMES = (*FORMATS, "events")
 PARQUET = (".parquet", ".pq")
 JSON = (".jsonl", ".ndjson", ".json")
+TEXT = (".csv", ".tsv", ".txt", ".dat", ".inter", *JSON)
 BYTES, UNPACKED = 32, 4  # of a line of text, about; how many times as large it is unpacked
 
 
@@ -65,6 +66,17 @@ def open_log(
         yield tables.identified(table, layout.identities), with_words(layout, words, f"the format {form}")
 
 
+@contextmanager
+def open_named(source: Source) -> Iterator[Table]:
+    """Yield a source of named columns as a table, whatever they are called; DataError as in ``open_log``."""
+    with ExitStack() as stack:
+        if isinstance(source, Frame):
+            yield tables.in_memory(source)
+            return
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drn-")))
+        yield _named(stack.enter_context(tables.unpacked(source)), source, folder, {})
+
+
 def _check(source: Source, form: str, columns: Mapping[str, str]) -> None:
     if form not in FORMAT_NAMES:
         raise DataError(f"unknown format {form!r}: the formats are {', '.join(FORMAT_NAMES)}")
@@ -96,6 +108,8 @@ def _named(plain: Path, path: Path, folder: Path, columns: Mapping[str, str]) ->
 
 def published(plain: Path, path: Path, folder: Path, form: str) -> tuple[Table, Layout | None]:
     """Open a file of a public format, unpacked in ``plain``, its columns under their normal names."""
+    if FORMATS[form].records or plain.suffix in PARQUET:
+        return _typed(plain, path, folder, FORMATS[form])
     first = tables.first_line(plain, path)
     if form == "recbole" and sequences.holds({normal(name) for name in first.split("\t")}):
         table = tables.separated(plain, path, folder, "\t", first.split("\t"), header=True, quote=None)
@@ -103,13 +117,34 @@ def published(plain: Path, path: Path, folder: Path, form: str) -> tuple[Table, 
     layout, header = _layout(first, form, path)
     names = first.split(layout.separator) if header else list(layout.columns)
     table = tables.separated(plain, path, folder, layout.separator, names, header=header, quote=layout.quote)
-    return _renamed(table), layout
+    return _unfolded(_renamed(table), layout), layout
+
+
+def _typed(plain: Path, path: Path, folder: Path, form: Format) -> tuple[Table, Layout]:
+    """Open a file of nested records, or a Parquet file of the columns of a format."""
+    layout = form.layouts[0]
+    if form.records:
+        table = tables.json_lines(plain, path, folder, tables.flat_records(form.records), layout.columns)
+        return table, layout
+    table = _renamed(tables.parquet(plain, path))
+    fitting = (each for each in form.layouts if each.needed <= set(table.columns) and each.name in path.name)
+    layout = next(fitting, layout)
+    if absent := layout.needed - set(table.columns):
+        raise DataError(f"{path}: is no file of {form.title}: it has no column {', '.join(sorted(absent))}")
+    return _unfolded(table, layout), layout
+
+
+def _unfolded(table: Table, layout: Layout) -> Table:
+    """Return the table that a layout makes of one; how many rows that has is not known."""
+    return table if layout.unfold is None else replace(table, frame=layout.unfold(table.frame), rows=None)
 
 
 def _layout(first: str, form: str, path: Path) -> tuple[Layout, bool]:
     """Return the layout of a file by its first line, and whether that line is a header."""
     layouts = FORMATS[form].layouts
     for layout in layouts:
+        if layout.name not in path.name:
+            continue
         fields = first.split(layout.separator)
         if layout.header is not False and layout.needed <= {normal(name) for name in fields}:
             return layout, True
@@ -133,6 +168,13 @@ def _renamed(table: Table) -> Table:
     own = [name for name in (ROW, MALFORMED, LINE) if name in table.frame.collect_schema()]
     frame = table.frame.select(*own, *(pl.col(old).alias(new) for new, old in names.items()))
     return replace(table, columns=tuple(names), frame=frame)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of a log in a folder and below, by name: Parquet files, or if there is none, those of text."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    text = [path for path in files if path.name.removesuffix(".gz").endswith(TEXT)]
+    return [path for path in files if path.suffix in PARQUET] or text
 
 
 def rows_of(source: Source) -> int:

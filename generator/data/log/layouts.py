@@ -39,7 +39,12 @@ class Layout:
     resolution
         Seconds within which the times of two sessions cannot be put in order.
     mark
-        Normal names of columns that no role reads but that tell this file from the format's others.
+        Normal names of columns that no role reads but that tell this file from the format's others; of a layout that
+        unfolds, those that it needs.
+    name
+        What the file's name must hold, where its columns do not tell it from the format's others.
+    unfold
+        What is made of the table, its columns under their normal names, before the roles are read.
     """
 
     columns: tuple[str, ...]
@@ -52,6 +57,8 @@ class Layout:
     header: bool | None = True
     resolution: float = 0.0
     mark: tuple[str, ...] = ()
+    name: str = ""
+    unfold: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -63,7 +70,9 @@ class Layout:
     def needed(self) -> set[str]:
         """The columns a header must have, under their normal names."""
         within = self.within.meta.root_names() if self.within is not None else []
-        return {*self.mark, *self.identities, *self.roles.get("time", pl.lit(0)).meta.root_names(), *within}
+        read = {*self.identities, *self.roles.get("time", pl.lit(0)).meta.root_names(), *within}
+        made = {} if self.unfold is None else read - {normal(column) for column in self.columns}
+        return {*self.mark, *read} - set(made)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ __all__ = [
     "collect",
     "first_line",
     "flat_record",
+    "flat_records",
     "identified",
     "identity",
     "in_memory",
@@ -142,14 +143,21 @@ def separated(
     return Table(str(path), tuple(names), frame.filter(~blank), bad=found.bad)
 
 
-def json_lines(plain: Path, path: Path, folder: Path, flat: Callable[[Any], Iterable[Mapping[str, Any]]]) -> Table:
+def json_lines(
+    plain: Path,
+    path: Path,
+    folder: Path,
+    flat: Callable[[Any], Iterable[Mapping[str, Any]]],
+    columns: Iterable[str] = (),
+) -> Table:
     """Return a JSON-lines file as a table of strings, by way of Parquet files in ``folder``.
 
     ``flat`` returns the rows of a record, of plain values; a line of which there are several has as many rows. A line
-    that is no JSON object, or whose record does not hold, has its reason in the column ``_malformed``.
+    that is no JSON object, or whose record does not hold, has its reason in the column ``_malformed``. The table has
+    the ``columns`` whether a record has them or not.
     """
     chunks: list[pl.LazyFrame] = []
-    names: dict[str, None] = {}
+    names: dict[str, None] = dict.fromkeys(columns)
     with plain.open("rb") as stream:
         start = 1
         while lines := list(islice(stream, LINES)):
@@ -160,10 +168,10 @@ def json_lines(plain: Path, path: Path, folder: Path, flat: Callable[[Any], Iter
             ]
             for _, row in rows:
                 names.update(dict.fromkeys(row))
-            columns = {name: [row.get(name) for _, row in rows] for name in names}
+            values = {name: [row.get(name) for _, row in rows] for name in names}
             schema = {ROW: pl.UInt32, **dict.fromkeys(names, pl.String)}
             file = folder / f"{start}.parquet"
-            pl.DataFrame({ROW: [number for number, _ in rows], **columns}, schema=schema).write_parquet(file)
+            pl.DataFrame({ROW: [number for number, _ in rows], **values}, schema=schema).write_parquet(file)
             chunks.append(pl.scan_parquet(file))
             start += len(lines)
     own = tuple(name for name in names if name not in (MALFORMED, LINE))
@@ -195,6 +203,23 @@ def flat_record(identities: Collection[str]) -> Callable[[Mapping[str, Any]], It
 
     def flat(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield {name: identity(name, value) if name in identities else value for name, value in record.items()}
+
+    return flat
+
+
+def flat_records(
+    rows: Callable[[Mapping[str, Any]], Iterator[Mapping[str, Any]]],
+) -> Callable[[Mapping[str, Any]], Iterator[Mapping[str, Any]]]:
+    """Return the function to the rows of a nested record, roles as columns; Malformed if it lacks a part."""
+
+    def flat(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        try:
+            for row in rows(record):
+                yield {name: value if name == "time" else identity(name, value) for name, value in row.items()}
+        except KeyError as error:
+            raise Malformed(f"no {error.args[0]}") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise Malformed("not a record of the format") from error
 
     return flat
 

@@ -1,12 +1,13 @@
 """The words of a log for its events, and what they mean: view, buy or other."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
 from generator.errors import DataError
 
-__all__ = ["KINDS", "WORDS", "kinds_of", "meant", "nearest", "parsed"]
+__all__ = ["KINDS", "WORDS", "kinds_of", "logs_and_words", "meant", "nearest", "parsed"]
 
 KINDS = ("view", "buy", "other")
 WORDS = {"view": "view", "buy": "buy", "other": "other"}  # of the format `events`
@@ -14,9 +15,12 @@ ENUM = pl.Enum(KINDS)
 
 # What a word is likely to mean, where it holds one of these; the first that fits counts.
 LIKELY = {
-    "other": ("cart", "basket", "remove", "wish", "fav", "return", "refund", "cancel"),
+    "other": (
+        *("cart", "basket", "remove", "wish", "fav", "return", "refund", "cancel"),
+        *("list", "search", "sort", "begin", "impression"),
+    ),
     "buy": ("buy", "purchase", "order", "transaction", "conversion", "sale", "sold", "paid", "bought"),
-    "view": ("view", "click", "pv", "detail", "visit", "page", "read", "play", "open"),
+    "view": ("view", "click", "pv", "detail", "visit", "page", "read", "play", "open", "interaction"),
 }
 
 
@@ -54,6 +58,18 @@ def parsed(texts: Sequence[str]) -> dict[str, str]:
             if found.setdefault(word, kind) != kind:
                 raise DataError(f"--events says that {word!r} is {found[word]} and {kind}: a word has one meaning")
     return found
+
+
+def logs_and_words(logs: Sequence[str], texts: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the logs of a command line and what words mean: what follows ``--events KIND=WORD`` may be more of these.
+
+    Examples
+    --------
+    >>> logs_and_words(["log.csv", "buy=order"], ["view=click"])
+    (('log.csv',), {'click': 'view', 'order': 'buy'})
+    """
+    said = [each for each in logs if texts and each.partition("=")[0] in KINDS and not Path(each).exists()]
+    return tuple(each for each in logs if each not in said), parsed([*texts, *said])
 
 
 def kinds_of(words: Mapping[str, str], column: pl.Series) -> pl.Series:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from generator.data.log.labels import levels_of
 from generator.data.sessions.ragged import Sessions
 from generator.data.sessions.sessionise import BUY, VIEW, SessionLog
+from generator.data.sessions.slots import Slots, numbers
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError
 from generator.spec.schema import Spec
@@ -172,6 +173,7 @@ class Numbering:
     ) -> None:
         self._strings = strings
         self.shared = _shared(spec)
+        self.slots = Slots(spec.pages, spec.slots) if spec.slots else None
         self._given = known if isinstance(known, GivenVocabularies) else None
         self._size = size_of(strings)
         if self._given:
@@ -232,7 +234,8 @@ class Numbering:
         """Return sessions of codes in ids; and which of them these are, int64.
 
         Training sessions lose the pages that have no id, and fall out where too few are left to give a row. In the
-        other splits such pages stay as 0, so that every row of the log is there to be judged.
+        other splits such pages stay, as slots where the spec has them and else as 0, so that every row of the log is
+        there to be judged.
         """
         bought, bought_offset = _kept(self._item_ids[coded.bought], coded.bought_offset)
         found = replace(
@@ -242,8 +245,11 @@ class Numbering:
             bought=bought,
             bought_offset=bought_offset,
             training=training,
+            slots=self.slots,
         )
-        return _known_only(found) if training else (found, np.arange(len(found)))
+        if training:
+            return _known_only(found)
+        return _slotted(coded, found, self.slots) if self.slots else found, np.arange(len(found))
 
 
 def by_appearance(codes: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -263,6 +269,25 @@ def _kept(ids: NDArray[np.int32], offset: NDArray[np.int64]) -> tuple[NDArray[np
         return ids, offset
     known = np.flatnonzero(ids)
     return ids[known], np.searchsorted(known, offset)
+
+
+def _slotted(coded: Sessions, found: Sessions, slots: Slots) -> Sessions:
+    """Return the sessions ``found`` of ids with slots for the pages, and the labels among them, that have no id."""
+    unknown = np.flatnonzero(found.page == 0)
+    session = np.repeat(np.arange(len(found)), found.lengths)[unknown]
+    number, keys, of_key = numbers(session, coded.page[unknown])
+    page = found.page.copy()
+    page[unknown] = _id_of(number, slots)
+    if coded.label is None or found.label is None or not len(keys):
+        return replace(found, page=page)
+    key = np.arange(len(found)) << 32 | coded.label
+    at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+    viewed = (found.label == 0) & (keys[at] == key)
+    return replace(found, page=page, label=np.where(viewed, _id_of(of_key[at], slots), found.label))
+
+
+def _id_of(number: NDArray[np.int32], slots: Slots) -> NDArray[np.int32]:
+    return np.where(number <= slots.count, slots.after + number, 0).astype(np.int32)
 
 
 def _known_only(sessions: Sessions) -> tuple[Sessions, NDArray[np.int64]]:

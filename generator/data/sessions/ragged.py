@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.sessions.slots import Slots
+
 __all__ = ["KEPT_BOUGHT", "Ints", "Sessions", "gathered", "offsets", "ragged_index"]
 
 Ints = NDArray[np.int64]
@@ -64,6 +66,8 @@ class Sessions:
         int32 (S,): the item bought in the session, 0 if out of vocabulary; None where the next page is the label.
     training
         Whether these are sessions to train on; it changes the rows of `next` under the loss at every state.
+    slots
+        Which ids of ``page`` and ``label`` are pages that the vocabulary lacks; None: none are.
     """
 
     offset: Ints
@@ -75,6 +79,7 @@ class Sessions:
     user: NDArray[np.int32]
     label: NDArray[np.int32] | None = None
     training: bool = False
+    slots: Slots | None = None
 
     def __len__(self) -> int:
         return len(self.offset) - 1
@@ -116,6 +121,7 @@ class Sessions:
             user=self.user[begin:end],
             label=None if self.label is None else self.label[begin:end],
             training=self.training,
+            slots=self.slots,
         )
 
     def take(self, chosen: Ints, *, training: bool = False) -> "Sessions":
@@ -133,4 +139,5 @@ class Sessions:
             user=self.user[chosen],
             label=None if self.label is None else self.label[chosen],
             training=training,
+            slots=self.slots,
         )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import DataError
-from generator.files import write_text
+from generator.files import check_whole, write_text
 
 __all__ = ["Vocabulary"]
 
@@ -60,6 +60,7 @@ class Vocabulary:
     @classmethod
     def read(cls, path: Path) -> "Vocabulary":
         """Read the file that ``write`` makes; DataError names the file and the line that does not hold."""
+        check_whole(path.parent)
         try:
             text = path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,6 @@
 """Stage five: sessions of ids to split files, and the data folder that holds them, whole or not at all."""
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,21 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.numbering import Numbering
 from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
+from generator.data.sessions.slots import Slots
+from generator.data.store.folder import beside, publish
+from generator.data.store.parts import PART
 from generator.data.store.runs import MergedSessions, blocks
-from generator.data.store.split import read_kept, read_sessions, write_file
+from generator.data.store.split import Split, read_kept, read_sessions, write_file
 from generator.data.threads import prefetched
 from generator.data.windows import Rows, blobs, chunk_rows, row_counts, rows_of
 from generator.errors import DataError
 from generator.files import write_text
 from generator.spec.schema import Spec
 
-__all__ = ["rewindow", "write", "write_split"]
+__all__ = ["rewindow", "rows_in_windows", "write", "write_split"]
 
 FILES = ("train.h5", "valid.h5", "test.h5", "pages.txt", "items.txt", "meta.json")
+CHUNK = 1 << 20  # rows looked at a time
 
 
 def write(
@@ -31,28 +34,32 @@ def write(
     meta: Mapping[str, Any],
     spec: Spec,
 ) -> dict[str, Any]:
-    """Write all files beside ``folder``, then move them into it; return ``meta`` with the counts of the splits.
+    """Write all files beside ``folder``, then put them in its place; return ``meta`` with the counts of the splits.
 
     What an earlier run left in the folder goes.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-        beside = Path(name)
+    with beside(folder) as place:
+        new = place / "new"
+        new.mkdir()
         counts = {
-            split: {"sessions": len(sessions), "rows": write_split(beside / f"{split}.h5", sessions, spec)}
+            split: {"sessions": len(sessions), "rows": write_split(new / f"{split}.h5", sessions, spec)}
             for split, sessions in splits.items()
         }
-        whole = {**meta, "splits": counts}
-        numbering.pages.write(beside / "pages.txt")
-        numbering.items.write(beside / "items.txt")
-        write_text(beside / "meta.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-        folder.mkdir(exist_ok=True)
-        for file in FILES:
-            if (beside / file).exists():
-                (beside / file).replace(folder / file)
-            else:
-                (folder / file).unlink(missing_ok=True)
+        unknown = {split: _unknown(new / f"{split}.h5") for split in splits if split != "train"}
+        whole = {**meta, "splits": counts, "unknown_labels": unknown}
+        numbering.pages.write(new / "pages.txt")
+        numbering.items.write(new / "items.txt")
+        write_text(new / "meta.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+        publish(new, folder, lambda name: name in FILES or PART.fullmatch(name) is not None)
     return whole
+
+
+def _unknown(path: Path) -> int:
+    """Return how many rows of a split have a label without an id."""
+    with Split(path) as split:
+        return sum(
+            int(np.count_nonzero(split.index("unknown", begin, begin + CHUNK))) for begin in range(0, split.rows, CHUNK)
+        )
 
 
 def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int | None = None) -> int:
@@ -66,8 +73,16 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     DataError
         No session gives a row, the sessions do not fit the spec, or the file cannot be written.
     """
-    _check(sessions, spec, path)
     kept = max(KEPT_BOUGHT, spec.bought) if kept is None else kept
+    ends = _ends(path, sessions, spec, kept)
+    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
+    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
+    return int(ends[-1])
+
+
+def _ends(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int) -> Ints:
+    """Return where the rows of each session begin and end, 0 first; DataError as `write_split`."""
+    _check(sessions, spec, path)
     if spec.bought > kept:
         raise DataError(
             f"{path.name}: the sessions hold the newest {kept} purchases of a user, but the spec wants fnn.bought: "
@@ -76,9 +91,7 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     ends = offsets(row_counts(sessions, spec.window, spec.loss))
     if not ends[-1]:
         raise DataError(f"{path.name}: no session gives a row, so there is nothing to write")
-    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
-    write_file(path, sessions, kept, int(ends[-1]), index, chunks)
-    return int(ends[-1])
+    return ends
 
 
 def rewindow(source: Path, target: Path, spec: Spec) -> int:
@@ -89,16 +102,29 @@ def rewindow(source: Path, target: Path, spec: Spec) -> int:
     return write_split(target, read_sessions(source), spec, read_kept(source))
 
 
+def rows_in_windows(source: Path, spec: Spec) -> dict[str, NDArray[Any]]:
+    """Return the blobs of the rows that `rewindow` would write, ``label`` among them."""
+    sessions = read_sessions(source)
+    parts = list(_blobs(sessions, _ends(source, sessions, spec, read_kept(source)), spec))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:
     target = "next" if sessions.label is None else "purchase"
     if target != spec.data.target:
         raise DataError(
             f"{path.name}: the sessions were made for target {target}, but the spec says {spec.data.target}"
         )
+    slots = Slots(spec.pages, spec.slots) if spec.slots else None
+    if sessions.slots != slots:
+        raise DataError(
+            f"{path.name}: the sessions were made {_slots_in_words(sessions.slots)}, but the spec is one "
+            f"{_slots_in_words(slots)}: run `drn sessions ... --spec SPEC` again with this spec"
+        )
     labels = "page" if sessions.label is None else "label"
     for field, limit, ids in (
-        ("pages", spec.pages, "page"),
-        ("items", spec.items, labels),
+        ("pages", spec.pages + spec.slots, "page"),
+        ("items", spec.items + spec.slots, labels),
         ("items", spec.items, "bought"),
     ):
         highest = sessions.highest(ids)
@@ -106,26 +132,36 @@ def _check(sessions: Sessions | MergedSessions, spec: Spec, path: Path) -> None:
             raise DataError(f"{path.name}: the sessions hold id {highest} but the spec allows {field}: {limit}")
 
 
+def _slots_in_words(slots: Slots | None) -> str:
+    return f"with {slots.count} slots after {slots.after} pages" if slots else "without slots"
+
+
 def _index(
     sessions: Sessions | MergedSessions, sizes: Ints, spec: Spec
 ) -> Iterator[Iterator[Mapping[str, NDArray[Any]]]]:
     """Yield ``session`` and ``position``, int32 (R,), and ``unknown``, uint8 (R,), each in chunks.
 
-    ``sizes`` are the rows of each session; a row is unknown (1) if its true label is out of vocabulary.
+    ``sizes`` are the rows of each session; a row is unknown (1) if its true label is out of vocabulary and no slot.
+    Where there are slots, ``slot``, int32 (R,), comes last: the number of the slot that is the label, 0 for none.
     """
     unknown: list[tuple[NDArray[np.uint8], int]] = []
+    slot: list[NDArray[np.int32]] = []
 
     def positions() -> Iterator[NDArray[np.int32]]:
         for first, last in blocks(sessions.lengths):
             rows = rows_of(sessions.slice(first, last, ("dwell", "bought")), spec.window, spec.loss)
             # A bit a row: they are written after all positions.
             unknown.append((np.packbits(rows.label == 0), len(rows)))
+            if sessions.slots:
+                slot.append(sessions.slots.number(rows.label))
             yield rows.position
 
     every = (np.repeat(np.arange(first, last, dtype=np.int32), sizes[first:last]) for first, last in blocks(sizes))
     yield ({"session": values} for values in every)
     yield ({"position": values} for values in positions())
     yield ({"unknown": np.unpackbits(bits, count=held)} for bits, held in unknown)
+    if sessions.slots:
+        yield ({"slot": numbers} for numbers in slot)
 
 
 def _blobs(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[Mapping[str, NDArray[Any]]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import Ints, Sessions, gathered, offsets
+from generator.data.sessions.slots import Slots
 from generator.data.store.spill import Column, Spill
 
 __all__ = ["MergedSessions", "Run", "blocks", "merged"]
@@ -29,7 +30,7 @@ class Run:
         As in ``Sessions``.
     highest
         The highest of ``page``, ``bought`` and ``label``.
-    training
+    training, slots
         As in ``Sessions``.
     """
 
@@ -43,6 +44,7 @@ class Run:
     label: Column | None
     highest: dict[str, int]
     training: bool = False
+    slots: Slots | None = None
 
     @classmethod
     def of(cls, sessions: Sessions, spill: Spill) -> "Run":
@@ -58,6 +60,7 @@ class Run:
             label=None if sessions.label is None else spill.keep(sessions.label),
             highest={name: sessions.highest(name) for name in ("page", "bought", "label")},
             training=sessions.training,
+            slots=sessions.slots,
         )
 
     def __len__(self) -> int:
@@ -75,6 +78,7 @@ class Run:
             user=self.user[:],
             label=None if self.label is None else self.label[:],
             training=self.training,
+            slots=self.slots,
         )
 
     def drop(self, spill: Spill) -> None:
@@ -99,7 +103,7 @@ class MergedSessions:
     ----------
     lengths, bought_lengths
         int32 (S,): views of each session, purchases before it.
-    start, user, label, training
+    start, user, label, training, slots
         As in ``Sessions``.
     """
 
@@ -111,7 +115,7 @@ class MergedSessions:
             place[rank] = np.arange(first, first + len(rank), dtype=np.int32)
         # Session i is the session order[i] of the runs, one run after the other.
         self._order = place[place >= 0]
-        self.training = runs[0].training
+        self.training, self.slots = runs[0].training, runs[0].slots
         self.lengths = self._fixed([run.lengths for run in runs])
         self.bought_lengths = self._fixed([run.bought_lengths for run in runs])
         self._end = {"views": self._ends("lengths"), "bought": self._ends("bought_lengths")}
@@ -184,6 +188,7 @@ class MergedSessions:
             user=self.user[begin:end],
             label=None if self.label is None else self.label[begin:end],
             training=self.training,
+            slots=self.slots,
         )
 
 

@@ -1,10 +1,12 @@
 """The HDF5 file of a split: its only reader and its only writer.
 
 At the root lie the blobs for Caffe's HDF5Data layer, in ``rows`` which session each row is of, how many states it has
-seen, and whether its true label is unknown; in ``sessions`` the ragged sessions themselves.
+seen, whether its true label is unknown, and where sessions have slots which of them it is; in ``sessions`` the ragged
+sessions themselves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, offsets
+from generator.data.sessions.slots import Slots
 from generator.data.store.hdf5 import Disk, create, creating, fill
+from generator.data.store.parts import check_parts, fill_blobs
 from generator.data.store.runs import MergedSessions, blocks
 from generator.errors import DataError
-from generator.files import replacing
+from generator.files import check_whole, replacing
 from generator.spec.blobs import BLOBS
 
 __all__ = ["Split", "read_kept", "read_sessions", "write_file"]
 
 INDEX = ("rows/session", "rows/position", "rows/unknown")
+SLOT = "rows/slot"  # where the sessions have slots
 VIEWS = ("page", "dwell")  # of the group sessions: ragged, divided by offset
 FIXED = ("start", "user")  # one a session; label too, where it is an item
 
@@ -38,12 +43,12 @@ class Split:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        check_whole(path.parent)
+        with _damage(path):
             self._file = h5py.File(path, "r")
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error}") from error
         try:
-            self._datasets = self._checked()
+            with _damage(path):
+                self._datasets = self._checked()
         except BaseException:
             self._file.close()
             raise
@@ -54,10 +59,13 @@ class Split:
             if name not in self._file:
                 raise DataError(f"{self.path} has no dataset {name}: is it a file of drn sessions?")
             found[name] = self._file[name]
+        if SLOT in self._file:
+            found[SLOT] = self._file[SLOT]
         rows = found["label"].shape[0] if isinstance(found["label"], h5py.Dataset) else 0
         for name, dataset in found.items():
             if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
                 raise DataError(f"{self.path}: {name} is not a dataset of numbers")
+            check_parts(dataset, self.path)
             if dataset.shape[:1] != (rows,):
                 raise DataError(f"{self.path}: {name} is of shape {dataset.shape} but label has {rows} rows")
         return found
@@ -71,6 +79,11 @@ class Split:
     def blobs(self) -> tuple[str, ...]:
         """Names of the blobs the file holds, ``label`` last."""
         return tuple(name for name in BLOBS if name in self._datasets)
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether the file holds the sessions of its rows, as `drn sessions` writes them."""
+        return "sessions" in self._file
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of dataset ``name``, rows first; DataError if there is none."""
@@ -86,21 +99,31 @@ class Split:
 
     def __len__(self) -> int:
         """Return the number of sessions, S."""
-        return len(_group(self._file, self.path)["offset"]) - 1
+        with _damage(self.path):
+            return len(_group(self._file, self.path)["offset"]) - 1
 
     def sessions(self, start: int = 0, stop: int | None = None) -> Sessions:
         """Return the sessions ``start`` to ``stop - 1``, all of them by default; DataError if they do not hold."""
-        return _sessions(self._file, self.path, start, stop)
+        with _damage(self.path):
+            return _sessions(self._file, self.path, start, stop)
+
+    @property
+    def slots(self) -> Slots | None:
+        """Which ids are pages that the vocabulary lacks; None: none are."""
+        with _damage(self.path):
+            return _slots(_group(self._file, self.path))
 
     def labels(self, chunk: int) -> Iterator[NDArray[Any]]:
         """Yield labels, ``chunk`` at a time: one a session where it is an item bought, else those of the rows."""
-        group = _group(self._file, self.path)
-        dataset = group["label"] if "label" in group else self._datasets["label"]
-        for start in range(0, len(dataset), chunk):
+        with _damage(self.path):
+            group = _group(self._file, self.path)
+            dataset = group["label"] if "label" in group else self._datasets["label"]
+            rows = len(dataset)
+        for start in range(0, rows, chunk):
             yield _read(dataset, slice(start, start + chunk), self.path)
 
     def index(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Return ``session``, ``position`` or ``unknown`` of the rows ``start`` to ``stop - 1``."""
+        """Return ``session``, ``position``, ``unknown`` or ``slot`` of the rows ``start`` to ``stop - 1``."""
         return self._get(f"rows/{name}", slice(start, stop))
 
     def read(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
@@ -129,29 +152,33 @@ class Split:
         self.close()
 
 
-def _read(dataset: h5py.Dataset, key: Any, path: Path) -> NDArray[Any]:
+@contextmanager
+def _damage(path: Path, part: str = "") -> Iterator[None]:
+    """Turn what h5py raises over a damaged file, which is an error of any of these kinds, into a DataError."""
     try:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise DataError(f"cannot read {part}{path}: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"cannot read {part}{path}: it is damaged, or larger than the memory") from error
+
+
+def _read(dataset: h5py.Dataset, key: Any, path: Path) -> NDArray[Any]:
+    with _damage(path, f"{(dataset.name or '?').lstrip('/')} of "):
         return np.asarray(dataset[key])
-    except (OSError, RuntimeError) as error:  # h5py reports a damaged chunk as either
-        raise DataError(f"cannot read {dataset.name.lstrip('/')} of {path}: {error}") from error
 
 
 def read_sessions(path: Path) -> Sessions:
     """Read the ragged sessions of a split file; DataError names the file and what is missing or out of step."""
-    try:
-        with h5py.File(path, "r") as file:
-            return _sessions(file, path, 0, None)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    check_whole(path.parent)
+    with _damage(path), h5py.File(path, "r") as file:
+        return _sessions(file, path, 0, None)
 
 
 def read_kept(path: Path) -> int:
     """Return how many purchases before each session a split file holds at most."""
-    try:
-        with h5py.File(path, "r") as file:
-            return int(_group(file, path).attrs.get("bought_kept", KEPT_BOUGHT))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    with _damage(path), h5py.File(path, "r") as file:
+        return int(_group(file, path).attrs.get("bought_kept", KEPT_BOUGHT))
 
 
 def _group(file: h5py.File, path: Path) -> h5py.Group:
@@ -176,7 +203,11 @@ def _sessions(file: h5py.File, path: Path, start: int, stop: int | None) -> Sess
         found[offset] = ends - ends[0]
     for name in (*FIXED, *(["label"] if "label" in group else [])):
         found[name] = _read(group[name], slice(start, stop), path)
-    return Sessions(**found, training=bool(group.attrs.get("training", False)))
+    return Sessions(**found, training=bool(group.attrs.get("training", False)), slots=_slots(group))
+
+
+def _slots(group: h5py.Group) -> Slots | None:
+    return Slots(*map(int, group.attrs["slots"])) if "slots" in group.attrs else None
 
 
 def _offsets(
@@ -236,7 +267,7 @@ def write_file(
             group = file.create_group("rows")
             for chunks in index:
                 fill(group, count, chunks, disk)
-            fill(file, count, blobs, disk)
+            fill_blobs(file, path, count, iter(blobs), disk)
     except OSError as error:
         raise DataError(f"cannot write {path.name}: {error}") from error
 
@@ -244,6 +275,8 @@ def write_file(
 def _write_sessions(file: h5py.File, sessions: Sessions | MergedSessions, disk: Disk) -> None:
     group = file.create_group("sessions")
     group.attrs["training"] = sessions.training
+    if sessions.slots:
+        group.attrs["slots"] = [sessions.slots.after, sessions.slots.count]
     _write_ragged(group, sessions, "offset", sessions.lengths, VIEWS, disk)
     _write_ragged(group, sessions, "bought_offset", sessions.bought_lengths, ("bought",), disk)
     for name in (*FIXED, "label"):

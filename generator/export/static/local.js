@@ -35,7 +35,10 @@ globalThis.local = (() => {
   // What the net sees of visits [{page, dwell}] and of items bought, oldest first.
   function windowOf(model, visits, bought) {
     const { page: n = 0, history_page: h = 0, bought: k = 0, seen_page: s = 0 } = model.about.sizes;
-    const known = visits.map(({ page, dwell }) => ({ page, id: model.pageIds.get(page), dwell: Math.max(dwell, 1) })).filter(({ id }) => id);
+    const { after, count } = model.about.slots ?? { after: 0, count: 0 };
+    const unseen = [...new Set(visits.map(({ page }) => page))].filter((page) => !model.pageIds.has(page)).slice(0, count);
+    const idOf = (page) => model.pageIds.get(page) ?? (unseen.includes(page) ? after + 1 + unseen.indexOf(page) : 0);
+    const known = visits.map(({ page, dwell }) => ({ page, id: idOf(page), dwell: Math.max(dwell, 1) })).filter(({ id }) => id);
     const fallen = Math.max(0, known.length - n);
     const history = newest(known.slice(0, fallen), h);
     let since = 0;
@@ -45,16 +48,18 @@ globalThis.local = (() => {
     }
     const items = bought.map((item) => ({ item, id: model.itemIds.get(item) })).filter(({ id }) => id);
     return {
-      page: known.slice(fallen), history, seen: newest(known, s), bought: newest(items, k),
+      page: known.slice(fallen), history, seen: newest(known, s), bought: newest(items, k), unseen,
       unknownPages: visits.length - known.length, unknownBought: bought.length - items.length,
     };
   }
 
   function feeds(model, seen) {
     const ids = (states) => states.map(({ id }) => id);
+    const last = model.about.slots ? model.about.slots.after + 1 : Infinity; // the row that all slots share
+    const rows = (states) => ids(states).map((id) => Math.min(id, last));
     const values = {
-      page: ids(seen.page),
-      history_page: ids(seen.history),
+      page: rows(seen.page),
+      history_page: rows(seen.history),
       history_weight: seen.history.map(({ weight }) => weight),
       bought: ids(seen.bought),
       bought_weight: seen.bought.map(() => 1),
@@ -71,16 +76,15 @@ globalThis.local = (() => {
     const model = await ready;
     const seen = windowOf(model, visits.map(([page, dwell]) => ({ page, dwell })), bought);
     const found = await model.net.run(feeds(model, seen));
-    const items = [];
-    if (top <= found.top_item.data.length && model.items.length === found.probability.data.length - 1) {
-      for (let place = 0; place < top; place += 1) {
-        items.push({ item: model.items[Number(found.top_item.data[place]) - 1], probability: found.top_probability.data[place] });
-      }
-    } else {
-      const all = model.items.map((item, place) => ({ item, probability: found.probability.data[place + 1] }));
-      items.push(...all.sort((one, other) => other.probability - one.probability).slice(0, top));
+    const { after, count } = model.about.slots ?? { after: found.probability.data.length - 1, count: 0 };
+    const label = (id) => (id > after ? seen.unseen[id - after - 1] : model.items[id - 1]);
+    let best = [...found.top_item.data].map((id, place) => ({ item: label(Number(id)), probability: found.top_probability.data[place] }));
+    if (top > best.length || model.items.length < after) {
+      const ids = [...model.items.keys()].concat([...Array(count).keys()].map((slot) => after + slot)).map((id) => id + 1);
+      best = ids.map((id) => ({ item: label(id), probability: found.probability.data[id] }));
+      best.sort((one, other) => other.probability - one.probability);
     }
-    return { items, seen };
+    return { items: best.slice(0, Math.min(top, model.items.length)).filter(({ item }) => item !== undefined), seen };
   }
 
   // Seconds on each page: as told, else until the next visit; on the newest, 1.

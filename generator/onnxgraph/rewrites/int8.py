@@ -28,8 +28,9 @@ def with_int8_output(model: ModelProto) -> ModelProto:
         a table that is also looked up (a tied head) stays beside it for the lookup. Others are left as they are.
     """
     graph = GraphEditor(model)
-    classes = graph.output_shapes()["probability"][-1]
     shapes = graph.initializer_shapes()
+    # With slots the scores are not as many as the probabilities.
+    (classes,) = shapes.get("output_bias", graph.output_shapes()["probability"][-1:])
     for layer in graph.of("Gemm"):
         weight = layer.input[1]
         rows, columns = shapes.get(weight, (0, 0))

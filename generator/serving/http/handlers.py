@@ -244,7 +244,11 @@ def _recommended(found: Recommendation, top: int, event: str | None) -> Response
 
 def _view(state: State, served: Served) -> dict[str, Any]:
     session, query, model = state.session, state.query(), served.model
-    seen, pages, items = model.window(query), model.pages.label, model.items.label
+    seen, items = model.window(query), model.items.label
+
+    def pages(page: int) -> str:
+        return seen.label(page, model.pages)
+
     return {
         "session": session.id,
         "user": session.user,

@@ -12,7 +12,7 @@ from generator.spec.blobs import INPUTS
 from generator.training.engine.candidates import SampledItems
 from generator.training.engine.row_sums import distinct_ids
 
-__all__ = ["READERS", "Batch", "Batches", "Dropout", "Order"]
+__all__ = ["READERS", "Batch", "Batches", "Dropout", "Hiding", "Order"]
 
 Order = Literal["shuffle", "file"]
 
@@ -66,6 +66,37 @@ class Dropout:
 NO_DROPOUT = Dropout()
 
 
+@dataclass(frozen=True)
+class Hiding:
+    """Some visits made those of a page that the vocabulary lacks: what trains the row of the table for such pages.
+
+    Batch k's visits depend on (seed, k) alone, as dropout's masks do.
+
+    Attributes
+    ----------
+    row
+        The row of the table that they read in place of their own.
+    seed
+        0 or more.
+    share
+        Of the visits.
+    """
+
+    row: int
+    seed: int = 0
+    share: float = 0.05
+
+    def hidden(self, blobs: Mapping[str, npt.NDArray[Any]], number: int) -> dict[str, npt.NDArray[np.int64]]:
+        """Return the pages of batch ``number`` with some of them hidden, by blob."""
+        rng = np.random.default_rng([self.seed, number, 4])  # the 4 keeps them apart from all else that is drawn
+        found = {}
+        for name in READERS["page_embedding"]:
+            if name in blobs:
+                page = blobs[name]
+                found[name] = np.where((rng.random(page.shape, np.float32) < self.share) & (page > 0), self.row, page)
+        return found
+
+
 class Batches:
     """The rows of a split, cut into batches without end.
 
@@ -94,6 +125,8 @@ class Batches:
         The items of a sampled softmax, among which the labels are places then; None: the softmax is over all.
     worth
         How often each row comes beside the others, (R,), above 0; None: all alike.
+    hiding
+        Which visits are hidden; None: none are.
     """
 
     def __init__(
@@ -108,8 +141,10 @@ class Batches:
         dropout: Dropout = NO_DROPOUT,
         candidates: SampledItems | None = None,
         worth: npt.NDArray[np.float64] | None = None,
+        hiding: Hiding | None = None,
     ) -> None:
         self._arrays, self._size, self._dropout, self._candidates = arrays, batch_size, dropout, candidates
+        self._hiding = hiding
         self._readers = {
             table: (*READERS[table], *(("candidate",) if tied and table == "page_embedding" else ()))
             for table in tables
@@ -150,6 +185,8 @@ class Batches:
     def _batch(self, blobs: dict[str, npt.NDArray[Any]], number: int) -> Batch:
         """Return batch ``number`` of training: its blobs, what is drawn for it, and the ids of both."""
         blobs |= self._dropout.masks(number)
+        if self._hiding:
+            blobs |= self._hiding.hidden(blobs, number)
         if self._candidates:
             blobs |= self._candidates.blobs(number, blobs)
         ids = {

@@ -14,7 +14,7 @@ from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError
 from generator.files import write_bytes, write_text
 from generator.model.find import version_number
-from generator.onnxgraph.initialise import embed_weights, save
+from generator.onnxgraph.initialise import save
 from generator.onnxgraph.parse import parse
 from generator.spec import spec_hash
 from generator.spec.schema import Spec
@@ -88,7 +88,7 @@ def export(
 
     beside = model / f".{newest + 1}"
     shutil.rmtree(beside, ignore_errors=True)  # what a kill left half written
-    save(embed_weights(parse(files["model.onnxtxt"].decode(), "model.onnxtxt"), weights), _made(beside) / "model.onnx")
+    save(parse(files["model.onnxtxt"].decode(), "model.onnxtxt"), _made(beside) / "model.onnx", weights)
     for name in VOCABULARIES:
         write_bytes(beside / name, (data / name).read_bytes())
     hashes = {path.name: _sha256(path) for path in sorted(beside.iterdir())}
@@ -121,4 +121,8 @@ def _content(weights: Mapping[str, NDArray[Any]], vocabularies: Sequence[Path]) 
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()

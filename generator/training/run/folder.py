@@ -2,16 +2,20 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from generator.codegen.artefacts import write
+from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
+from generator.data.store.parts import parts_of
 from generator.errors import TrainingError
 from generator.files import unfinished, write_text
 from generator.jobs.locks import LOCK, locked
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
+from generator.training.run.rows import fits
 from generator.training.run.snapshots import Snapshots
 
 __all__ = ["held_out", "prepare", "refuse_used", "snapshot_to_resume", "taken"]
@@ -25,10 +29,17 @@ def prepare(spec: Spec, files: Mapping[str, bytes], data: Path, run: Path) -> No
 
     The lists name the data relative to ``run``, where Caffe runs. Without a held-out split test.txt names train.h5: the
     solver asks for a test net, and Caffe starts no other. The binary graphs stay out: with their parameters
-    as inputs they serve nothing but training.
+    as inputs they serve nothing but training. Data cut for other windows are written anew to ``run``/data.
     """
-    write_text(run / "train.txt", _relative(data / "train.h5", run))
-    write_text(run / "test.txt", _relative(held_out(data) or data / "train.h5", run))
+    names = ("train.h5", *(path.name for path in [held_out(data)] if path))
+    anew = not all(fits(data / name, spec) for name in names)
+    read = run / "data" / window_name(spec) if anew else data
+    if anew:
+        for torn in (run / "data").glob(UNFINISHED):
+            shutil.rmtree(torn, ignore_errors=True)  # what a kill left half made
+        rewindow_folder(Rewindow(data, read, spec, names))
+    write_text(run / "train.txt", _listed(read / names[0], run))
+    write_text(run / "test.txt", _listed(read / names[-1], run))
     write({name: content for name, content in files.items() if not name.endswith(".onnx")}, run)
     write_text(run / "spec.yaml", dump_spec(spec))
 
@@ -99,8 +110,10 @@ def snapshot_to_resume(spec: Spec, run: Path, snapshots: Snapshots, state: Path 
     return iteration
 
 
-def _relative(path: Path, run: Path) -> str:
-    return Path(os.path.relpath(path.resolve(), run.resolve())).as_posix() + "\n"
+def _listed(path: Path, run: Path) -> str:
+    """Return the list of the files of a split, relative to the run, a line each."""
+    listed = (Path(os.path.relpath(part.resolve(), run.resolve())).as_posix() for part in parts_of(path))
+    return "".join(f"{name}\n" for name in listed)
 
 
 def _iteration_of(state: Path, snapshots: Snapshots) -> int:

@@ -13,6 +13,7 @@ from generator.spec.schema import Solver
 from generator.training.engine.batches import Batch, Batches
 from generator.training.engine.learner import Learner
 from generator.training.run.metrics import MetricsLog
+from generator.training.run.patience import Patience
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.testing import Tester
 
@@ -38,6 +39,8 @@ class Loop:
         Iteration to stop at, ``max_iter`` or before.
     tester, snapshots, metrics
         What the run writes; ``tester`` None: no test passes.
+    stopping
+        Ends the loop early, by the losses of the test passes; None: it goes to its end.
     progress
         Called now and then.
 
@@ -62,10 +65,11 @@ class Loop:
         snapshots: Snapshots,
         metrics: MetricsLog,
         progress: Progress | None,
+        stopping: Patience | None = None,
     ) -> None:
         self._solver, self._learner, self._batches, self._tester = solver, learner, batches, tester
         self._snapshots, self._metrics, self._progress = snapshots, metrics, progress
-        self._end = end
+        self._end, self._stopping = end, stopping
         self.loss, self.seconds, self.samples_per_second = metrics.loss, metrics.seconds, 0.0
         self._started = time.perf_counter() - metrics.seconds
 
@@ -82,7 +86,7 @@ class Loop:
         busy = reported = shown = 0.0
         losses: list[float] = []
         with stop_signals() as stop, prefetch(self._batches, first * solver.iter_size) as batches:
-            last = first >= self._end
+            last = first >= self._end or bool(self._stopping and self._stopping.over)
             while not last:
                 clock = time.perf_counter()
                 losses.append(learner.step(batches))
@@ -102,8 +106,12 @@ class Loop:
                 if saving:
                     self._snapshots.save_rows(learner)
                 if last or self._at(solver.display) or self._at(solver.test_interval):
-                    self._report(losses, busy - reported)
+                    gained = self._report(losses, busy - reported)
                     losses, reported = [], busy
+                    last = last or bool(self._stopping and self._stopping.over)
+                    if not saving and (gained or last):  # a test pass has flushed the tables
+                        saving = True
+                        self._snapshots.save_rows(learner)
                 if saving:
                     self._snapshots.save(learner)
             return stop[0] if stop else 0
@@ -114,8 +122,8 @@ class Loop:
     def _samples(self, updates: int) -> int:
         return updates * self._solver.iter_size * self._solver.batch_size
 
-    def _report(self, losses: list[float], busy: float) -> None:
-        """Write one line of metrics, of the updates since the last one."""
+    def _report(self, losses: list[float], busy: float) -> bool:
+        """Write one line of metrics, of the updates since the last one; return whether a test pass was the best."""
         tested: dict[str, float] = {}
         if self._tester and (self._at(self._solver.test_interval) or self._learner.iteration == self._solver.max_iter):
             self._learner.flush()
@@ -132,6 +140,9 @@ class Loop:
                 **tested,
             }
         )
+        if not tested or self._stopping is None:
+            return False
+        return self._stopping.add(self._learner.iteration, tested["valid_loss"])
 
 
 @contextmanager

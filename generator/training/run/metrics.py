@@ -1,12 +1,17 @@
-"""metrics.jsonl: one JSON line an iteration reported, none twice."""
+"""metrics.jsonl: one JSON line an iteration reported, none twice; and the same for TensorBoard."""
 
 import json
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from generator.files import write_text
 
-__all__ = ["MetricsLog"]
+__all__ = ["MetricsLog", "tensorboard"]
+
+Also = Callable[[dict[str, float]], None]
 
 REQUIRED = {"iteration", "loss", "seconds"}
 
@@ -22,6 +27,8 @@ class MetricsLog:
         The file; made on the first line.
     iteration
         Where training goes on: lines after it, and a line torn by a kill, are cut.
+    also
+        Called with each record written.
 
     Attributes
     ----------
@@ -29,8 +36,8 @@ class MetricsLog:
         Of the last line kept; 0 and NaN without one.
     """
 
-    def __init__(self, path: Path, iteration: int = 0) -> None:
-        self._path = path
+    def __init__(self, path: Path, iteration: int = 0, also: Also | None = None) -> None:
+        self._path, self._also = path, also
         self.seconds, self.loss = 0.0, math.nan
         if not path.exists():
             return
@@ -43,6 +50,8 @@ class MetricsLog:
         """Append one line."""
         with self._path.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(json.dumps(record) + "\n")
+        if self._also:
+            self._also(record)
 
     @staticmethod
     def read(path: Path) -> list[dict[str, float]]:
@@ -59,3 +68,32 @@ def _record(line: str) -> dict[str, float] | None:
         return None
     whole = isinstance(record, dict) and all(isinstance(value, (int, float)) for value in record.values())
     return record if whole and record.keys() >= REQUIRED else None
+
+
+def tensorboard(folder: Path, iteration: int) -> Also:
+    """Return what writes records as scalars to event files for TensorBoard in ``folder``; needs tensorboardX.
+
+    Of an earlier part of the run TensorBoard then shows what came up to ``iteration`` alone.
+    """
+    # Its SummaryWriter writes in a thread that loses the last records unless it is closed: this one writes at once.
+    from tensorboardX import summary
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.record_writer import RecordWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    file = RecordWriter(str(folder / f"events.out.tfevents.{time.time():.0f}.{iteration}.drn"))
+
+    def put(**fields: Any) -> None:
+        file.write(Event(wall_time=time.time(), **fields).SerializeToString())
+
+    put(file_version="brain.Event:2")
+    if iteration:
+        put(step=iteration + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def write(record: dict[str, float]) -> None:
+        for name, value in record.items():
+            if name != "iteration":
+                put(step=int(record["iteration"]), summary=summary.scalar(name, value))
+        file.flush()
+
+    return write

@@ -15,7 +15,7 @@ from generator.errors import DataError, TrainingError
 from generator.mixture.mixture import Fitted, Mixture, fit
 from generator.mixture.seen import Seen
 from generator.mixture.tables import Counting, Tables, count
-from generator.spec.schema import Mix, Spec
+from generator.spec.schema import Spec
 from generator.training.engine.graph import Graph
 from generator.training.engine.solver import Array
 from generator.training.run.generated import Generated
@@ -73,14 +73,14 @@ def mixture_of(
     assert spec.head.mix is not None  # noqa: S101  # for mypy: the caller asks for specs with one alone
     sessions, item = read_sessions(data / "train.h5"), _items(data, spec)
     if fitted is not None:
-        return Mixture(_counted(sessions, item, spec.head.mix, spec.items), fitted)
+        return Mixture(_counted(sessions, item, spec), fitted)
     trained = sessions
     if (data / "valid.h5").exists():
         held_out = read_sessions(data / "valid.h5")
     else:
         newest = newest_sessions(sessions.start)
         held_out, trained = sessions.take(np.flatnonzero(newest)), sessions.take(np.flatnonzero(~newest), training=True)
-    tables = _counted(trained, item, spec.head.mix, spec.items)
+    tables = _counted(trained, item, spec)
     rows = _rows(held_out, spec)
     if not len(rows):
         raise DataError(
@@ -93,19 +93,25 @@ def mixture_of(
         _softmax(made, weights, held_out, rows, threads),
         _labelled(trained, item, spec),
     )
-    whole = tables if trained is sessions else _counted(sessions, item, spec.head.mix, spec.items)
+    whole = tables if trained is sessions else _counted(sessions, item, spec)
     return Mixture(whole, found)
 
 
-def _counted(sessions: Sessions, item: NDArray[np.int64], mix: Mix, items: int) -> Tables:
-    return count(sessions, item, items, Counting(mix.followers, mix.aging, mix.trend))
+def _counted(sessions: Sessions, item: NDArray[np.int64], spec: Spec) -> Tables:
+    mix = spec.head.mix
+    assert mix is not None  # noqa: S101  # for mypy: the caller asks for specs with one alone
+    return count(sessions, item, spec.items + spec.slots, Counting(mix.followers, mix.aging, mix.trend))
 
 
 def _items(data: Path, spec: Spec) -> NDArray[np.int64]:
-    """Return the item of each page of the spec, int64 (M+1,), 0 for none: the one of the same original id."""
+    """Return the item of each page of the spec, int64 (M+1,), 0 for none: the one of the same original id.
+
+    Slots follow, each with an item of its own.
+    """
     pages, items = (Vocabulary.read(data / name) for name in ("pages.txt", "items.txt"))
-    found = np.zeros(spec.pages + 1, np.int64)
+    found = np.zeros(spec.pages + 1 + spec.slots, np.int64)
     found[1 : len(pages) + 1] = items.ids(pages.labels)
+    found[spec.pages + 1 :] = spec.items + 1 + np.arange(spec.slots)
     return found
 
 
@@ -145,4 +151,5 @@ def _softmax(
         wide = {
             name: values if values.dtype == np.float32 else values.astype(np.int64) for name, values in each.items()
         }
-        yield graph.run(wide)["probability"]
+        probability = graph.run(wide)["probability"]
+        yield np.pad(probability, ((0, 0), (0, made.spec.slots))) if made.spec.slots else probability

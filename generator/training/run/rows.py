@@ -8,14 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.codegen.net import net_of
+from generator.data.stages.write import rows_in_windows
 from generator.data.store.split import Split
+from generator.data.windows import row_counts
 from generator.errors import DataError
 from generator.spec.blobs import BLOBS, Blob
 from generator.spec.schema import Spec
-from generator.training.engine.batches import Batches, Dropout, Order
+from generator.training.engine.batches import Batches, Dropout, Hiding, Order
 from generator.training.engine.candidates import SampledItems
 
-__all__ = ["candidates_of", "dropout_of", "load_split", "load_training", "newest_sessions", "training_batches"]
+__all__ = ["candidates_of", "dropout_of", "fits", "load_split", "load_training", "newest_sessions", "training_batches"]
 
 DAY = 86400.0
 # The mixture is fitted to so many sessions of train.h5, the newest, where none are held out: to a share within bounds.
@@ -52,6 +54,7 @@ def training_batches(
         tied=spec.head.tied,
         dropout=dropout_of(spec),
         candidates=candidates_of(spec, rows["label"]),
+        hiding=Hiding(spec.pages + 1, spec.solver.random_seed) if spec.slots and order == "shuffle" else None,
         worth=worth,
     )
 
@@ -88,7 +91,8 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     Parameters
     ----------
     path
-        ``train.h5``, ``valid.h5`` or ``test.h5`` as `drn sessions` writes them.
+        ``train.h5``, ``valid.h5`` or ``test.h5`` as `drn sessions` writes them. Rows cut for other windows than the
+        spec's are made anew from the sessions the file holds.
     spec
         The spec; says which blobs, how wide, and the largest id of each.
 
@@ -106,9 +110,8 @@ def load_split(path: Path, spec: Spec) -> dict[str, npt.NDArray[Any]]:
     with Split(path) as split:
         if not split.rows:
             raise DataError(f"{path}: holds no rows to train or test with")
-        return {
-            name: _blob(split, blob, spec) for name, blob in BLOBS.items() if blob.trained and 0 not in blob.shape(spec)
-        }
+        anew = rows_in_windows(path, spec) if split.has_sessions and not _fits(split, spec) else None
+        return {name: _blob(split, blob, spec, anew) for name, blob in _wanted(spec).items()}
 
 
 def load_training(
@@ -136,7 +139,10 @@ def load_training(
     if not held_out and recency is None:
         return rows, None
     with Split(path) as split:
-        session, start = split.index("session", 0, split.rows), split.sessions().start
+        sessions, session = split.sessions(), split.index("session", 0, split.rows)
+        if not _fits(split, spec):  # the rows are those made anew
+            session = np.repeat(np.arange(len(sessions)), row_counts(sessions, spec.window, spec.loss))
+    start = sessions.start
     if recency is not None and not np.isnan(start).any():
         worth = 0.5 ** ((start.max() - start[session]) / (DAY * recency))
     if held_out:
@@ -156,17 +162,36 @@ def newest_sessions(start: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     return newest
 
 
-def _blob(split: Split, blob: Blob, spec: Spec) -> npt.NDArray[Any]:
-    """Read one blob and check it against the spec."""
+def fits(path: Path, spec: Spec) -> bool:
+    """Whether the rows of an HDF5 split have the shapes that the net of ``spec`` reads."""
+    with Split(path) as split:
+        return _fits(split, spec)
+
+
+def _fits(split: Split, spec: Spec) -> bool:
+    wanted = _wanted(spec).items()
+    return all(name in split.blobs and split.shape(name)[1:] == blob.shape(spec) for name, blob in wanted)
+
+
+def _wanted(spec: Spec) -> dict[str, Blob]:
+    """Return the blobs that the net of ``spec`` is trained on, ``label`` among them."""
+    return {name: blob for name, blob in BLOBS.items() if blob.trained and 0 not in blob.shape(spec)}
+
+
+def _blob(split: Split, blob: Blob, spec: Spec, anew: Mapping[str, npt.NDArray[Any]] | None) -> npt.NDArray[Any]:
+    """Read one blob, or take it of those made ``anew``, and check it against the spec."""
     remedy = "run `drn sessions ... --spec SPEC` again with this spec"
     name, shape, key = blob.name, blob.shape(spec), blob.field
-    if name not in split.blobs:
+    if anew is None and name not in split.blobs:
         raise DataError(f"{split.path}: blob {name} is absent, but the spec's net reads it ({key}): {remedy}")
-    if split.shape(name)[1:] != shape:
+    if anew is None and split.shape(name)[1:] != shape:
         seen, want = (", ".join(["rows", *map(str, dims)]) for dims in (split.shape(name)[1:], shape))
         raise DataError(f"{split.path}: blob {name} has shape ({seen}); the spec's {key} wants ({want}): {remedy}")
-    array: npt.NDArray[Any] = split.load([name])[name].astype(np.int32 if blob.ids else np.float32, copy=False)
+    read = split.load([name])[name] if anew is None else anew[name]
+    array: npt.NDArray[Any] = read.astype(np.int32 if blob.ids else np.float32, copy=False)
     largest: int | None = getattr(spec, blob.ids) if blob.ids else None
+    if largest is not None and blob.ids == "pages" and spec.slots:
+        largest += 1  # the row of all slots
     if largest is not None and (array.min() < 0 or array.max() > largest):
         raise DataError(
             f"{split.path}: blob {name} holds ids {array.min()}..{array.max()}; the spec has {blob.ids}: {largest}, "

@@ -3,13 +3,15 @@
 import io
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
+from generator.caffe import blobs
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
+from generator.caffe.hdf5 import write_state_hdf5, write_weights_hdf5
 from generator.caffe.schema import Message
 from generator.caffe.solverstate import TrainingState, read_solverstate, write_solverstate
 from generator.errors import ModelError
@@ -36,6 +38,9 @@ class Snapshots:
     ``test_interval``), flushing for the pair would round rows where an unbroken run would not. A third file,
     ``.rows.npz``, then holds the tables as they were, and resuming reads them from there: the same bits as an
     unbroken run. Caffe does not need it.
+
+    Past 2 GiB, which protobuf cannot hold, the pair is of Caffe's HDF5 form, under the same names: drn tells by the
+    content, Caffe wants the state's name to end in ``.h5``.
 
     Parameters
     ----------
@@ -89,11 +94,15 @@ class Snapshots:
         learner.flush()
         learner.check_finite()
         model = self.path(learner.iteration, ".caffemodel")
-        write_caffemodel(model, self._net, learner.weights, also=[self._also])
+        if _past_limit(learner.weights.values()):
+            write_weights_hdf5(model, [self._net, self._also], learner.weights)
+        else:
+            write_caffemodel(model, self._net, learner.weights, also=[self._also])
         state = self.path(learner.iteration, ".solverstate")
         # Caffe runs in the run folder, so it finds the weights from there.
         learned = f"{self._folder.name}/{model.name}"
-        write_solverstate(state, learner.iteration, learned, learner.history, learner.current_step)
+        write = write_state_hdf5 if _past_limit(learner.history) else write_solverstate
+        write(state, learner.iteration, learned, learner.history, learner.current_step)
 
     def load(
         self, iteration: int, shapes: Mapping[str, tuple[int, ...]], histories: int
@@ -132,3 +141,8 @@ class Snapshots:
                 f"{path}: is damaged ({error}); remove it to go on from the snapshot beside it, without the last "
                 "digits of an unbroken run"
             ) from error
+
+
+def _past_limit(arrays: Iterable[Array]) -> bool:
+    """Whether a protobuf message cannot hold them, with some room for all else."""
+    return sum(array.nbytes for array in arrays) + 2**20 > blobs.LIMIT

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from generator.codegen.net import net_of
 from generator.errors import TrainingError
 from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Order
@@ -18,9 +19,10 @@ from generator.training.run.export import check_vocabularies, export
 from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
-from generator.training.run.metrics import MetricsLog
+from generator.training.run.metrics import MetricsLog, tensorboard
 from generator.training.run.mixing import FILE, fitted_of, mixture_of
-from generator.training.run.rows import load_split, load_training, training_batches
+from generator.training.run.patience import PASSES, Patience
+from generator.training.run.rows import fits, load_split, load_training, training_batches
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.start import Note, start_from
 from generator.training.run.testing import Tester
@@ -41,6 +43,11 @@ class TrainOptions:
         without them, starts by the spec's fillers with its random_seed.
     order
         ``shuffle``: epoch e is a permutation that depends on (random_seed, e) alone; ``file``: as real Caffe reads.
+    patience
+        Test passes in a row without a lower loss of valid.h5 after which to stop; the snapshot of the lowest is
+        exported. None: to the end.
+    tensorboard
+        Whether the metrics go to ``RUN/tensorboard`` too, as event files.
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
     threads
@@ -54,12 +61,14 @@ class TrainOptions:
     Raises
     ------
     TrainingError
-        If both ``resume`` and ``weights`` are given.
+        If both ``resume`` and ``weights`` are given, or ``patience`` is under 1.
     """
 
     resume: bool | str | Path = False
     weights: str | Path | None = None
     order: Order = "shuffle"
+    patience: int | None = None
+    tensorboard: bool = False
     until: int | None = None
     threads: int = 0
     provider: Literal["cpu", "cuda"] = "cpu"
@@ -68,6 +77,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.resume and self.weights:
             raise TrainingError("a resumed run takes the weights of its snapshot: leave weights out")
+        if self.patience is not None and self.patience < 1:
+            raise TrainingError(f"patience {self.patience} ends before it begins: at least 1 test pass")
 
     @property
     def state(self) -> Path | None:
@@ -179,9 +190,18 @@ def train(
     check_provider(options.provider)
     fitted = fitted_of(Path(options.mix_from), spec) if options.mix_from else None
     rows, worth = load_training(data, spec, fitted=fitted is not None)
+    spec = spec.in_iterations(len(rows["label"]))
+    if not fits(data / "train.h5", spec):
+        note(f"{data}: was cut for other windows than the spec's; its rows are made anew from its sessions")
     tested = held_out(data)
     test_rows = load_split(tested, spec) if tested else None
     check_vocabularies(data, spec)
+    if options.patience and (tested is None or tested.stem != "valid"):
+        raise TrainingError(
+            f"{data / 'valid.h5'}: there is none, and patience is with the validation split; hold one out by: "
+            "drn sessions ... --valid-share 0.1"
+        )
+    _tell_short(spec, len(rows["label"]), note)
 
     made = Generated.of(spec)
     threads = options.threads or made.threads()
@@ -196,6 +216,8 @@ def train(
             note(
                 f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
             )
+        stopping = Patience(run / PASSES, options.patience, learner.iteration) if options.patience else None
+        also = tensorboard(run / "tensorboard", learner.iteration) if options.tensorboard else None
         loop = Loop(
             spec.solver,
             learner,
@@ -203,18 +225,19 @@ def train(
             end=options.end(spec.solver.max_iter),
             tester=tester,
             snapshots=snapshots,
-            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration),
+            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, also),
             progress=progress,
+            stopping=stopping,
         )
         stopped = loop.run()
         model = None
         if not stopped:
-            weights: dict[str, npt.NDArray[Any]] = dict(learner.weights)
+            weights, iteration = _to_export(made, learner, snapshots, stopping, note)
             if spec.head.mix is not None:
-                mixture = mixture_of(made, learner.weights, data, fitted, threads)
+                mixture = mixture_of(made, weights, data, fitted, threads)
                 mixture.write(run / FILE)
-                weights |= mixture.parameters(spec.seen)
-            model = export(run / "models", spec, made.files, weights, iteration=learner.iteration, data=data)
+                weights = {**weights, **mixture.parameters(spec.seen, net_of(spec).output_rows)}
+            model = export(run / "models", spec, made.files, weights, iteration=iteration, data=data)
         return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
 
 
@@ -248,6 +271,28 @@ def _begin(
         snapshots.restore_rows(learner)
     learner.align()
     return learner
+
+
+def _to_export(
+    made: Generated, learner: Learner, snapshots: Snapshots, stopping: Patience | None, note: Note
+) -> tuple[Mapping[str, npt.NDArray[Any]], int]:
+    """Return the weights to export and their iteration: the last, or with patience those of the best test pass."""
+    if stopping is None or stopping.best is None:
+        return learner.weights, learner.iteration
+    note(f"{stopping}" + (", and none since gained: stopped" if stopping.over else ""))
+    weights, _ = snapshots.load(stopping.best, made.shapes, Rule(made.solver).histories)
+    return weights, stopping.best
+
+
+def _tell_short(spec: Spec, rows: int, note: Note) -> None:
+    """Say so where the training ends before each row was seen once."""
+    solver = spec.solver
+    once = solver.batch_size * solver.iter_size
+    if (share := solver.max_iter * once / rows) < 1:
+        note(
+            f"max_iter {solver.max_iter} is {share:.2g} of one epoch, {once} of {rows:,} training rows an iteration; "
+            "solver.epochs: 1 in its place would see each row once"
+        )
 
 
 def _tester(

@@ -28,6 +28,7 @@ def test_sequences_are_told(tmp_path: Path):
     "content",
     [
         "user,time,page,event\nu,1700000000,a,view\n",
+        "visitor,ts,url,action\n" + "v1,1700000000000,x,view\n" * 50,  # as many columns as YooChoose's, and a header
         "1,2,3,4,5\n1,2,3,4,6\n",  # as many columns as Taobao's, but no behaviours
         '{"user": 1, "time": 1700000000, "page": "a"}\n',
         "user_id\titem_id\ttimestamp\n1\t2\t3\n",  # RecBole's columns name their types

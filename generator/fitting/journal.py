@@ -1,0 +1,73 @@
+"""The journal of a fit: what each stage came to, so that a fit that was killed goes on where it was."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from generator.errors import DataError
+from generator.files import write_text
+
+__all__ = ["FILE", "FitJournal"]
+
+FILE = "fit.json"
+
+
+class FitJournal:
+    """The stages of a fit that are done, in a file that is replaced whole after each.
+
+    Parameters
+    ----------
+    folder
+        Of the fit.
+    identity
+        What was asked for, and of which log: a fit goes on only with the same.
+    resume
+        Whether the folder may hold a fit.
+
+    Raises
+    ------
+    DataError
+        The folder holds a fit, or anything else, and ``resume`` is not asked for; or it holds none, or one of
+        something else, and it is.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], *, resume: bool) -> None:
+        self._path = folder / FILE
+        held = self._read()
+        if not resume:
+            if held is not None:
+                raise DataError(f"{folder}: holds a fit already; go on with --resume, or take another folder")
+            if folder.is_dir() and any(path.name != "spec.yaml" for path in folder.iterdir()):
+                raise DataError(f"{folder}: is not empty and holds no fit; take a new folder")
+        elif held is None:
+            raise DataError(f"{folder}: holds no fit to go on with; begin one without --resume")
+        elif changed := [key for key, value in identity.items() if held["asked"].get(key) != value]:
+            raise DataError(
+                f"{folder}: was begun with another {', '.join(changed)}; give what it was begun with, or take another "
+                "folder"
+            )
+        self._done: dict[str, Any] = held or {"asked": identity, "stages": {}}
+        self._save()
+
+    def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what the stage ``name`` came to: as it is written, or by ``work``, and then it is written."""
+        stages = self._done["stages"]
+        if name not in stages:
+            # As JSON has it, so that what goes on is the same whether it is read or not.
+            stages[name] = json.loads(json.dumps(work()))
+            self._save()
+        found: dict[str, Any] = stages[name]
+        return found
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            held = json.loads(self._path.read_text(encoding="utf-8"))
+            return held if isinstance(held["stages"], dict) and isinstance(held["asked"], dict) else None
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self._path}: is no journal of a fit ({error}); take another folder") from error
+
+    def _save(self) -> None:
+        write_text(self._path, json.dumps(self._done, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,85 @@
+"""Candidates tried: trained on a part of the training sessions, judged on the newest, beside the rules."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
+from generator.data.sessions.ragged import Sessions
+from generator.data.stages.write import write_split
+from generator.data.store.split import read_kept, read_sessions
+from generator.errors import DataError
+from generator.files import write_bytes
+from generator.fitting.choose import Candidate, with_iterations
+from generator.spec.schema import Spec
+
+__all__ = ["TrialParts", "trial_folder", "trial_spec"]
+
+VALID_SHARE, VALID_SESSIONS = 0.1, 10_000  # of the training sessions, the newest, for validation
+SAMPLES = 300_000  # rows that a trial sees, all passes together: more sessions are left out, the oldest
+VOCABULARIES = ("pages.txt", "items.txt")
+
+
+@dataclass(frozen=True)
+class TrialParts:
+    """Sessions of a trial, indices int64 in the order of the training part: to train on, to validate on."""
+
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sessions: Sessions, most: int, seed: int) -> "TrialParts":
+        """Divide the training sessions: the newest validate, the ``most`` before them train.
+
+        Without times they are divided at random.
+        """
+        order = np.arange(len(sessions))
+        if np.isnan(sessions.start).any():
+            order = np.random.default_rng(seed).permutation(order)
+        valid = min(max(1, round(VALID_SHARE * len(order))), VALID_SESSIONS)
+        train = order[: len(order) - valid]
+        if not len(train):
+            raise DataError("the training part is one session: there is nothing to validate on")
+        return cls(np.sort(train[-most:]), np.sort(order[len(order) - valid :]))
+
+
+def trial_folder(log: Path, folder: Path, spec: Spec, epochs: float, seed: int) -> Path:
+    """Make the data folder of the trials of ``spec``, whole or not at all, unless it is there; return it.
+
+    Parameters
+    ----------
+    log
+        The data folder of the log.
+    folder
+        Where the data of the trials are kept, by window.
+    epochs
+        Passes over the rows that the trials make.
+    seed
+        Of a division at random.
+    """
+    source = folder / "sessions"
+    if not source.is_dir():
+        beside = folder / ".sessions"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        sessions, kept = read_sessions(log / "train.h5"), read_kept(log / "train.h5")
+        parts = TrialParts.of(sessions, max(1, round(SAMPLES / epochs)), seed)
+        write_split(beside / "train.h5", sessions.take(parts.train, training=True), spec, kept)
+        write_split(beside / "valid.h5", sessions.take(parts.valid), spec, kept)
+        for name in VOCABULARIES:
+            write_bytes(beside / name, (log / name).read_bytes())
+        beside.rename(source)
+    target = folder / window_name(spec)
+    rewindow_folder(Rewindow(source, target, spec, ("train.h5", "valid.h5")))
+    return target
+
+
+def trial_spec(candidate: Candidate, share: float) -> Spec:
+    """Return the spec of a candidate for a trial on ``share`` of the training rows."""
+    solver = candidate.spec.solver
+    most = max(1, min(round(share * solver.max_iter), SAMPLES // (solver.batch_size * solver.iter_size)))
+    shorter = with_iterations(candidate.spec, most)
+    return shorter.model_copy(update={"name": candidate.name})

@@ -1,0 +1,68 @@
+"""`drn tune` around a candidate: the plan that is written for it, and the spec that it finds."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from generator.errors import DrnError, pip_install
+from generator.files import write_text
+from generator.fitting.choose import Candidate, with_iterations
+from generator.fitting.recipes import Recipe
+from generator.jobs.workers import Processes
+from generator.spec import load_spec
+from generator.spec.dump import dump_spec
+from generator.tuning.plan import load_plan
+from generator.tuning.run import tune
+
+__all__ = ["plan_for", "require_tuning", "tuned"]
+
+HOPELESS = {"after": [0.3], "keep": 0.5}  # of the individuals a half is given up after three tenths of the training
+
+
+def require_tuning() -> None:
+    """Raise DrnError where what `drn tune` needs is not installed."""
+    if find_spec("optuna") is None:
+        raise DrnError(f"--tune needs optuna: {pip_install('tune')}")
+
+
+def plan_for(candidate: Candidate, recipe: Recipe, minutes: float) -> str:
+    """Return the plan of a search around a candidate, as `drn tune` takes it."""
+    values: dict[str, Any] = {
+        "spec": yaml.safe_load(dump_spec(candidate.spec)),
+        "search": recipe.tune,
+        "objectives": ["MRR@20"],
+        "training": {"epochs": recipe.epochs, "early_stopping": HOPELESS},
+        "budget": {"minutes": float(minutes)},
+    }
+    return "# What drn fit --tune searches.\n" + yaml.safe_dump(values, sort_keys=False, width=120)
+
+
+def tuned(candidate: Candidate, recipe: Recipe, data: Path, folder: Path, minutes: float) -> Candidate:
+    """Search around a candidate; return the best that is found, trained for as many passes as the candidate.
+
+    Parameters
+    ----------
+    candidate
+        Where the search begins.
+    recipe
+        Says which fields may change, and for how many passes an individual is trained.
+    data
+        A data folder with train.h5 and valid.h5.
+    folder
+        Gets tune.yaml, the plan, and tune/, the run of `drn tune`; it goes on with a run that is there.
+    minutes
+        After which no generation is begun.
+    """
+    plan, run = folder / "tune.yaml", folder / "tune"
+    write_text(plan, plan_for(candidate, recipe, minutes))
+    loaded = load_plan(plan)
+    with Processes(0, loaded.training.timeout) as engine:
+        result = tune(loaded, data, run, engine=engine, resume=(run / "journal.jsonl").is_file())
+    spec = with_iterations(load_spec(run / "best.yaml"), candidate.spec.solver.max_iter)
+    seed = {"random_seed": candidate.spec.solver.random_seed}
+    spec = spec.model_copy(update={"solver": spec.solver.model_copy(update=seed)})
+    found = {field: f"found by drn tune: {json.dumps(value)}" for field, value in result.best.genes.items()}
+    return Candidate("tuned", spec, {**candidate.reasons, **found})

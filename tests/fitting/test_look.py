@@ -1,0 +1,99 @@
+"""What is understood of a log: columns, words, times; and what is said to be a guess."""
+
+import polars as pl
+import pytest
+
+from generator.data.log.sources import Frame
+from generator.errors import DataError
+from generator.fitting.look import Given, look
+from generator.fitting.words import meanings_of
+
+
+def frame(**columns: list[object]) -> list[Frame]:
+    return [Frame("frame", pl.DataFrame(columns))]
+
+
+def test_columns_words_and_unit_of_an_odd_layout(shop_csv):
+    found = look([shop_csv], Given())
+    assert found.form == "events"
+    assert found.columns == {"user": "visitorid", "time": "ts", "page": "url", "event": "action"}
+    assert found.words == {"detail": "view", "order": "buy", "hover": "other"}
+    assert (found.unit, found.bought[0]) == ("ms", 800)
+    assert any("hover" in doubt and "--events view=hover" in doubt for doubt in found.doubts)
+    assert "from 2023-11-14" in found.lines()[-1]
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1, "s"), (10**3, "ms"), (10**6, "us"), (10**9, "ns")])
+def test_the_unit_of_times_does_not_change_what_they_say(factor, unit):
+    times = [(1_700_000_000 + second) * factor for second in (0, 1, 41)]
+    found = look(frame(uid=["a", "a", "a"], ts=times, url=["x", "y", "z"]), Given())
+    assert (found.unit, found.first, found.last) == (unit, 1_700_000_000, 1_700_000_041)
+
+
+def test_products_are_the_pages_where_most_rows_have_one():
+    columns = {
+        "visitor": ["a", "a"],
+        "ts": [1_700_000_000, 1_700_000_001],
+        "url": ["/x", "/y"],
+        "product_id": ["x", "y"],
+    }
+    found = look(frame(**columns), Given())
+    assert found.columns["page"] == "product_id"
+    assert any("--columns page=url" in doubt for doubt in found.doubts)
+    assert look(frame(**columns), Given(columns={"page": "url"})).columns["page"] == "url"
+
+
+def test_another_column_that_might_be_it_is_named():
+    found = look(frame(sid=["a"], item=["x"], ts=[1_700_000_000], created_at=[1_700_000_009]), Given())
+    assert found.columns["time"] == "ts"
+    assert any("--columns time=created_at" in doubt for doubt in found.doubts)
+
+
+def test_a_log_without_what_is_needed_is_refused_with_what_seems_to_be_there():
+    with pytest.raises(DataError, match=r"has the columns when, what, and time seems to be when; wanted are page"):
+        look(frame(when=[1], what=["x"]), Given())
+
+
+def test_no_known_view_names_the_words():
+    with pytest.raises(DataError, match=r"no event of action is known as a view: the words are foo \(2\), bar \(1\)"):
+        look(frame(sid=["a", "a", "a"], url=["x", "y", "z"], action=["foo", "foo", "bar"]), Given())
+    given = Given(words={"foo": "view"})
+    assert look(frame(sid=["a", "a", "a"], url=["x", "y", "z"], action=["foo", "foo", "bar"]), given).words == {
+        "foo": "view",
+        "bar": "other",
+    }
+
+
+def test_a_column_of_many_words_is_no_event_column():
+    words = [f"w{number}" for number in range(300)]
+    found = look(frame(sid=words, url=words, type=words), Given())
+    assert "event" not in found.columns
+    assert any("300 different words" in doubt for doubt in found.doubts)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("Product_Viewed", "view"),
+        ("pv", "view"),
+        ("add-to-cart", "other"),
+        ("ORDER", "buy"),
+        ("Order Completed", "buy"),
+        ("change of sort order", "other"),
+        ("begin_checkout", "other"),
+        ("interaction item image", "view"),
+        ("clickout item", "buy"),
+    ],
+)
+def test_words(word, kind):
+    assert meanings_of([word, "zzz"], {}).kinds == {word: kind, "zzz": "other"}
+
+
+def test_the_public_logs_are_known_by_their_first_lines(shared_data):
+    for name, form in (
+        ("taobao/UserBehavior.csv.gz", "taobao"),
+        ("retail_beh/retail_beh.train.inter.gz", "recbole"),
+        ("yoochoose-100k/train_full.tsv.gz", "session-rec"),
+        ("globo/clicks_hours_225_239.parquet", "globo"),
+    ):
+        assert look([shared_data / name], Given()).form == form
