@@ -12,6 +12,7 @@ from generator.data.sessions.numbering import Numbering
 from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
 from generator.data.sessions.slots import Slots
 from generator.data.store.folder import beside, publish
+from generator.data.store.parts import PART
 from generator.data.store.runs import MergedSessions, blocks
 from generator.data.store.split import Split, read_kept, read_sessions, write_file
 from generator.data.threads import prefetched
@@ -49,7 +50,7 @@ def write(
         numbering.pages.write(new / "pages.txt")
         numbering.items.write(new / "items.txt")
         write_text(new / "meta.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-        publish(new, folder, FILES)
+        publish(new, folder, lambda name: name in FILES or PART.fullmatch(name) is not None)
     return whole
 
 

@@ -4,7 +4,7 @@ import ctypes
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,19 +30,20 @@ def beside(folder: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def publish(new: Path, folder: Path, names: Collection[str]) -> None:
+def publish(new: Path, folder: Path, known: Callable[[str], bool]) -> None:
     """Put the folder ``new``, all of whose files are whole, in the place of ``folder``, by one rename.
 
-    What the folder holds beside files of ``names`` stays: then, and where the file system cannot exchange two folders,
-    files are moved one by one, and until the last one is there ``check_whole`` refuses the folder.
+    What the folder holds beside files whose names are ``known`` stays: then, and where the file system cannot exchange
+    two folders, files are moved one by one, and until the last one is there ``check_whole`` refuses the folder.
     """
     if not folder.exists():
         new.rename(folder)
         return
-    others = any(entry.name not in names for entry in folder.iterdir())
+    held = {entry.name for entry in folder.iterdir()}
+    others = any(not known(name) for name in held)
     if others or folder.samefile(Path.cwd()) or not _exchanged(new, folder):
         (folder / TORN).touch()
-        for name in names:
+        for name in sorted({entry.name for entry in new.iterdir()} | set(filter(known, held))):
             if (new / name).exists():
                 (new / name).replace(folder / name)
             else:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, offsets
 from generator.data.sessions.slots import Slots
 from generator.data.store.hdf5 import Disk, create, creating, fill
+from generator.data.store.parts import check_parts, fill_blobs
 from generator.data.store.runs import MergedSessions, blocks
 from generator.errors import DataError
 from generator.files import check_whole, replacing
@@ -64,6 +65,7 @@ class Split:
         for name, dataset in found.items():
             if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
                 raise DataError(f"{self.path}: {name} is not a dataset of numbers")
+            check_parts(dataset, self.path)
             if dataset.shape[:1] != (rows,):
                 raise DataError(f"{self.path}: {name} is of shape {dataset.shape} but label has {rows} rows")
         return found
@@ -265,7 +267,7 @@ def write_file(
             group = file.create_group("rows")
             for chunks in index:
                 fill(group, count, chunks, disk)
-            fill(file, count, blobs, disk)
+            fill_blobs(file, path, count, iter(blobs), disk)
     except OSError as error:
         raise DataError(f"cannot write {path.name}: {error}") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from generator.codegen.artefacts import write
 from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
+from generator.data.store.parts import parts_of
 from generator.errors import TrainingError
 from generator.files import unfinished, write_text
 from generator.jobs.locks import LOCK, locked
@@ -33,12 +34,12 @@ def prepare(spec: Spec, files: Mapping[str, bytes], data: Path, run: Path) -> No
     names = ("train.h5", *(path.name for path in [held_out(data)] if path))
     anew = not all(fits(data / name, spec) for name in names)
     read = run / "data" / window_name(spec) if anew else data
-    write_text(run / "train.txt", _relative(read / names[0], run))
-    write_text(run / "test.txt", _relative(read / names[-1], run))
     if anew:
         for torn in (run / "data").glob(UNFINISHED):
             shutil.rmtree(torn, ignore_errors=True)  # what a kill left half made
         rewindow_folder(Rewindow(data, read, spec, names))
+    write_text(run / "train.txt", _listed(read / names[0], run))
+    write_text(run / "test.txt", _listed(read / names[-1], run))
     write({name: content for name, content in files.items() if not name.endswith(".onnx")}, run)
     write_text(run / "spec.yaml", dump_spec(spec))
 
@@ -109,8 +110,10 @@ def snapshot_to_resume(spec: Spec, run: Path, snapshots: Snapshots, state: Path 
     return iteration
 
 
-def _relative(path: Path, run: Path) -> str:
-    return Path(os.path.relpath(path.resolve(), run.resolve())).as_posix() + "\n"
+def _listed(path: Path, run: Path) -> str:
+    """Return the list of the files of a split, relative to the run, a line each."""
+    listed = (Path(os.path.relpath(part.resolve(), run.resolve())).as_posix() for part in parts_of(path))
+    return "".join(f"{name}\n" for name in listed)
 
 
 def _iteration_of(state: Path, snapshots: Snapshots) -> int:

@@ -21,7 +21,7 @@ from generator.data.store.split import Split, read_sessions
 from generator.errors import DataError
 from generator.jobs.locks import locked
 
-NAMES = ("a.txt", "b.txt", "c.txt")
+NAMES = ("a.txt", "b.txt", "c.txt").__contains__
 
 
 def folder_of(path: Path, **files: str) -> Path:
