@@ -1,6 +1,6 @@
 """A trained model: its inference graph and its vocabularies, asked in original ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from generator.data.sessions.slots import Slots
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError, ModelError
+from generator.model.filter import Filter
 from generator.model.find import find_model, version_number
 from generator.model.graph import InferenceGraph
 from generator.model.query import Answer, Query
@@ -127,8 +128,13 @@ class Model:
         """Return what of ``query`` the net sees."""
         return window(query, self.pages, self.items, self.sizes, self.slots)
 
-    def recommend(self, queries: Sequence[Query], top: int | None = None) -> list[Answer]:
+    def recommend(
+        self, queries: Sequence[Query], top: int | None = None, filters: Sequence[Sequence[Filter]] | None = None
+    ) -> list[Answer]:
         """Return the ``top`` items for each query, best first; ``top_k`` of the model by default.
+
+        With ``filters``, some for each query, they are the best of the items that all of them allow, as many as there
+        are; the probabilities are those of all items, and so do not add up to 1 over the ones allowed.
 
         Up to ``top_k`` they come from the graph's own TopK, beyond it from all probabilities. A page or a purchase
         that the vocabulary lacks is left out as if it had not been, and counted; but where the net has slots, the first
@@ -146,38 +152,67 @@ class Model:
         if not queries:
             return []
         windows = [self.window(query) for query in queries]
-        item, probability = self._best(input_blobs(windows, self.sizes), min(top or self.top_k, len(self.items)))
+        blobs, top = input_blobs(windows, self.sizes), min(top or self.top_k, len(self.items))
+        if filters is None:
+            best: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]] = zip(*self._best(blobs, top), strict=True)
+        else:
+            every = self._probabilities(blobs)
+            best = (self._allowed(*each, top) for each in zip(every, windows, filters, strict=True))
         return [
             Answer(
-                tuple((seen.label(i, self.items), p) for i, p in zip(ids, figures, strict=True)),
+                tuple((seen.label(i, self.items), p) for i, p in zip(ids.tolist(), figures.tolist(), strict=True)),
                 unknown_pages=seen.unknown_pages,
                 unknown_bought=seen.unknown_bought,
             )
-            for seen, ids, figures in zip(windows, item.tolist(), probability.tolist(), strict=True)
+            for seen, (ids, figures) in zip(windows, best, strict=True)
         ]
+
+    def _allowed(
+        self, probability: NDArray[np.float32], seen: Window, filters: Sequence[Filter], top: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return ids and probabilities of the best items that all filters allow, of one row of `_probabilities`."""
+        allowed = np.ones(len(probability), np.bool_)
+        items = len(self.items)
+        for one in filters:
+            allowed[:items] &= one.mask(self.items)
+        allowed[items:] = False
+        for slot, label in enumerate(seen.unseen[: len(probability) - items]):
+            allowed[items + slot] = all(one.allows(label) for one in filters)
+        places = np.flatnonzero(allowed)
+        places = places[_largest(probability[places], min(top, len(places)))]
+        return self._ids(places), probability[places]
+
+    def _probabilities(self, blobs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Return the probability of each item that has an original id, and of each slot, (B, places)."""
+        every = self.infer(("probability",), blobs)[0]
+        found = np.concatenate([every[:, 1 : len(self.items) + 1], every[:, self._largest_item + 1 :]], axis=1)
+        self._refuse_nan(found)
+        return found
+
+    def _ids(self, places: NDArray[np.int64] | np.int64) -> NDArray[np.int64]:
+        """Return the ids of places of `_probabilities`."""
+        gap = self._largest_item - len(self.items)
+        return np.asarray(np.where(places < len(self.items), places, places + gap) + 1)
+
+    def _refuse_nan(self, probability: NDArray[np.float32]) -> None:
+        if not np.isfinite(probability).all():
+            raise ModelError(f"{self.file}: it answers NaN, so its weights are broken: train again, smaller base_lr")
 
     def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return ids and probabilities of the ``top`` items of each row, (B, top) each, best first."""
         # The graph's TopK may name items beyond a vocabulary shorter than N, which have no original id.
-        if by_graph := top <= self.top_k and len(self.items) == self._largest_item:
+        if top <= self.top_k and len(self.items) == self._largest_item:
             item, probability = self.infer(("top_item", "top_probability"), blobs)
-        else:
-            every = self.infer(("probability",), blobs)[0]
-            probability = np.concatenate(
-                [every[:, 1 : len(self.items) + 1], every[:, self._largest_item + 1 :]], axis=1
-            )
-        if not np.isfinite(probability).all():
-            raise ModelError(f"{self.file}: it answers NaN, so its weights are broken: train again, smaller base_lr")
-        if by_graph:
+            self._refuse_nan(probability)
             return item[:, :top], probability[:, :top]
+        probability = self._probabilities(blobs)
         places = np.array([_largest(row, top) for row in probability])
-        item = np.where(places < len(self.items), places, places + self._largest_item - len(self.items)) + 1
-        return item, np.take_along_axis(probability, places, axis=1)
+        return self._ids(places), np.take_along_axis(probability, places, axis=1)
 
 
 def _largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Return the places of the ``count`` largest, largest first, of equals the first: as a stable sort of all does."""
-    if count == len(row):
+    if count >= len(row):
         return np.argsort(-row, kind="stable")
     least = np.partition(row, len(row) - count)[len(row) - count]
     above = np.flatnonzero(row > least)

@@ -25,6 +25,7 @@ from generator.serving.store.store import Store
 __all__ = ["application"]
 
 EXPIRY = 60.0  # seconds between two looks for idle sessions
+LISTS = 1.0  # seconds between two looks at the lists of items, which other servers may change
 
 
 def application(
@@ -60,6 +61,7 @@ def application(
     async def life(_app: Router) -> AsyncIterator[None]:
         """Run the periodic tasks from startup to shutdown, then end the work under way and close the store."""
         tasks = [asyncio.create_task(repeat("expiry", EXPIRY, expire, metrics, log))]
+        tasks.append(asyncio.create_task(repeat("lists", LISTS, recommender.lists.refresh, metrics, log)))
         if settings.reload:
             tasks.append(asyncio.create_task(repeat("reload", settings.reload, reload, metrics, log)))
         gc.collect()
@@ -72,5 +74,6 @@ def application(
         log.info("stopped")
 
     keep()
+    recommender.lists.refresh()
     routes = router(Handlers(recommender, document(bool(settings.token))), life)
     return Guard(routes, metrics, log, token=settings.token, hosts=settings.hosts(), log_requests=settings.log_requests)

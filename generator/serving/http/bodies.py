@@ -1,5 +1,6 @@
 """What clients send, with its bounds, and what they are answered."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -7,7 +8,17 @@ from pydantic_core import ErrorDetails
 
 from generator.data.log.bounds import LATEST, LONGEST_LABEL, PRINTABLE
 
-__all__ = ["Count", "Label", "PurchaseBody", "SessionId", "VisitBody", "findings"]
+__all__ = [
+    "Count",
+    "Label",
+    "ListBody",
+    "ListChange",
+    "PurchaseBody",
+    "SessionId",
+    "VisitBody",
+    "WishFields",
+    "findings",
+]
 
 LONGEST = 1e12  # seconds, as `drn recommend` takes them
 PATH_PART = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/]+$"
@@ -38,8 +49,25 @@ class _Body(BaseModel):
     user: Label | None = Field(None, description="Who; a session is of one user.")
 
 
-class VisitBody(_Body):
-    """A page visit."""
+Ids = Annotated[list[Label], Field(max_length=1000)]
+Names = Annotated[list[SessionId], Field(max_length=20)]
+
+
+class WishFields(BaseModel):
+    """Which items may be recommended, beside what lists hide from all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    exclude: Ids = Field([], description="Items that are not wanted.")
+    only: Ids | None = Field(None, description="Items that alone are wanted.")
+    exclude_lists: Names = Field([], description="Lists whose items are not wanted.")
+    only_lists: Names = Field([], description="Lists whose items alone are wanted, those of each.")
+    unseen: bool = Field(False, description="Whether what the session has visited is left out.")
+    unbought: bool = Field(False, description="Whether what was bought, in this session or before, is left out.")
+
+
+class VisitBody(WishFields, _Body):
+    """A page visit, and which items may be recommended after it."""
 
     page: Label = Field(description="The page, by its id in the data; one the model does not know counts as none.")
     dwell: Annotated[float, Field(ge=0, le=LONGEST)] | None = Field(
@@ -51,6 +79,35 @@ class PurchaseBody(_Body):
     """A purchase."""
 
     item: Label = Field(description="The item, by its id in the data.")
+
+
+Items = Annotated[list[Label], Field(max_length=200_000)]
+
+
+class ListBody(BaseModel):
+    """A list of items."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: Items = Field(description="Ids; those that the model does not know are fine.")
+    hidden: bool = Field(False, description="Whether they are left out of every recommendation: what is out of stock.")
+
+
+class ListChange(BaseModel):
+    """A change of a list: what is added, then what is removed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    add: Items = []
+    remove: Items = []
+
+
+class ListView(BaseModel):
+    """A list of items, by id."""
+
+    name: str
+    hidden: bool
+    items: list[str]
 
 
 class ModelName(BaseModel):
@@ -165,3 +222,14 @@ def label(value: str) -> str:
 def count(value: str) -> int:
     """Return a number of items of a query; ValidationError if it does not hold."""
     return _COUNT.validate_python(value)
+
+
+def wish(query: Iterable[tuple[str, str]]) -> WishFields:
+    """Return which items a query wants; ValidationError if it does not hold."""
+    found: dict[str, Any] = {}
+    for name, value in query:
+        if name in ("unseen", "unbought"):
+            found[name] = value
+        elif name in WishFields.model_fields:
+            found.setdefault(name, []).append(value)
+    return WishFields.model_validate(found)

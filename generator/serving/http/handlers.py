@@ -4,6 +4,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from generator.errors import DataError, ModelError
+from generator.model.filter import Filter
 from generator.serving.http import bodies, protocol
-from generator.serving.http.bodies import PurchaseBody, VisitBody
+from generator.serving.http.bodies import ListBody, ListChange, PurchaseBody, VisitBody, WishFields
 from generator.serving.http.reading import BodyBudget, compressed, json_body, read
 from generator.serving.http.responses import answered
 from generator.serving.metrics import CONTENT_TYPE
-from generator.serving.models.recommender import Recommendation, Recommender
+from generator.serving.models.lists import NoListError
+from generator.serving.models.recommender import Recommendation, Recommender, Wish
 from generator.serving.models.served import Served
 from generator.serving.store.sessions import Event, State
 from generator.version import __version__
@@ -27,6 +30,7 @@ __all__ = ["STATIC", "Handlers"]
 
 LARGE, TOGETHER = 16 * 2**20, 256 * 2**20  # bytes of a body of tensors, and of all of them
 FUTURE = 300.0  # seconds a client's clock may be ahead
+LISTED = 4 * 2**20  # bytes of a list of items
 HEALTHY = {"live": True, "ready": True}  # the protocol's text has the one key for both checks, clients read the other
 HEADER_LENGTH = "inference-header-content-length"
 STATIC = Path(__file__).parent / "static"
@@ -57,8 +61,9 @@ class Handlers:
         """Record a visit and answer the refreshed top items."""
         session, top = bodies.session_id(request.path_params["session"]), _top(request)
         body = await json_body(request, VisitBody)
+        wish = self._wish(body, top)
         event = self._event(session, "view", body.page, body, body.dwell)
-        return _recommended(await self._recommender.visit(event), top, event.event)
+        return _recommended(await self._recommender.visit(event, wish), event.event)
 
     async def purchase(self, request: Request) -> Response:
         """Record a purchase."""
@@ -72,8 +77,9 @@ class Handlers:
         """Answer the top items of a session as it is; a new one is fine."""
         session, top = bodies.session_id(request.path_params["session"]), _top(request)
         user = request.query_params.get("user")
-        found = await self._recommender.recommend(session, None if user is None else bodies.label(user))
-        return _recommended(found, top, None)
+        wish = self._wish(bodies.wish(request.query_params.multi_items()), top)
+        found = await self._recommender.recommend(session, wish, None if user is None else bodies.label(user))
+        return _recommended(found, None)
 
     async def session(self, request: Request) -> Response:
         """Answer what is kept of a session, and what of it the net sees."""
@@ -118,6 +124,55 @@ class Handlers:
         event = body.event or f"{self._boot}-{next(self._drawn)}"
         timed = body.time is not None
         return Event(session, event, kind, label, moment, self._last_received, body.user, dwell, timed)
+
+    def _wish(self, body: WishFields, top: int | None) -> Wish:
+        """Return what a request asks of its answer; NoListError for a list that there is not."""
+        lists = self._recommender.lists
+        filters = [*map(lists.exclude, body.exclude_lists), *map(lists.only, body.only_lists)]
+        if body.exclude or body.only is not None:
+            only = None if body.only is None else frozenset(body.only)
+            filters.append(Filter(only, frozenset(body.exclude)))
+        return Wish(top, tuple(filters), body.unseen, body.unbought)
+
+    # /v1: lists of items
+
+    async def lists(self, request: Request) -> Response:
+        """Answer the names of the lists, and how many items each has."""
+        return answered({"lists": self._recommender.lists.index()})
+
+    async def list_(self, request: Request) -> Response:
+        """Answer a list."""
+        name = bodies.session_id(request.path_params["list"])
+        held = await self._recommender.look(self._recommender.store.item_list, name)
+        if held is None:
+            raise NoListError("there is no such list of items")
+        return answered({"name": name, "hidden": held.hidden, "items": sorted(held.items)})
+
+    async def put_list(self, request: Request) -> Response:
+        """Keep a list."""
+        name, body = bodies.session_id(request.path_params["list"]), await json_body(request, ListBody, LISTED)
+        return await self._listed(
+            partial(self._recommender.store.put_list, name, body.items, hidden=body.hidden), request
+        )
+
+    async def change_list(self, request: Request) -> Response:
+        """Change a list."""
+        name, body = bodies.session_id(request.path_params["list"]), await json_body(request, ListChange, LISTED)
+        return await self._listed(partial(self._recommender.store.change_list, name, body.add, body.remove), request)
+
+    async def drop_list(self, request: Request) -> Response:
+        """Drop a list."""
+        name = bodies.session_id(request.path_params["list"])
+        if not await self._recommender.look(self._recommender.store.drop_list, name):
+            raise NoListError("there is no such list of items")
+        await self._recommender.look(self._recommender.lists.refresh)
+        return Response(status_code=204)
+
+    async def _listed(self, change: Callable[[], object], request: Request) -> Response:
+        """Change a list, look at all of them, and answer it."""
+        await self._recommender.look(change)
+        await self._recommender.look(self._recommender.lists.refresh)
+        return await self.list_(request)
 
     # /v1: models
 
@@ -225,17 +280,18 @@ def _tensors(content: bytes, head: int | None, accepted: str) -> Response:
     return Response(content, headers=headers | {HEADER_LENGTH: str(head)}, media_type="application/octet-stream")
 
 
-def _top(request: Request) -> int:
-    return bodies.count(request.query_params.get("k", "20")) if request.scope["query_string"] else 20
+def _top(request: Request) -> int | None:
+    given = request.query_params.get("k") if request.scope["query_string"] else None
+    return None if given is None else bodies.count(given)
 
 
-def _recommended(found: Recommendation, top: int, event: str | None) -> Response:
+def _recommended(found: Recommendation, event: str | None) -> Response:
     return answered(
         {
             "session": found.state.session.id,
             "event": event,
             "model": {"name": found.served.model.name, "version": found.served.version},
-            "items": [{"item": item, "probability": probability} for item, probability in found.answer.items[:top]],
+            "items": [{"item": item, "probability": probability} for item, probability in found.answer.items],
             "unknown_pages": found.answer.unknown_pages,
             "unknown_bought": found.answer.unknown_bought,
         }

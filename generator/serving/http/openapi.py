@@ -22,6 +22,7 @@ MEANING = {
     413: "The body is too large.",
     415: "The body is not application/json.",
     422: "The request does not hold.",
+    431: "The path with its query and the header fields are larger than 64 KiB: name a list.",
     503: "Not now; come again after Retry-After seconds, with the same event id.",
 }
 TENSORS = {
@@ -51,14 +52,21 @@ TENSORS = {
     },
 }
 QUERY: dict[str, tuple[str, TypeAdapter[Any], int | None]] = {
-    "k": ("Items to answer with, as many as the model ranks at most.", TypeAdapter(bodies.Count), 20),
+    "k": ("Items to answer with; by default 20, or what the model ranks.", TypeAdapter(bodies.Count), None),
     "limit": ("Pages to answer with.", TypeAdapter(bodies.Count), 50),
     "user": ("Whose earlier purchases count, for a session not seen yet.", TypeAdapter(bodies.Label), None),
+    "exclude": ("Items that are not wanted; may be repeated.", TypeAdapter(bodies.Ids), None),
+    "only": ("Items that alone are wanted; may be repeated.", TypeAdapter(bodies.Ids), None),
+    "exclude_lists": ("Lists whose items are not wanted; may be repeated.", TypeAdapter(bodies.Names), None),
+    "only_lists": ("Lists whose items alone are wanted; may be repeated.", TypeAdapter(bodies.Names), None),
+    "unseen": ("Whether what the session has visited is left out.", TypeAdapter(bool), None),
+    "unbought": ("Whether what was bought is left out.", TypeAdapter(bool), None),
     "contains": ("Text in the page's id.", TypeAdapter(str), None),
 }
 NAMES = {
     "session": TypeAdapter(bodies.SessionId).json_schema(),
     "user": {"type": "string", "minLength": 1, "maxLength": LONGEST_LABEL, "pattern": PRINTABLE},
+    "list": TypeAdapter(bodies.SessionId).json_schema(),
     "model": {"type": "string", "minLength": 1},
     "version": {"type": "string", "pattern": "^[0-9]+$"},
 }

@@ -1,5 +1,6 @@
 """The body of a request, and the encodings of bodies: bounded, however they come."""
 
+import asyncio
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -130,4 +131,7 @@ async def json_body(request: Request, kind: type[B], limit: int = SMALL) -> B:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "send application/json")
-    return kind.model_validate_json(await read(request, limit))
+    body = await read(request, limit)
+    if len(body) <= SMALL:
+        return kind.model_validate_json(body)
+    return await asyncio.to_thread(kind.model_validate_json, body)

@@ -6,24 +6,27 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from generator.errors import DrnError, ModelError
+from generator.model.filter import Filter
 from generator.model.query import Answer
 from generator.serving.metrics import Metrics
 from generator.serving.models.batcher import Batcher, OverloadError
+from generator.serving.models.lists import Lists
 from generator.serving.models.repository import Repository
 from generator.serving.models.served import Served
 from generator.serving.store.sessions import Event, Session, State
 from generator.serving.store.store import DamagedError, Store, StoreError
 
-__all__ = ["ForeignSessionError", "Recommendation", "Recommender"]
+__all__ = ["ForeignSessionError", "Recommendation", "Recommender", "Wish"]
 
 A = TypeVar("A")
 T = TypeVar("T")
 INFERENCES = 64  # requests of the inference protocol that may wait
+SHOWN = 20  # items of an answer that does not say how many
 REMEMBERED = 10_000  # sessions whose last recommendation is kept to see whether it was taken
 
 
@@ -38,6 +41,43 @@ class Recommendation:
     state: State
     served: Served
     answer: Answer
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a request asks of its recommendation.
+
+    Attributes
+    ----------
+    top
+        How many items; None: as many as the model ranks by itself, 20 at most.
+    filters
+        What allows them.
+    unseen, unbought
+        Whether what the session has visited, or its user bought, is left out.
+    """
+
+    top: int | None = None
+    filters: tuple[Filter, ...] = ()
+    unseen: bool = False
+    unbought: bool = False
+
+    def all_filters(self, state: State, hidden: Sequence[Filter]) -> list[Filter]:
+        """Return the filters of a session's answer."""
+        found = [*hidden, *self.filters]
+        if self.unseen:
+            found.append(Filter(exclude=frozenset(one.label for one in state.session.visits)))
+        if self.unbought:
+            bought = (*state.purchases, *state.session.purchases)
+            found.append(Filter(exclude=frozenset(one.label for one in bought)))
+        return found
+
+
+class Ask(NamedTuple):
+    """An event to record or a session's state, and what is asked of the answer; None: none is wanted."""
+
+    about: Event | State
+    wish: Wish | None
 
 
 class Recommender:
@@ -56,7 +96,8 @@ class Recommender:
         self._threads = ThreadPoolExecutor(store.workers + 2, "drn-batch")
         self._net = ThreadPoolExecutor(1, "drn-infer")
         self._inferring = 0
-        self._serve: Batcher[Event | State, Recommendation | State] = Batcher(
+        self.lists = Lists(store)
+        self._serve: Batcher[Ask, Recommendation | State] = Batcher(
             self._serve_batch, self._threads, workers=store.workers, largest=largest
         )
         self._last: OrderedDict[str, tuple[int, Answer]] = OrderedDict()
@@ -66,14 +107,15 @@ class Recommender:
         self._threads.shutdown()
         self._net.shutdown()
 
-    def _serve_batch(self, asked: Sequence[Event | State]) -> list[Recommendation | State | Exception]:
+    def _serve_batch(self, asked: Sequence[Ask]) -> list[Recommendation | State | Exception]:
         """Record the events, then answer the visits among them and the states.
 
         One thread does both: handing a batch over costs more than a small net's answer to it.
         """
         began = time.perf_counter()
-        states = self._recorded(asked)
-        if any(isinstance(one, Event) for one in asked):
+        events = [one.about for one in asked if isinstance(one.about, Event)]
+        states = self._recorded(asked, events)
+        if events:
             self.metrics.store.observe(time.perf_counter() - began)
         began = time.perf_counter()
         found = self._answered(asked, states)
@@ -81,30 +123,32 @@ class Recommender:
             self.metrics.inference.observe(time.perf_counter() - began)
         return found
 
-    def _recorded(self, asked: Sequence[Event | State]) -> list[State | Exception]:
+    def _recorded(self, asked: Sequence[Ask], events: Sequence[Event]) -> list[State | Exception]:
         """Return each state as it is, and for each event the state right after it, or why there is none."""
-        events = [one for one in asked if isinstance(one, Event)]
         after = iter(_each(self.store.record, events) if events else ())
-        found = (next(after) if isinstance(one, Event) else one for one in asked)
+        found = (next(after) if isinstance(one.about, Event) else one.about for one in asked)
         foreign = ForeignSessionError("the session is another user's: begin a new one with a new id")
         return [foreign if one is None else one for one in found]
 
     def _answered(
-        self, asked: Sequence[Event | State], states: Sequence[State | Exception]
+        self, asked: Sequence[Ask], states: Sequence[State | Exception]
     ) -> list[Recommendation | State | Exception]:
         """Answer the queries of each version together; one version or session that fails leaves the others be."""
         found: list[Recommendation | State | Exception] = list(states)
-        wanting: dict[Served, list[tuple[int, State]]] = {}
+        wanting: dict[Served, list[tuple[int, State, Wish]]] = {}
         for place, (one, state) in enumerate(zip(asked, states, strict=True)):
-            if isinstance(state, State) and not (isinstance(one, Event) and one.kind == "buy"):
+            if isinstance(state, State) and one.wish:
                 try:
-                    wanting.setdefault(self.repository.of_session(state.session.id), []).append((place, state))
+                    served = self.repository.of_session(state.session.id)
                 except DrnError as error:
                     found[place] = error
+                else:
+                    wanting.setdefault(served, []).append((place, state, one.wish))
+        hidden = self.lists.hidden
         for served, places in wanting.items():
             self.metrics.batch.observe(len(places))
-            answers = _each(served.model.recommend, [state.query() for _, state in places])
-            for (place, state), answer in zip(places, answers, strict=True):
+            answers = _each(partial(_answers, served, hidden), [(state, wish) for _, state, wish in places])
+            for (place, state, _), answer in zip(places, answers, strict=True):
                 found[place] = Recommendation(state, served, answer) if isinstance(answer, Answer) else answer
         return found
 
@@ -117,10 +161,10 @@ class Recommender:
         StoreError : the store failed; the same event may be sent again.
         OverloadError : too many wait.
         """
-        await self._counted(self._serve(event))
+        await self._counted(self._serve(Ask(event, None)))
         self._judge(event)
 
-    async def visit(self, event: Event) -> Recommendation:
+    async def visit(self, event: Event, wish: Wish) -> Recommendation:
         """Log a visit, durably, and recommend.
 
         Raises
@@ -129,14 +173,14 @@ class Recommender:
         ModelError : the net fails; the visit is recorded.
         """
         try:
-            found = await self._counted(self._serve(event))
+            found = await self._counted(self._serve(Ask(event, wish)))
         except ModelError:
             self._judge(event)
             raise
         self._judge(event)
         return self._shown(found)
 
-    async def recommend(self, session: str, user: str | None = None) -> Recommendation:
+    async def recommend(self, session: str, wish: Wish, user: str | None = None) -> Recommendation:
         """Recommend for a session as it is; for one not seen yet, from what ``user`` has bought.
 
         Raises
@@ -147,7 +191,7 @@ class Recommender:
         if state is None:
             bought = await self.look(self.store.purchases, user) if user else None
             state = State(Session(session, user), bought or ())
-        return self._shown(await self._serve(state))
+        return self._shown(await self._serve(Ask(state, wish)))
 
     def _shown(self, found: Recommendation | State) -> Recommendation:
         """Remember what is about to be shown to a session."""
@@ -226,3 +270,20 @@ def _each(work: Callable[[Sequence[A]], Sequence[T]], items: Sequence[A]) -> lis
         if len(items) == 1 or (isinstance(error, StoreError) and not isinstance(error, DamagedError)):
             return [error] * len(items)
     return [one for item in items for one in _each(work, [item])]
+
+
+def _answers(served: Served, hidden: Sequence[Filter], asked: Sequence[tuple[State, Wish]]) -> list[Answer]:
+    """Return the answers of one version; those that the graph ranks by itself apart from those that need all scores."""
+    model, found = served.model, dict[int, Answer]()
+    filters = [wish.all_filters(state, hidden) for state, wish in asked]
+    tops = [min(SHOWN, model.top_k) if wish.top is None else wish.top for _, wish in asked]
+    queries = [state.query() for state, _ in asked]
+    plain = [place for place, top in enumerate(tops) if not filters[place] and top <= model.top_k]
+    others = [place for place, top in enumerate(tops) if filters[place] or top > model.top_k]
+    if plain:
+        found.update(zip(plain, model.recommend([queries[place] for place in plain]), strict=True))
+    if others:
+        most = max(tops[place] for place in others)
+        some = model.recommend([queries[place] for place in others], most, [filters[place] for place in others])
+        found.update(zip(others, some, strict=True))
+    return [replace(found[place], items=found[place].items[:top]) for place, top in enumerate(tops)]

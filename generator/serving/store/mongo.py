@@ -1,6 +1,7 @@
 """Sessions in MongoDB: one document a session, changed by atomic updates; users; an append-only log of events."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from generator.serving.store.sessions import Event, Kept, Session, State
-from generator.serving.store.store import DamagedError, StoreError
+from generator.serving.store.store import DamagedError, ItemList, StoreError
 
 __all__ = ["MongoStore"]
 
@@ -50,7 +51,7 @@ class MongoStore:
             )
             database = self._client.get_default_database("drn")
             self._sessions, self._users, self._events = (database[name] for name in ("sessions", "users", "events"))
-            self._probe = database["probe"]
+            self._probe, self._lists = database["probe"], database["lists"]
             if not read_only:
                 self._prepare()
 
@@ -199,6 +200,37 @@ class MongoStore:
         with _reported(), _readable("an event"):
             for document in self._events.find({}, sort=[("_id", ASCENDING)]):
                 yield _event(document)
+
+    def revisions(self) -> dict[str, str]:
+        """See `Store.revisions`."""
+        with _reported(), _readable("a list"):
+            return {one["_id"]: one["revision"] for one in self._lists.find({}, {"revision": 1})}
+
+    def item_list(self, name: str) -> ItemList | None:
+        """See `Store.item_list`."""
+        with _reported(), _readable("a list"):
+            held = self._lists.find_one({"_id": name})
+            return ItemList(frozenset(held["items"]), bool(held["hidden"]), held["revision"]) if held else None
+
+    def put_list(self, name: str, items: Iterable[str], *, hidden: bool) -> None:
+        """See `Store.put_list`."""
+        document = {"items": sorted(set(items)), "hidden": hidden, "revision": uuid.uuid4().hex}
+        with _reported():
+            self._lists.replace_one({"_id": name}, document, upsert=True)
+
+    def change_list(self, name: str, add: Iterable[str], remove: Iterable[str]) -> bool:
+        """See `Store.change_list`: an update that adds, and one that removes."""
+        found = 0
+        with _reported():
+            for change in ({"$addToSet": {"items": {"$each": list(add)}}}, {"$pullAll": {"items": list(remove)}}):
+                revised = {**change, "$set": {"revision": uuid.uuid4().hex}}
+                found += self._lists.update_one({"_id": name}, revised).matched_count
+        return found > 0
+
+    def drop_list(self, name: str) -> bool:
+        """See `Store.drop_list`."""
+        with _reported():
+            return self._lists.delete_one({"_id": name}).deleted_count > 0
 
     def expire(self, now: float) -> int:
         """See `Store.expire`: nothing to do, the TTL index does it."""

@@ -5,13 +5,14 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from generator.serving.store.sessions import Event, Kept, Session, State, insert
-from generator.serving.store.store import DamagedError, StoreError
+from generator.serving.store.store import DamagedError, ItemList, StoreError
 
 __all__ = ["SqliteStore"]
 
@@ -28,6 +29,9 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE INDEX IF NOT EXISTS sessions_seen ON sessions (seen);
 CREATE INDEX IF NOT EXISTS sessions_user ON sessions (user) WHERE user IS NOT NULL;
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, purchases TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS lists (
+    name TEXT PRIMARY KEY, hidden INTEGER NOT NULL, revision TEXT NOT NULL, items TEXT NOT NULL
+);
 """
 PAGE = 10_000  # events read at a time
 EXPIRED, PAUSE = 500, 0.002  # sessions forgotten in a transaction, seconds until the next: those who wait come first
@@ -181,6 +185,34 @@ class SqliteStore:
             for row in rows:
                 yield Event(*row[1:])
 
+    def revisions(self) -> dict[str, str]:
+        """See `Store.revisions`."""
+        with self._reading() as db:
+            return dict(db.execute("SELECT name, revision FROM lists"))
+
+    def item_list(self, name: str) -> ItemList | None:
+        """See `Store.item_list`."""
+        with self._reading() as db:
+            return _item_list(db, name)
+
+    def put_list(self, name: str, items: Iterable[str], *, hidden: bool) -> None:
+        """See `Store.put_list`."""
+        with self._transaction() as db:
+            _save_list(db, name, items, hidden=hidden)
+
+    def change_list(self, name: str, add: Iterable[str], remove: Iterable[str]) -> bool:
+        """See `Store.change_list`."""
+        with self._transaction() as db:
+            held = _item_list(db, name)
+            if held:
+                _save_list(db, name, held.items.union(add).difference(remove), hidden=held.hidden)
+            return held is not None
+
+    def drop_list(self, name: str) -> bool:
+        """See `Store.drop_list`."""
+        with self._transaction() as db:
+            return db.execute("DELETE FROM lists WHERE name = ?", (name,)).rowcount > 0
+
     def expire(self, now: float) -> int:
         """See `Store.expire`."""
         gone, part = 0, EXPIRED
@@ -281,3 +313,18 @@ def _credit(db: sqlite3.Connection, user: str, purchases: Sequence[Event], kept:
 
 def _state(db: sqlite3.Connection, session: Session) -> State:
     return State(session, (_purchases(db, session.user) or ()) if session.user else ())
+
+
+def _item_list(db: sqlite3.Connection, name: str) -> ItemList | None:
+    row = db.execute("SELECT items, hidden, revision FROM lists WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return None
+    try:
+        return ItemList(frozenset(json.loads(row[0])), bool(row[1]), row[2])
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"the row of a list cannot be read: {type(error).__name__}") from error
+
+
+def _save_list(db: sqlite3.Connection, name: str, items: Iterable[str], *, hidden: bool) -> None:
+    row = (name, hidden, uuid.uuid4().hex, json.dumps(sorted(items)))
+    db.execute("REPLACE INTO lists (name, hidden, revision, items) VALUES (?, ?, ?, ?)", row)

@@ -1,14 +1,34 @@
 """What a store of sessions does, and how it fails."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from generator.errors import DrnError
 from generator.serving.store.sessions import Event, Kept, State
 
-__all__ = ["IDLE", "DamagedError", "Store", "StoreError"]
+__all__ = ["IDLE", "DamagedError", "ItemList", "Store", "StoreError"]
 
 IDLE = 30 * 86400.0  # seconds without an event after which a session is forgotten; its events stay in the log
+
+
+@dataclass(frozen=True)
+class ItemList:
+    """A named list of items that the store keeps.
+
+    Attributes
+    ----------
+    items
+        Their labels.
+    hidden
+        Whether they are left out of every recommendation.
+    revision
+        Another one after every change.
+    """
+
+    items: frozenset[str]
+    hidden: bool
+    revision: str
 
 
 class StoreError(DrnError):
@@ -53,6 +73,21 @@ class Store(Protocol):
 
     def events(self) -> Iterator[Event]:
         """Yield the log, in the order it was written."""
+
+    def revisions(self) -> dict[str, str]:
+        """Return the revision of each list of items, by its name."""
+
+    def item_list(self, name: str) -> ItemList | None:
+        """Return a list of items; None if there is none of that name."""
+
+    def put_list(self, name: str, items: Iterable[str], *, hidden: bool) -> None:
+        """Keep a list of items in place of the one of its name; it is durable when this returns."""
+
+    def change_list(self, name: str, add: Iterable[str], remove: Iterable[str]) -> bool:
+        """Add items to a list, then remove others, losing no change made meanwhile; return if there is one."""
+
+    def drop_list(self, name: str) -> bool:
+        """Drop a list of items; return whether there was one of that name."""
 
     def expire(self, now: float) -> int:
         """Forget the sessions idle at ``now``, unix seconds, where the store does not do so itself; return how many.
