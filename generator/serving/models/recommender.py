@@ -17,7 +17,7 @@ from generator.serving.models.batcher import Batcher, OverloadError
 from generator.serving.models.lists import Lists
 from generator.serving.models.repository import Repository
 from generator.serving.models.served import Served
-from generator.serving.store.sessions import Event, Session, Shown, State
+from generator.serving.store.sessions import Event, Session, ShownItems, State
 from generator.serving.store.store import DamagedError, Store, StoreError
 
 __all__ = ["ForeignSessionError", "Recommendation", "Recommender", "Wish"]
@@ -40,9 +40,9 @@ class Recommendation:
     served: Served
     answer: Answer
 
-    def shown(self) -> Shown:
+    def shown(self) -> ShownItems:
         """Return what is kept of it."""
-        return Shown(self.served.version, [item for item, _ in self.answer.items])
+        return ShownItems(self.served.version, [item for item, _ in self.answer.items])
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Recommender:
             self._keep_shown(shown)
         return found
 
-    def _keep_shown(self, shown: Mapping[str, Shown]) -> None:
+    def _keep_shown(self, shown: Mapping[str, ShownItems]) -> None:
         """Keep what is about to be shown, for whichever server takes the next event; answers do not depend on it."""
         try:
             self.store.show(shown, time.time())

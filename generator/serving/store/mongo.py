@@ -14,7 +14,7 @@ from pymongo import ASCENDING, ReplaceOne, UpdateOne, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from generator.serving.store.sessions import Event, Kept, Session, Shown, State
+from generator.serving.store.sessions import Event, Kept, Session, ShownItems, State
 from generator.serving.store.store import DamagedError, ItemList, StoreError
 
 __all__ = ["MongoStore"]
@@ -189,7 +189,7 @@ class MongoStore:
                 return None
             return _purchases(document) if document else ()
 
-    def show(self, shown: Mapping[str, Shown], now: float) -> None:
+    def show(self, shown: Mapping[str, ShownItems], now: float) -> None:
         """See `Store.show`."""
         seen = datetime.fromtimestamp(now, timezone.utc)
         changes = [
@@ -344,9 +344,9 @@ def _purchases(user: Mapping[str, Any]) -> tuple[Event, ...]:
         return tuple(_event(one) for one in user.get("purchases", ()))
 
 
-def _shown(document: Mapping[str, Any]) -> Shown:
+def _shown(document: Mapping[str, Any]) -> ShownItems:
     with _readable("a session"):
-        return Shown(int(document["version"]), list(document["items"]))
+        return ShownItems(int(document["version"]), list(document["items"]))
 
 
 def _session(document: Mapping[str, Any]) -> Session:

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from generator.model.query import Query
 
-__all__ = ["SPARE", "Event", "Kept", "Session", "Shown", "State", "insert"]
+__all__ = ["SPARE", "Event", "Kept", "Session", "ShownItems", "State", "insert"]
 
 SPARE = 512  # events kept beyond what a net reads: it passes over pages it does not know
 
@@ -140,7 +140,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownItems:
     """What a session was recommended last: the version that did so, and the items."""
 
     version: int
@@ -153,7 +153,7 @@ class State:
 
     session: Session
     purchases: Sequence[Event] = ()
-    shown: Shown | None = None
+    shown: ShownItems | None = None
 
     def bought(self) -> list[str]:
         """Return the items bought in earlier sessions, oldest first: before this one began, and not in it."""

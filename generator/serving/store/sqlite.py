@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from generator.serving.store.sessions import Event, Kept, Session, Shown, State, insert
+from generator.serving.store.sessions import Event, Kept, Session, ShownItems, State, insert
 from generator.serving.store.store import DamagedError, ItemList, StoreError
 
 __all__ = ["SqliteStore"]
@@ -154,7 +154,7 @@ class SqliteStore:
                 return None
             return found or ()
 
-    def show(self, shown: Mapping[str, Shown], now: float) -> None:
+    def show(self, shown: Mapping[str, ShownItems], now: float) -> None:
         """See `Store.show`: a transaction that does not wait for the disk."""
         rows = [(session, one.version, json.dumps(one.items), now) for session, one in shown.items()]
         with self._transaction(durable=False) as db:
@@ -338,7 +338,7 @@ def _credit(db: sqlite3.Connection, user: str, purchases: Sequence[Event], kept:
 def _state(db: sqlite3.Connection, session: Session) -> State:
     row = db.execute("SELECT version, items FROM shown WHERE session = ?", (session.id,)).fetchone()
     try:
-        shown = Shown(row[0], json.loads(row[1])) if row else None
+        shown = ShownItems(row[0], json.loads(row[1])) if row else None
     except ValueError:  # nothing but a figure hangs on it
         shown = None
     return State(session, (_purchases(db, session.user) or ()) if session.user else (), shown)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from generator.errors import DrnError
-from generator.serving.store.sessions import Event, Kept, Shown, State
+from generator.serving.store.sessions import Event, Kept, ShownItems, State
 
 __all__ = ["IDLE", "DamagedError", "ItemList", "Store", "StoreError"]
 
@@ -65,7 +65,7 @@ class Store(Protocol):
     def purchases(self, user: str) -> tuple[Event, ...] | None:
         """Return the newest purchases of a user, oldest first; None if the user is unknown."""
 
-    def show(self, shown: Mapping[str, Shown], now: float) -> None:
+    def show(self, shown: Mapping[str, ShownItems], now: float) -> None:
         """Keep what sessions are shown at ``now``, unix seconds: any server's next `record` tells it.
 
         It may be lost when the machine fails, and goes with its session.
