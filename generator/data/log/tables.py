@@ -115,6 +115,13 @@ def first_line(plain: Path, path: Path) -> str:
         raise DataError(f"{path}: not a text file: the first line does not decode as UTF-8: {error}") from error
 
 
+def _refuse_own(columns: Collection[str], name: object) -> None:
+    """Refuse a table that has a column under one of the names of the table itself."""
+    for own in (ROW, MALFORMED, LINE):
+        if own in columns:
+            raise DataError(f"{name}: has a column {own}, a name that drn needs: rename it")
+
+
 def separated(
     plain: Path, path: Path, folder: Path, separator: str, names: list[str], *, header: bool, quote: str | None
 ) -> Table:
@@ -125,6 +132,7 @@ def separated(
     """
     if len(set(names)) < len(names):
         raise DataError(f"{path}: the header names a column twice: {', '.join(names)}")
+    _refuse_own(names, path)
     found = survey(plain, separator, len(names), quote)
     if found.rewritten:
         found.copy(plain, folder / "rewritten")
@@ -183,7 +191,14 @@ def _rows(line: bytes, flat: Callable[[Any], Iterable[Mapping[str, Any]]]) -> li
         value = json.loads(line)
         if not isinstance(value, dict):
             return [_malformed("not a JSON object", line)]
-        return [{name: _plain(field) for name, field in row.items()} for row in flat(value)]
+        rows = [{name: _plain(field) for name, field in row.items()} for row in flat(value)]
+        if taken := next((name for row in rows for name in row if name in (ROW, MALFORMED, LINE)), None):
+            return [_malformed(f"a field {taken}, a name that drn needs", line)]
+        if b"\\u" in line:  # JSON may escape what no text of UTF-8 holds
+            "".join(text for row in rows for pair in row.items() for text in pair if text).encode()
+        return rows
+    except UnicodeEncodeError:
+        return [_malformed("half of a character, a lone surrogate", line)]
     except Malformed as error:
         return [_malformed(str(error), line)]
     except (ValueError, RecursionError):
@@ -246,6 +261,7 @@ def _plain(value: Any) -> str | None:
 def parquet(plain: Path, path: Path) -> Table:
     """Return a Parquet file as a table of its own types."""
     try:
+        _refuse_own(pl.read_parquet_schema(plain), path)
         frame = pl.scan_parquet(plain, row_index_name=ROW, row_index_offset=1)
         columns = tuple(name for name in frame.collect_schema().names() if name != ROW)
         rows = frame.select(pl.len()).collect().item()
@@ -256,9 +272,7 @@ def parquet(plain: Path, path: Path) -> Table:
 
 def in_memory(frame: Frame) -> Table:
     """Return a DataFrame as a table of its own types; DataError where a column has a name that drn needs."""
-    for name in (ROW, MALFORMED, LINE):
-        if name in frame.table.columns:
-            raise DataError(f"{frame.name}: has a column {name}, a name that drn needs: rename it")
+    _refuse_own(frame.table.columns, frame.name)
     indexed = frame.table.lazy().with_row_index(ROW)
     return Table(frame.name, tuple(frame.table.columns), indexed, frame.table.height)
 

@@ -81,6 +81,34 @@ def test_nested_values_are_malformed_where_they_should_identify_something(tmp_pa
         read_events([frame(page=[[1], [2], [3]])], "events")
 
 
+@pytest.mark.parametrize("broken", [r'"page": "\ud800"', r'"page": "b", "\udfff": 1'])
+def test_half_of_a_character_is_malformed(tmp_path: Path, broken: str):
+    whole = r'{"user": 1, "time": 1, "page": "\ud83d\ude00"}'
+    (tmp_path / "log.jsonl").write_text(whole + "\n" + r'{"user": 1, "time": 2, ' + broken + "}\n")
+    events = read_events([tmp_path / "log.jsonl"], "events", max_bad=1)
+    assert events.frame["page"].to_list() == ["\U0001f600"]
+    assert "half of a character" in events.notes[0]
+
+
+@pytest.mark.parametrize("name", ["_row", "_malformed", "_line"])
+def test_a_field_under_a_name_of_drns_own_is_malformed(tmp_path: Path, name: str):
+    lines = [{"user": 1, "time": 1, "page": "a"}, {"user": 1, "time": 2, "page": "b", name: "x"}]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    events = read_events([tmp_path / "log.jsonl"], "events", max_bad=1)
+    assert events.frame["page"].to_list() == ["a"]
+    assert f"a field {name}" in events.notes[0]
+
+
+@pytest.mark.parametrize("name", ["_row", "_malformed", "_line"])
+def test_a_column_under_a_name_of_drns_own_is_refused(tmp_path: Path, name: str):
+    table = pl.DataFrame({"user": ["u"], "session": ["s"], "time": [1], "page": ["p"], "event": ["view"], name: ["x"]})
+    table.write_csv(tmp_path / "log.csv")
+    table.write_parquet(tmp_path / "log.parquet")
+    for file in ("log.csv", "log.parquet"):
+        with pytest.raises(DataError, match=f"{file}: has a column {name}, a name that drn needs"):
+            read_events([tmp_path / file], "events")
+
+
 def test_a_json_array_is_named(tmp_path: Path):
     (tmp_path / "a.json").write_text(json.dumps([{"user": 1, "time": 1, "page": "a"}]))
     with pytest.raises(DataError, match=r"a\.json: is a JSON array, but a log is JSON lines"):
