@@ -263,8 +263,13 @@ def _reshape(graph: _Graph, layer: Message) -> list[str]:
 def _eltwise(graph: _Graph, layer: Message) -> list[str]:
     param = layer.eltwise_param
     operation = param.DESCRIPTOR.fields_by_name["operation"].enum_type.values_by_number[param.operation].name
-    _refuse(operation == "SUM", f"has operation {operation}")
+    _refuse(operation in ("SUM", "PROD"), f"has operation {operation}")
     values = [graph.floats(bottom) for bottom in layer.bottom]
+    if operation == "PROD":
+        product = values[0]
+        for value in values[1:]:
+            product = graph.one("Mul", [product, value], layer.name)
+        return [product]
     for index, coeff in enumerate(param.coeff):
         if coeff != 1:
             values[index] = _times(graph, values[index], coeff, f"{layer.name}_term")
@@ -329,12 +334,22 @@ def _pooling(graph: _Graph, layer: Message) -> list[str]:
 
 def _power(graph: _Graph, layer: Message) -> list[str]:
     param, value = layer.power_param, graph.floats(layer.bottom[0])
-    _refuse(param.power == 1, f"has power {param.power:g}")
+    _refuse(param.power in (1, -1), f"has power {param.power:g}")
     if param.scale != 1:
         value = _times(graph, value, param.scale, layer.name)
     if param.shift:
         value = graph.one("Add", [value, graph.constant(param.shift, "shift", np.float32)], f"{layer.name}_shift")
-    return [value]
+    return [graph.one("Reciprocal", [value], f"{layer.name}_reciprocal") if param.power == -1 else value]
+
+
+def _reduction(graph: _Graph, layer: Message) -> list[str]:
+    param, shape = layer.reduction_param, graph.shape(layer.bottom[0])
+    operation = param.DESCRIPTOR.fields_by_name["operation"].enum_type.values_by_number[param.operation].name
+    axis = axis_of(param.axis, shape)
+    _refuse(operation == "SUM" and axis > 0, f"has operation {operation} from axis {axis} on")
+    axes = graph.constant([*range(axis, len(shape))], "axes")
+    value = graph.one("ReduceSum", [graph.floats(layer.bottom[0]), axes], layer.name, keepdims=0)
+    return [value if param.coeff == 1 else _times(graph, value, param.coeff, f"{layer.name}_coeff")]
 
 
 def _tile(graph: _Graph, layer: Message) -> list[str]:
@@ -360,6 +375,7 @@ _RULES: dict[str, Callable[[_Graph, Message], list[str]]] = {
     "Pooling": _pooling,
     "Power": _power,
     "ReLU": _relu,
+    "Reduction": _reduction,
     "Reshape": _reshape,
     "Scale": _scale,
     "Silence": lambda _graph, _layer: [],

@@ -89,6 +89,12 @@ NETS = {
     + layer("mean", "Pooling", "image", "", "pooling_param { pool: AVE kernel_h: 3 kernel_w: 1 stride: 1 }")
     + layer("relu", "ReLU", "mean", "mean", "relu_param { negative_slope: 0.1 }")
     + layer("drop", "Dropout", "mean", "mean", "dropout_param { dropout_ratio: 0.5 }"),
+    "a product, a sum over axes, a reciprocal": layer("double", "Power", "x", "", "power_param { scale: 2 shift: 0.5 }")
+    + layer("product", "Eltwise", "x double x", "", "eltwise_param { operation: PROD }")
+    + layer("exponent", "Softmax", "product")
+    + layer("sum", "Reduction", "exponent", "", "reduction_param { axis: 1 coeff: 0.5 }")
+    + layer("rows", "Reduction", "x", "", "reduction_param { axis: -1 }")
+    + layer("inverse", "Power", "sum", "", "power_param { power: -1 scale: 3 shift: 1 }"),
 }
 SOLVER = 'net: "deploy.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 solver_mode: CPU random_seed: 3\n'
 
