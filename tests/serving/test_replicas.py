@@ -57,3 +57,19 @@ def test_a_session_may_hop_and_a_replica_be_killed(replicas):
         # the last answer was given on all of the session, whichever replica gave it
         last = left[0]("GET", f"/v1/sessions/{session}/recommendations?k=5")[1]["items"]
         assert answers[session][-1]["items"] == last
+
+
+def test_what_was_shown_is_known_to_whoever_takes_the_next_event(repository, store_url):
+    """Behind a balancer: one server answers, another shows more, the first takes the purchase."""
+    one, other = Drn(repository, store_url), Drn(repository, store_url)
+    first = one.visit("s", "p1")[1]["items"]
+    last = other.visit("s", "p2")[1]["items"]
+    fresh = next(item["item"] for item in last if item["item"] not in [shown["item"] for shown in first])
+    for item in (fresh, "something else"):
+        assert one("POST", "/v1/sessions/s/purchases", {"item": item})[0] == 200
+    assert one("GET", "/v1/models")[1]["arms"][0]["outcomes"]["buy"] == {"held": 1, "of": 2}
+    assert other("GET", "/v1/models")[1]["arms"][0]["outcomes"]["view"] == {"held": 0, "of": 1}
+    assert one("DELETE", "/v1/sessions/s")[0] == 204
+    one("POST", "/v1/sessions/s/purchases", {"item": fresh})  # of a session that was shown nothing
+    assert one("GET", "/v1/models")[1]["arms"][0]["outcomes"]["buy"] == {"held": 1, "of": 2}
+    assert one.stop() == other.stop() == 0

@@ -3,8 +3,7 @@
 import asyncio
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +17,7 @@ from generator.serving.models.batcher import Batcher, OverloadError
 from generator.serving.models.lists import Lists
 from generator.serving.models.repository import Repository
 from generator.serving.models.served import Served
-from generator.serving.store.sessions import Event, Session, State
+from generator.serving.store.sessions import Event, Session, ShownItems, State
 from generator.serving.store.store import DamagedError, Store, StoreError
 
 __all__ = ["ForeignSessionError", "Recommendation", "Recommender", "Wish"]
@@ -27,7 +26,6 @@ A = TypeVar("A")
 T = TypeVar("T")
 INFERENCES = 64  # requests of the inference protocol that may wait
 SHOWN = 20  # items of an answer that does not say how many
-REMEMBERED = 10_000  # sessions whose last recommendation is kept to see whether it was taken
 
 
 class ForeignSessionError(DrnError):
@@ -41,6 +39,10 @@ class Recommendation:
     state: State
     served: Served
     answer: Answer
+
+    def shown(self) -> ShownItems:
+        """Return what is kept of it."""
+        return ShownItems(self.served.version, [item for item, _ in self.answer.items])
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,6 @@ class Recommender:
         self._serve: Batcher[Ask, Recommendation | State] = Batcher(
             self._serve_batch, self._threads, workers=store.workers, largest=largest
         )
-        self._last: OrderedDict[str, tuple[int, Answer]] = OrderedDict()
 
     def close(self) -> None:
         """End the threads, after the work they have."""
@@ -119,9 +120,17 @@ class Recommender:
             self.metrics.store.observe(time.perf_counter() - began)
         began = time.perf_counter()
         found = self._answered(asked, states)
-        if any(isinstance(one, Recommendation) for one in found):
+        if shown := {one.state.session.id: one.shown() for one in found if isinstance(one, Recommendation)}:
             self.metrics.inference.observe(time.perf_counter() - began)
+            self._keep_shown(shown)
         return found
+
+    def _keep_shown(self, shown: Mapping[str, ShownItems]) -> None:
+        """Keep what is about to be shown, for whichever server takes the next event; answers do not depend on it."""
+        try:
+            self.store.show(shown, time.time())
+        except StoreError:
+            self.metrics.store_failures.inc()
 
     def _recorded(self, asked: Sequence[Ask], events: Sequence[Event]) -> list[State | Exception]:
         """Return each state as it is, and for each event the state right after it, or why there is none."""
@@ -161,8 +170,8 @@ class Recommender:
         StoreError : the store failed; the same event may be sent again.
         OverloadError : too many wait.
         """
-        await self._counted(self._serve(Ask(event, None)))
-        self._judge(event)
+        after = await self._counted(self._serve(Ask(event, None)))
+        self._judge(event, after)
 
     async def visit(self, event: Event, wish: Wish) -> Recommendation:
         """Log a visit, durably, and recommend.
@@ -175,10 +184,10 @@ class Recommender:
         try:
             found = await self._counted(self._serve(Ask(event, wish)))
         except ModelError:
-            self._judge(event)
+            self._judge(event, None)
             raise
-        self._judge(event)
-        return self._shown(found)
+        self._judge(event, found)
+        return _recommendation(found)
 
     async def recommend(self, session: str, wish: Wish, user: str | None = None) -> Recommendation:
         """Recommend for a session as it is; for one not seen yet, from what ``user`` has bought.
@@ -191,30 +200,19 @@ class Recommender:
         if state is None:
             bought = await self.look(self.store.purchases, user) if user else None
             state = State(Session(session, user), bought or ())
-        return self._shown(await self._serve(Ask(state, wish)))
+        return _recommendation(await self._serve(Ask(state, wish)))
 
-    def _shown(self, found: Recommendation | State) -> Recommendation:
-        """Remember what is about to be shown to a session."""
-        if not isinstance(found, Recommendation):
-            raise TypeError("a purchase is not answered")
-        session = found.state.session.id
-        self._last[session] = (found.served.version, found.answer)
-        self._last.move_to_end(session)
-        if len(self._last) > REMEMBERED:
-            self._last.popitem(last=False)
-        return found
-
-    def _judge(self, event: Event) -> None:
+    def _judge(self, event: Event, after: Recommendation | State | None) -> None:
         """Count an event, and whether what was last shown to its session holds what it names: the figures of an A/B."""
         self.metrics.events.labels(event.kind).inc()
         model = self.repository.of_session(event.session).model
         known = model.items if event.kind == "buy" else model.pages
         if not known.ids([event.label])[0]:
             self.metrics.unknown.labels(event.kind).inc()
-        if event.session in self._last:
-            version, answer = self._last[event.session]
-            held = any(item == event.label for item, _ in answer.items)
-            self.metrics.shown.labels(str(version), event.kind, str(held).lower()).inc()
+        state = after.state if isinstance(after, Recommendation) else after
+        if state and state.shown:
+            held = event.label in state.shown.items
+            self.metrics.shown.labels(str(state.shown.version), event.kind, str(held).lower()).inc()
 
     async def look(self, read: Callable[..., T], *given: object) -> T:
         """Call a method of the store in a thread; raises what it does."""
@@ -248,7 +246,6 @@ class Recommender:
 
     async def forget(self, erase: Callable[[str], bool], name: str) -> bool:
         """Erase a session or user by a method of the store; return whether there was anything."""
-        self._last.clear()  # what was recommended to whom goes with it
         return await self.look(erase, name)
 
     async def _counted(self, work: Awaitable[T]) -> T:
@@ -257,6 +254,12 @@ class Recommender:
         except StoreError:
             self.metrics.store_failures.inc()
             raise
+
+
+def _recommendation(found: Recommendation | State) -> Recommendation:
+    if not isinstance(found, Recommendation):
+        raise TypeError("a purchase is not answered")
+    return found
 
 
 def _each(work: Callable[[Sequence[A]], Sequence[T]], items: Sequence[A]) -> list[T | Exception]:

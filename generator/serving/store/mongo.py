@@ -10,10 +10,11 @@ from typing import Any
 import pymongo
 import pymongo.errors
 import pymongo.uri_parser
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING, ReplaceOne, UpdateOne, WriteConcern
+from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from generator.serving.store.sessions import Event, Kept, Session, State
+from generator.serving.store.sessions import Event, Kept, Session, ShownItems, State
 from generator.serving.store.store import DamagedError, ItemList, StoreError
 
 __all__ = ["MongoStore"]
@@ -52,21 +53,27 @@ class MongoStore:
             database = self._client.get_default_database("drn")
             self._sessions, self._users, self._events = (database[name] for name in ("sessions", "users", "events"))
             self._probe, self._lists = database["probe"], database["lists"]
+            self._shown = database.get_collection("shown", write_concern=WriteConcern(w=1))  # may be lost
             if not read_only:
                 self._prepare()
 
     def _prepare(self) -> None:
         """Create the indexes, whose creation is idempotent, with the idle time of today."""
+        for collection in (self._sessions, self._shown):
+            self._expire_idle(collection)
+        self._sessions.create_index("user", sparse=True)
+        self._events.create_index([("session", ASCENDING), ("event", ASCENDING)], unique=True)
+        self._events.create_index("user", sparse=True)
+
+    def _expire_idle(self, collection: Collection[Document]) -> None:
+        """Have MongoDB forget the documents not ``seen`` for the idle time."""
         try:
-            self._sessions.create_index("seen", expireAfterSeconds=int(self._idle))
+            collection.create_index("seen", expireAfterSeconds=int(self._idle))
         except OperationFailure as error:
             if error.code not in (OPTIONS_CONFLICT, SPECS_CONFLICT):
                 raise
             index = {"keyPattern": {"seen": 1}, "expireAfterSeconds": int(self._idle)}
-            self._sessions.database.command("collMod", self._sessions.name, index=index)
-        self._sessions.create_index("user", sparse=True)
-        self._events.create_index([("session", ASCENDING), ("event", ASCENDING)], unique=True)
-        self._events.create_index("user", sparse=True)
+            collection.database.command("collMod", collection.name, index=index)
 
     def record(self, events: Sequence[Event]) -> list[State | None]:
         """See `Store.record`: one round for the first event of each session, one for the second, and so on."""
@@ -98,7 +105,10 @@ class MongoStore:
                 self._credit(session.user, session.purchases)
         users = {session.user for session in found.values() if session.user}
         bought = {user["_id"]: _purchases(user) for user in self._users.find({"_id": {"$in": list(users)}})}
-        states = {name: State(session, bought.get(session.user or "", ())) for name, session in found.items()}
+        shown = {one["_id"]: _shown(one) for one in self._shown.find({"_id": {"$in": list(found)}})}
+        states = {
+            name: State(session, bought.get(session.user or "", ()), shown.get(name)) for name, session in found.items()
+        }
         return [None if one in refused else states[one.session] for one in events]
 
     def _arriving(self, events: Sequence[Event]) -> list[Event]:
@@ -168,7 +178,8 @@ class MongoStore:
                 return None
             found = _session(document)
             user = self._users.find_one({"_id": found.user}) if found.user else None
-            return State(found, _purchases(user) if user else ())
+            shown = self._shown.find_one({"_id": session})
+            return State(found, _purchases(user) if user else (), _shown(shown) if shown else None)
 
     def purchases(self, user: str) -> tuple[Event, ...] | None:
         """See `Store.purchases`."""
@@ -178,9 +189,20 @@ class MongoStore:
                 return None
             return _purchases(document) if document else ()
 
+    def show(self, shown: Mapping[str, ShownItems], now: float) -> None:
+        """See `Store.show`."""
+        seen = datetime.fromtimestamp(now, timezone.utc)
+        changes = [
+            ReplaceOne({"_id": name}, {"version": one.version, "items": list(one.items), "seen": seen}, upsert=True)
+            for name, one in shown.items()
+        ]
+        with _reported():
+            self._shown.bulk_write(changes, ordered=False)
+
     def forget_session(self, session: str) -> bool:
         """See `Store.forget_session`."""
         with _reported():
+            self._shown.delete_one({"_id": session})
             owners = self._events.distinct("user", {"session": session, "user": {"$ne": None}})
             self._users.update_many({"_id": {"$in": owners}}, {"$pull": {"purchases": {"session": session}}})
             gone = self._sessions.delete_one({"_id": session}).deleted_count
@@ -190,6 +212,7 @@ class MongoStore:
         """See `Store.forget_user`: the events that tell which are the user's sessions go last."""
         with _reported():
             sessions = self._events.distinct("session", {"user": user})
+            self._shown.delete_many({"_id": {"$in": sessions}})
             gone = self._users.delete_one({"_id": user}).deleted_count
             gone += self._sessions.delete_many({"user": user}).deleted_count
             gone += self._events.delete_many({"session": {"$in": sessions}, "user": None}).deleted_count
@@ -319,6 +342,11 @@ def _event(document: Mapping[str, Any]) -> Event:
 def _purchases(user: Mapping[str, Any]) -> tuple[Event, ...]:
     with _readable("a user"):
         return tuple(_event(one) for one in user.get("purchases", ()))
+
+
+def _shown(document: Mapping[str, Any]) -> ShownItems:
+    with _readable("a session"):
+        return ShownItems(int(document["version"]), list(document["items"]))
 
 
 def _session(document: Mapping[str, Any]) -> Session:

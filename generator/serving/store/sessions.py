@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from generator.model.query import Query
 
-__all__ = ["SPARE", "Event", "Kept", "Session", "State", "insert"]
+__all__ = ["SPARE", "Event", "Kept", "Session", "ShownItems", "State", "insert"]
 
 SPARE = 512  # events kept beyond what a net reads: it passes over pages it does not know
 
@@ -140,11 +140,20 @@ class Session:
 
 
 @dataclass(frozen=True)
+class ShownItems:
+    """What a session was recommended last: the version that did so, and the items."""
+
+    version: int
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
 class State:
-    """A session, and what its user has bought in any session, oldest first."""
+    """A session, what its user has bought in any session, oldest first, and what it was shown before."""
 
     session: Session
     purchases: Sequence[Event] = ()
+    shown: ShownItems | None = None
 
     def bought(self) -> list[str]:
         """Return the items bought in earlier sessions, oldest first: before this one began, and not in it."""

@@ -6,12 +6,12 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from generator.serving.store.sessions import Event, Kept, Session, State, insert
+from generator.serving.store.sessions import Event, Kept, Session, ShownItems, State, insert
 from generator.serving.store.store import DamagedError, ItemList, StoreError
 
 __all__ = ["SqliteStore"]
@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE INDEX IF NOT EXISTS sessions_seen ON sessions (seen);
 CREATE INDEX IF NOT EXISTS sessions_user ON sessions (user) WHERE user IS NOT NULL;
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, purchases TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS shown (
+    session TEXT PRIMARY KEY, version INTEGER NOT NULL, items TEXT NOT NULL, seen REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS shown_seen ON shown (seen);
 CREATE TABLE IF NOT EXISTS lists (
     name TEXT PRIMARY KEY, hidden INTEGER NOT NULL, revision TEXT NOT NULL, items TEXT NOT NULL
 );
@@ -57,6 +61,7 @@ class SqliteStore:
         self._path, self._idle, self._read_only = Path(path), idle, read_only
         self.kept = Kept()
         self._lock = threading.Lock()
+        self._durable = True  # as the connection is set
         self._connection: sqlite3.Connection | None = None
         with self._reading() if read_only else self._transaction():
             pass
@@ -77,7 +82,7 @@ class SqliteStore:
             connection.execute("PRAGMA secure_delete = ON")  # erased means erased
             connection.executescript(SCHEMA)
             self._file = self._path.stat().st_ino
-            self._connection = connection
+            self._connection, self._durable = connection, True
         return self._connection
 
     def _is_ours(self) -> bool:
@@ -87,11 +92,14 @@ class SqliteStore:
             return False
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection within a write transaction, durable at the end of the block."""
+    def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Yield the connection within a write transaction; at the end of the block it is on the disk if ``durable``."""
         with self._lock:
             try:
                 db = self._open()
+                if durable != self._durable:
+                    db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self._durable = durable
                 db.execute("BEGIN IMMEDIATE")
                 try:
                     yield db
@@ -146,9 +154,16 @@ class SqliteStore:
                 return None
             return found or ()
 
+    def show(self, shown: Mapping[str, ShownItems], now: float) -> None:
+        """See `Store.show`: a transaction that does not wait for the disk."""
+        rows = [(session, one.version, json.dumps(one.items), now) for session, one in shown.items()]
+        with self._transaction(durable=False) as db:
+            db.executemany("REPLACE INTO shown (session, version, items, seen) VALUES (?, ?, ?, ?)", rows)
+
     def forget_session(self, session: str) -> bool:
         """See `Store.forget_session`."""
         with self._transaction() as db:
+            db.execute("DELETE FROM shown WHERE session = ?", (session,))
             users = db.execute("SELECT DISTINCT user FROM events WHERE session = ?", (session,)).fetchall()
             gone = db.execute("DELETE FROM events WHERE session = ?", (session,)).rowcount
             gone += db.execute("DELETE FROM sessions WHERE id = ? RETURNING 1", (session,)).fetchone() is not None
@@ -161,6 +176,7 @@ class SqliteStore:
     def forget_user(self, user: str) -> bool:
         """See `Store.forget_user`."""
         with self._transaction() as db:
+            db.execute("DELETE FROM shown WHERE session IN (SELECT session FROM events WHERE user = ?)", (user,))
             gone = db.execute(
                 "DELETE FROM events WHERE session IN (SELECT session FROM events WHERE user = ?1)"
                 " AND (user IS NULL OR user = ?1)",
@@ -215,11 +231,19 @@ class SqliteStore:
 
     def expire(self, now: float) -> int:
         """See `Store.expire`."""
+        self._expire("shown", now)
+        return self._expire("sessions", now)
+
+    def _expire(self, table: str, now: float) -> int:
+        """Delete the idle rows of a table, some in a transaction; return how many."""
         gone, part = 0, EXPIRED
+        idle = f"SELECT rowid FROM {table} WHERE seen < ? LIMIT ?"  # noqa: S608  # a name of ours
         while part == EXPIRED:
             with self._transaction() as db:
-                idle = "SELECT rowid FROM sessions WHERE seen < ? LIMIT ?"
-                part = db.execute(f"DELETE FROM sessions WHERE rowid IN ({idle})", (now - self._idle, EXPIRED)).rowcount  # noqa: S608
+                part = db.execute(
+                    f"DELETE FROM {table} WHERE rowid IN ({idle})",  # noqa: S608
+                    (now - self._idle, EXPIRED),
+                ).rowcount
             gone += part
             time.sleep(PAUSE)
         return gone
@@ -312,7 +336,12 @@ def _credit(db: sqlite3.Connection, user: str, purchases: Sequence[Event], kept:
 
 
 def _state(db: sqlite3.Connection, session: Session) -> State:
-    return State(session, (_purchases(db, session.user) or ()) if session.user else ())
+    row = db.execute("SELECT version, items FROM shown WHERE session = ?", (session.id,)).fetchone()
+    try:
+        shown = ShownItems(row[0], json.loads(row[1])) if row else None
+    except ValueError:  # nothing but a figure hangs on it
+        shown = None
+    return State(session, (_purchases(db, session.user) or ()) if session.user else (), shown)
 
 
 def _item_list(db: sqlite3.Connection, name: str) -> ItemList | None:

@@ -1,11 +1,11 @@
 """What a store of sessions does, and how it fails."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from generator.errors import DrnError
-from generator.serving.store.sessions import Event, Kept, State
+from generator.serving.store.sessions import Event, Kept, ShownItems, State
 
 __all__ = ["IDLE", "DamagedError", "ItemList", "Store", "StoreError"]
 
@@ -64,6 +64,12 @@ class Store(Protocol):
 
     def purchases(self, user: str) -> tuple[Event, ...] | None:
         """Return the newest purchases of a user, oldest first; None if the user is unknown."""
+
+    def show(self, shown: Mapping[str, ShownItems], now: float) -> None:
+        """Keep what sessions are shown at ``now``, unix seconds: any server's next `record` tells it.
+
+        It may be lost when the machine fails, and goes with its session.
+        """
 
     def forget_session(self, session: str) -> bool:
         """Erase a session, its events and its purchases; return whether there was anything."""
