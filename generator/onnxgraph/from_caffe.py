@@ -192,8 +192,11 @@ def _ids(layers: Iterable[Message]) -> set[str]:
 
 
 def _probability(net: Message, graph: _Graph, outputs: Sequence[str]) -> str:
-    """Return the value of the one output that a Softmax over items makes."""
-    softmax = {layer.top[0] for layer in active_layers(net, "TEST") if layer.type == "Softmax"}
+    """Return the value of the one output that a Softmax over items makes, or a Scale behind one: a mixture."""
+    softmax: set[str] = set()
+    for layer in active_layers(net, "TEST"):
+        if layer.type == "Softmax" or (layer.type in ("Concat", "Eltwise", "Scale") and softmax & set(layer.bottom)):
+            softmax |= set(layer.top)
     found = [blob for blob in outputs if blob in softmax and len(graph.shape(blob)) == 2]
     if len(found) != 1:
         raise ModelError(
