@@ -4,7 +4,7 @@ from pathlib import Path
 
 from generator.caffe.blobs import has_field, read_message
 from generator.caffe.hdf5 import is_hdf5, read_weights_hdf5
-from generator.caffe.schema import Message, WeightsParameter
+from generator.caffe.schema import Message, SolverState, WeightsParameter
 from generator.errors import ModelError
 
 __all__ = ["read_weights"]
@@ -31,7 +31,12 @@ def read_weights(path: Path) -> tuple[Message, bool]:
     if is_hdf5(path):
         return read_weights_hdf5(path), True
     message = read_message(path, WeightsParameter(), "caffemodel")
-    if not message.layer and has_field(path.read_bytes(), _V1_LAYERS):
+    # A solverstate has its net's file name in the same field, and the iteration as a number before it.
+    if (
+        not message.layer
+        and has_field(path.read_bytes(), _V1_LAYERS)
+        and not read_message(path, SolverState(), "solverstate").HasField("iter")
+    ):
         raise ModelError(
             f"{path}: has V1 layers, as Caffe wrote them before 2015; convert it by Caffe's own "
             "upgrade_net_proto_binary OLD NEW"

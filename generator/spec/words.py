@@ -102,10 +102,11 @@ def _bounds(node: dict[str, Any]) -> str:
 
 
 def _node_at(schema: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return the resolved schema of the field at ``path``."""
+    """Return the resolved schema of the field at ``path``; a mapping's values are alike, whatever the key."""
     node = resolved(schema, schema)
     for step in path:
-        node = resolved(schema, node["items"] if isinstance(step, int) else node["properties"][step])
+        inner = node["items"] if isinstance(step, int) else node.get("properties", {}).get(step)
+        node = resolved(schema, node["additionalProperties"] if inner is None else inner)
     return node
 
 

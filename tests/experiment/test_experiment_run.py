@@ -158,7 +158,8 @@ def test_a_killed_run_goes_on_to_the_same_report(whole, plan_file, tmp_path):
             os.sched_yield()
         assert not (out / "report.json").exists()
     done = subprocess.run(command(plan_file, out, "--format", "json"), capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert all(line.startswith("experiment plan: ") for line in done.stderr.splitlines()), done.stderr
     assert timeless(out) == timeless(whole)
     assert json.loads(done.stdout) == document(out)
     assert not (out / "work").exists()

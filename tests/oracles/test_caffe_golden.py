@@ -16,4 +16,4 @@ def test_every_golden_deploy_net_is_built(caffe):
     assert nets
     for net in nets:
         spec = load_spec(net.with_name(net.name.replace(".deploy.prototxt", ".yaml")))
-        assert caffe.loads(net).blobs["probability"] == (1, spec.items + 1), net
+        assert caffe.loads(net).blobs["probability"] == (1, spec.items + 1 + spec.slots), net
