@@ -24,7 +24,8 @@ from generator.training.run.rows import newest_sessions
 __all__ = ["FILE", "fitted_of", "mixture_of"]
 
 FILE = "mixture.h5"
-ROWS = 20_000  # held-out rows to fit to, and rows of training for the coefficients, at most
+ROWS = 10_000  # held-out rows to fit to, at most
+TRAINED_ROWS = 5_000  # rows of training that the coefficients are fitted to as well, at most
 CELLS = 2**23  # probabilities that the net gives at a time
 
 
@@ -81,7 +82,7 @@ def mixture_of(
         newest = newest_sessions(sessions.start)
         held_out, trained = sessions.take(np.flatnonzero(newest)), sessions.take(np.flatnonzero(~newest), training=True)
     tables = _counted(trained, item, spec)
-    rows = _rows(held_out, spec)
+    rows = _rows(held_out, spec, ROWS)
     if not len(rows):
         raise DataError(
             f"{data}: no held-out row has a label of the vocabulary, so head.mix cannot be fitted: hold out more"
@@ -115,12 +116,12 @@ def _items(data: Path, spec: Spec) -> NDArray[np.int64]:
     return found
 
 
-def _rows(sessions: Sessions, spec: Spec) -> Rows:
-    """Return the rows whose labels are known, ROWS of them at most, in order; drawn by the spec's random_seed."""
+def _rows(sessions: Sessions, spec: Spec, most: int) -> Rows:
+    """Return the rows whose labels are known, ``most`` of them, in order; drawn by the spec's random_seed."""
     rows = rows_of(replace(sessions, training=False), spec.window, "last")
     known = np.flatnonzero(rows.label > 0)
-    if len(known) > ROWS:
-        known = np.sort(np.random.default_rng([spec.solver.random_seed, 3]).choice(known, ROWS, replace=False))
+    if len(known) > most:
+        known = np.sort(np.random.default_rng([spec.solver.random_seed, 3]).choice(known, most, replace=False))
     return rows[known]
 
 
@@ -138,7 +139,7 @@ def _seen(sessions: Sessions, rows: Rows, item: NDArray[np.int64], spec: Spec) -
 
 
 def _labelled(sessions: Sessions, item: NDArray[np.int64], spec: Spec) -> tuple[Seen, NDArray[np.int64]]:
-    rows = _rows(sessions, spec)
+    rows = _rows(sessions, spec, TRAINED_ROWS)
     return _seen(sessions, rows, item, spec), rows.label.astype(np.int64)
 
 
