@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import Sessions, offsets
 
-__all__ = ["Counting", "Tables", "count"]
+__all__ = ["Counting", "Tables", "age_of", "count"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 DAY = 86400.0
+NEWER = 0.01  # share of the sessions that may come after the end of the log
 STEPS = 10  # views after a page that count as its followers
 DECAY = 1.5  # a follower d steps after the page counts d ** -DECAY
 VIEWED = 0.03  # where purchases are the labels, an item that was only viewed counts so much of one bought
@@ -76,9 +77,9 @@ def count(sessions: Sessions, item: Ints, items: int, counting: Counting) -> Tab
     """
     follower, share = _followers(sessions, item, items, counting)
     if sessions.label is None:
-        found, age = item[sessions.page], np.repeat(_age(sessions), sessions.lengths)
+        found, age = item[sessions.page], np.repeat(age_of(sessions.start), sessions.lengths)
     else:
-        found, age = sessions.label.astype(np.int64), _age(sessions)
+        found, age = sessions.label.astype(np.int64), age_of(sessions.start)
     lately = np.bincount(found, _halved(age, counting.trend), minlength=items + 1)
     ever = np.bincount(found, minlength=items + 1).astype(np.float64)
     for counts in (lately, ever):
@@ -91,12 +92,17 @@ def count(sessions: Sessions, item: Ints, items: int, counting: Counting) -> Tab
     return Tables(follower, share, trend.astype(np.float32), item)
 
 
-def _age(sessions: Sessions) -> Floats:
-    """Return the days between the start of each session and that of the newest, (S,); 0 where times are not known."""
-    known = ~np.isnan(sessions.start)
+def age_of(start: Floats) -> Floats:
+    """Return the days from the ``start`` of each session to the end of the log, (S,); 0 where times are not known.
+
+    The end is where all but NEWER of the sessions have started, which have age 0: a clock that is wrong, or a session that
+    was begun days after the others, would make all of them old.
+    """
+    known = ~np.isnan(start)
     if not known.any():
-        return np.zeros(len(sessions))
-    return np.where(known, (sessions.start[known].max() - sessions.start) / DAY, 0.0)
+        return np.zeros(len(start))
+    end = np.quantile(start[known], 1 - NEWER)
+    return np.where(known, np.maximum(end - start, 0) / DAY, 0.0)
 
 
 def _halved(age: Floats, half_life: float | None) -> Floats:
@@ -106,7 +112,7 @@ def _halved(age: Floats, half_life: float | None) -> Floats:
 def _followers(
     sessions: Sessions, item: Ints, items: int, counting: Counting
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    page, sold, worth, end = _steps(sessions, item, _halved(_age(sessions), counting.aging))
+    page, sold, worth, end = _steps(sessions, item, _halved(age_of(sessions.start), counting.aging))
     shape = (len(item), counting.followers)
     follower, share = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     order = np.argsort(page, kind="stable")

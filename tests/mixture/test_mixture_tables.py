@@ -55,8 +55,9 @@ def test_a_page_that_is_no_item_has_followers_and_is_none():
     assert sorted(found.follower[0].tolist()) == [0, 2, 3]
 
 
-def test_counts_halve_with_age():
+def test_counts_halve_with_age(monkeypatch):
     two_days = sessions([[1, 2], [1, 3]], start=[0.0, 2 * DAY])
+    monkeypatch.setattr(tables, "NEWER", 0)
     found = count(two_days, ITEM, 5, Counting(followers=2, aging=1.0, trend=2.0))
     assert found.follower[1].tolist() == [3, 2]
     np.testing.assert_allclose(found.share[1], np.array([1, 0.25]) / (1.25 + 3), rtol=1e-6)
@@ -64,6 +65,14 @@ def test_counts_halve_with_age():
     np.testing.assert_allclose(found.share[0], [1.5 / 3, 1 / 3], rtol=1e-6)
     lately, ever = np.array([1.5, 0.5, 1]), np.array([2, 1, 1]) * 3 / 4
     np.testing.assert_allclose(found.trend[1:4], np.log((lately + 2) / (ever + 2)), rtol=1e-6)
+
+
+def test_a_session_long_after_all_others_makes_them_no_older():
+    start = np.append(np.linspace(0, 10 * DAY, 400), 100 * DAY)
+    age = tables.age_of(start)
+    assert age[-1] == 0
+    assert age[0] == pytest.approx(10, abs=0.1)
+    assert (np.diff(age) <= 0).all()
 
 
 def test_without_times_nothing_ages():

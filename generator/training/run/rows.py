@@ -12,6 +12,7 @@ from generator.data.stages.write import rows_in_windows
 from generator.data.store.split import Split
 from generator.data.windows import row_counts
 from generator.errors import DataError
+from generator.mixture.tables import age_of
 from generator.spec.blobs import BLOBS, Blob
 from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Dropout, Hiding, Order
@@ -19,7 +20,6 @@ from generator.training.engine.candidates import SampledItems
 
 __all__ = ["candidates_of", "dropout_of", "fits", "load_split", "load_training", "newest_sessions", "training_batches"]
 
-DAY = 86400.0
 # The mixture is fitted to so many sessions of train.h5, the newest, where none are held out: to a share within bounds.
 HELD_OUT, LEAST, MOST = 500, 0.1, 0.3
 
@@ -144,7 +144,7 @@ def load_training(
             session = np.repeat(np.arange(len(sessions)), row_counts(sessions, spec.window, spec.loss))
     start = sessions.start
     if recency is not None and not np.isnan(start).any():
-        worth = 0.5 ** ((start.max() - start[session]) / (DAY * recency))
+        worth = 0.5 ** (age_of(start)[session] / recency)
     if held_out:
         kept = ~newest_sessions(start)[session]
         if not kept.any() or kept.all():
