@@ -95,8 +95,8 @@ def count(sessions: Sessions, item: Ints, items: int, counting: Counting) -> Tab
 def age_of(start: Floats) -> Floats:
     """Return the days from the ``start`` of each session to the end of the log, (S,); 0 where times are not known.
 
-    The end is where all but NEWER of the sessions have started, which have age 0: a clock that is wrong, or a session that
-    was begun days after the others, would make all of them old.
+    The end is where all but NEWER of the sessions have started, which have age 0: a clock that is wrong, or a session
+    that was begun days after the others, would make all of them old.
     """
     known = ~np.isnan(start)
     if not known.any():
