@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-__all__ = ["ChoiceGene", "Gene", "ListGene", "NumberGene", "Parameter"]
+__all__ = ["ChoiceGene", "Gene", "GeneParameter", "ListGene", "NumberGene"]
 
 DIGITS = 4  # significant digits of a drawn float: more say nothing, and split the cache
 
 
 @dataclass(frozen=True)
-class Parameter:
+class GeneParameter:
     """One number that a sampler draws, from ``low`` to ``high``, both included.
 
     Attributes
@@ -79,10 +79,10 @@ class NumberGene:
     log: bool = False
     step: int = 1
 
-    def parameters(self, name: str) -> dict[str, Parameter]:
+    def parameters(self, name: str) -> dict[str, GeneParameter]:
         """Return what a sampler draws for the gene ``name``, by parameter."""
         low, high = self.extremes()
-        return {name: Parameter(low, high, self.whole, self.log, self.step)}
+        return {name: GeneParameter(low, high, self.whole, self.log, self.step)}
 
     def express(self, name: str, drawn: Mapping[str, Any]) -> Any:
         """Return the value of the gene ``name`` in a drawn genome."""
@@ -104,11 +104,11 @@ class ChoiceGene:
     kind: ClassVar = "Choice"  # in journals
     values: tuple[Any, ...]
 
-    def parameters(self, name: str) -> dict[str, Parameter]:
+    def parameters(self, name: str) -> dict[str, GeneParameter]:
         """As `NumberGene.parameters`; the index is drawn, for values may be lists and sections."""
         numbers = [value for value in self.values if type(value) in (int, float)]
         ordered = len(numbers) == len(self.values) and numbers in (sorted(numbers), sorted(numbers, reverse=True))
-        return {name: Parameter(0, len(self.values) - 1, True, category=True, ordered=ordered)}
+        return {name: GeneParameter(0, len(self.values) - 1, True, category=True, ordered=ordered)}
 
     def express(self, name: str, drawn: Mapping[str, Any]) -> Any:
         """As `NumberGene.express`."""
@@ -132,9 +132,9 @@ class ListGene:
     shortest: int
     longest: int
 
-    def parameters(self, name: str) -> dict[str, Parameter]:
+    def parameters(self, name: str) -> dict[str, GeneParameter]:
         """As `NumberGene.parameters`: ``name.length`` and ``name[0]``, ``name[1]``, ..."""
-        found = {f"{name}.length": Parameter(self.shortest, self.longest, whole=True)}
+        found = {f"{name}.length": GeneParameter(self.shortest, self.longest, whole=True)}
         for index in range(self.longest):
             found |= self.element.parameters(f"{name}[{index}]")
         return found

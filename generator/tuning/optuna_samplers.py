@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from generator.errors import DrnError, pip_install
-from generator.tuning.genes import Parameter
+from generator.tuning.genes import GeneParameter
 from generator.tuning.history import Individual
 from generator.tuning.plan import COSTS, Genetic, TuningPlan
 
@@ -64,7 +64,7 @@ def versions(sampler: str) -> dict[str, str]:
     return {name: version(name) for name in ("optuna", "numpy", *NEEDS.get(sampler, ()))}
 
 
-def distributions(parameters: Mapping[str, Parameter]) -> "dict[str, BaseDistribution]":
+def distributions(parameters: Mapping[str, GeneParameter]) -> "dict[str, BaseDistribution]":
     """Return the parameters in optuna's terms."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

@@ -14,7 +14,7 @@ from generator.spec.check import check_spec
 from generator.spec.findings import Finding, Path, Place, Words, dotted
 from generator.spec.rules import broken_rules
 from generator.spec.schema import field_of
-from generator.tuning.genes import Gene, ListGene, Parameter
+from generator.tuning.genes import Gene, GeneParameter, ListGene
 
 __all__ = ["Space", "flaws"]
 
@@ -28,7 +28,7 @@ class Space:
     fixed: Mapping[str, Any]
     genes: Mapping[str, Gene]
 
-    def parameters(self) -> dict[str, Parameter]:
+    def parameters(self) -> dict[str, GeneParameter]:
         """Return what a sampler draws, by parameter."""
         return {
             parameter: distribution

@@ -8,7 +8,7 @@ import pytest
 from optuna.samplers import GPSampler, NSGAIISampler, TPESampler, nsgaii
 
 from generator.errors import DrnError, TrainingError
-from generator.tuning.genes import NumberGene, Parameter
+from generator.tuning.genes import GeneParameter, NumberGene
 from generator.tuning.optuna_samplers import distributions, options, require_optuna
 from generator.tuning.run import tune
 
@@ -40,8 +40,8 @@ def test_every_option_of_a_crossover_is_named(make_plan, crossover):
 def test_what_is_drawn_is_what_optuna_is_asked_for():
     parameters = {
         "rate": NumberGene(0.01, 1, whole=False, log=True).parameters("rate")["rate"],
-        "window": Parameter(1, 7, whole=True, step=3),
-        "net": Parameter(0, 2, whole=True, category=True),
+        "window": GeneParameter(1, 7, whole=True, step=3),
+        "net": GeneParameter(0, 2, whole=True, category=True),
     }
     found = distributions(parameters)
     assert found["rate"] == optuna.distributions.FloatDistribution(0.01, 1, log=True)
