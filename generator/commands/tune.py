@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+SAMPLERS = ("surrogate", "genetic", "random", "tpe", "gp")
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of drn sessions --valid-share.")
 @click.option("-o", "--output", "run", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder; its budget may be another.")
-@click.option("--sampler", type=click.Choice(["genetic", "random", "tpe", "gp"]), help="What draws the individuals.")
+@click.option("--sampler", type=click.Choice(SAMPLERS), help="What draws the individuals.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the run, instead of the plan's.")
 @click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Individuals at a time; 0: one a core."

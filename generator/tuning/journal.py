@@ -126,6 +126,10 @@ class Journal:
         else:
             raise ValueError(f"kind {kind}")
 
+    def drawn(self, generation: int) -> bool:
+        """Say whether any individual was drawn for ``generation`` before."""
+        return bool(self._drawn.get(generation))
+
     def begin(self, generation: int, hashes: Sequence[str], seconds: float) -> None:
         """Note that ``generation`` begins with the individuals of ``hashes``, or see that they are those noted before.
 
@@ -145,7 +149,7 @@ class Journal:
                 f"{_listed(self.versions)}; here is {_listed(self._here)}: go on under those versions, or take another "
                 "folder"
             )
-        if len(drawn) > len(before):
+        if len(drawn) > len(before) or generation not in self.begun:
             self.add("generation", seconds, generation=generation, drawn=drawn)
 
     def add(self, kind: str, seconds: float, **fields: Any) -> dict[str, Any]:

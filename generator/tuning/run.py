@@ -13,12 +13,14 @@ from generator.jobs.workers import Engine
 from generator.spec import dump_spec
 from generator.training.run.export import check_vocabularies
 from generator.tuning.history import Individual, Status
+from generator.tuning.identity import identity_of
 from generator.tuning.individual import check_data
 from generator.tuning.journal import Journal
-from generator.tuning.optuna_samplers import require_optuna, versions
 from generator.tuning.plan import TuningPlan
 from generator.tuning.report import report
-from generator.tuning.search import Search, identity_of
+from generator.tuning.sampler import require, versions
+from generator.tuning.search import Search
+from generator.tuning.trainings import Trainings
 
 __all__ = ["TuningResult", "tune"]
 
@@ -97,28 +99,32 @@ def tune(
     TrainingError
         ``run`` holds a run already, the journal is of another search, or no individual could be trained.
     """
-    require_optuna(plan.sampler)
+    require(plan)
     check_data(data)
     start = plan.space.spec({name: gene.extremes()[0] for name, gene in plan.search.items()})
     check_vocabularies(data, start)
     identity = identity_of(plan, data)
     cuts = (cuts or run / "data") / str(identity["data"])
-    with Journal(run / "journal.jsonl", identity, resume=resume, versions=versions(plan.sampler)) as journal:
+    with Journal(run / "journal.jsonl", identity, resume=resume, versions=versions(plan)) as journal:
         for torn in cuts.glob(UNFINISHED) if cuts.parent == run / "data" else ():
             shutil.rmtree(torn, ignore_errors=True)  # what a kill left half made
-        search = Search(plan, data, run, cuts, engine, journal, progress, _keep)
-        search.run()
-    best = search.best()
-    if best is None:
+        trainings = Trainings(plan, data, run, cuts, engine, journal)
+        search = Search(plan, trainings, progress, _keep)
+        try:
+            search.run()
+        finally:
+            trainings.close()
+    front = search.front()
+    if not front:
         raise TrainingError(f"{run}: no individual was trained to its end; see history.jsonl")
     result = TuningResult(
         tuple(search.history),
-        best,
-        tuple(search.front()),
-        search.trained,
-        search.epochs,
-        search.seconds,
-        search.work_seconds,
+        front[0],
+        tuple(front),
+        trainings.count,
+        trainings.epochs,
+        trainings.seconds,
+        trainings.work_seconds,
         search.end,
     )
     write_text(run / "report.html", report(plan, result.history, result.front, search.status(), search.end))
@@ -128,7 +134,7 @@ def tune(
 
 def _keep(search: Search) -> None:
     """Write what a generation added."""
-    run, front = search.folder, search.front()
+    run, front = search.trainings.folder, search.front()
     lines = [json.dumps(each.as_json()) + "\n" for each in search.history]
     write_text(run / "history.jsonl", "".join(lines))
     if front:
@@ -148,7 +154,7 @@ def _commented(search: Search, each: Individual) -> str:
     figures = ", ".join(f"{name} {values[name]:.4g}" for name in plan.objectives if name != "size")
     return (
         f"# Found by drn tune ({plan.sampler}, seed {plan.seed}): individual {each.number} of generation "
-        f"{each.generation}, of {search.trained} trained.\n"
+        f"{each.generation}, of {search.trainings.count} trained.\n"
         f"# On the validation split: {figures}; {values['size']:,} parameters.\n"
         "# To train it again to the same weights: drn sessions with this spec, then drn train --threads 1.\n"
         f"{dump_spec(each.spec)}"
