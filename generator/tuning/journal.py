@@ -19,9 +19,9 @@ DIGITS = 12  # of a hash of a genome's spec: enough to tell a drawn individual f
 class Journal:
     """An append-only file of what a run has found out.
 
-    Its first line says of which run it is. ``result`` lines hold what became of an individual at a rung, ``latency``
-    lines a measured latency, ``generation`` lines that a generation was begun and who was drawn for it. Each bears the
-    seconds spent so far.
+    Its first line says of which run it is. ``result`` lines hold what became of an individual at a rung, ``repeat``
+    lines what it came to on another seed, ``latency`` lines a measured latency, ``generation`` lines that a generation
+    was begun and who was drawn for it. Each bears the seconds spent so far.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class Journal:
         Result lines by spec hash and rung.
     latencies
         Latency in milliseconds by spec hash.
+    repeats
+        Lines of trainings on other seeds, by spec hash and number of the seed.
     begun
         Generations begun.
     versions
@@ -62,6 +64,7 @@ class Journal:
         self._drawn: dict[int, list[str]] = {}
         self.results: dict[tuple[str, int], dict[str, Any]] = {}
         self.latencies: dict[str, float] = {}
+        self.repeats: dict[tuple[str, int], dict[str, Any]] = {}
         self.begun: set[int] = set()
         self.seconds = 0.0
         if path.exists() and path.stat().st_size and not resume:
@@ -120,6 +123,8 @@ class Journal:
             self.results[record["hash"], record["rung"]] = record
         elif kind == "latency":
             self.latencies[record["hash"]] = record["milliseconds"]
+        elif kind == "repeat":
+            self.repeats[record["hash"], record["seed"]] = record
         elif kind == "generation":
             self.begun.add(record["generation"])
             self._drawn[record["generation"]] = record.get("drawn", [])

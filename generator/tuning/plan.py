@@ -20,6 +20,7 @@ from generator.tuning.space import Space, flaws
 __all__ = [
     "COSTS",
     "Budget",
+    "Confirm",
     "EarlyStopping",
     "Genetic",
     "Halving",
@@ -100,6 +101,13 @@ class Genetic(_Section):
     mutation_rate: float | None = Field(None, ge=0, le=1, description="Share of the genes that mutate; else one gene.")
 
 
+class Confirm(_Section):
+    """The best of the search are trained again on other seeds, and the best on those is the best of the run."""
+
+    best: int = Field(5, ge=1, le=100, description="Individuals trained again.")
+    seeds: int = Field(3, ge=1, le=100, description="Other seeds, of each.")
+
+
 class TuningPlan(_Section):
     """One tuning plan: the whole of what `drn tune` needs beside the data."""
 
@@ -114,6 +122,9 @@ class TuningPlan(_Section):
     sampler: SamplerName = Field("surrogate", description="What draws the individuals.")
     start: list[dict[str, Any]] = Field(
         [], max_length=1000, description="Genes of individuals to begin with; the fixed part's own come first anyway."
+    )
+    confirm: Confirm | None = Field(
+        Confirm(), description="What is trained again before one is the best; null: nothing. It is beyond the budget."
     )
     genetic: Genetic = Field(Genetic(), description="The genetic algorithm.")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of the run.")

@@ -1,12 +1,16 @@
 """A surrogate of training: a Gaussian process over genes and the share of the training, by numpy alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Surrogate"]
+from generator.tuning.genes import GeneParameter
+from generator.tuning.space import Space
+
+__all__ = ["Floats", "Surrogate", "coordinates"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,31 +44,46 @@ class Surrogate:
         self._spread = np.array([1.2] * count + [0.8, 1.0, 1.0])
         self._settings = self._centre.copy()
 
-    def fit(self, points: Floats, shares: Floats, figures: Floats) -> None:
-        """Learn from the ``figures`` (n,) of trainings: ``points`` (n, genes) of 0 to 1, ``shares`` (n,) above 0."""
+    def fit(self, points: Floats, shares: Floats, figures: Floats, *, settle: bool = True) -> None:
+        """Learn from the figures of trainings.
+
+        Parameters
+        ----------
+        points
+            Genes (n, genes), 0 to 1.
+        shares
+            Of the trainings (n,), above 0.
+        figures
+            What they came to (n,).
+        settle
+            Whether the settings of the kernel are looked for anew.
+        """
         self._points, self._logs = points, np.log(shares)
         self._mean, self._scale = float(figures.mean()), float(figures.std()) or 1.0
         target = (figures - self._mean) / self._scale
         apart = self._apart(points, points)
         spans = np.abs(self._logs[:, None] - self._logs[None, :])
-        best, density = self._settings, -math.inf
-        for proposal in self._proposals():
-            found = self._density(proposal, apart, spans, target)
-            if found > density:
-                best, density = proposal, found
-        self._settings = best
+        if settle:
+            proposals = self._proposals()
+            densities = [self._density(one, apart, spans, target) for one in proposals]
+            self._settings = proposals[int(np.argmax(densities))]
         covariance = self._covariance(apart, spans) + self._noise * np.eye(len(target))
         self._factor = np.asarray(np.linalg.cholesky(covariance))
         self._weights = np.linalg.solve(self._factor.T, np.linalg.solve(self._factor, target))
 
+    def mean(self, points: Floats, share: float = 1.0) -> Floats:
+        """Return the expected figures (m,) at ``points`` (m, genes) after ``share``."""
+        return np.asarray(self._mean + self._scale * (self._beside(points, share) @ self._weights))
+
     def predict(self, points: Floats, share: float = 1.0) -> tuple[Floats, Floats]:
         """Return mean (m,) and covariance (m, m) of the figures at ``points`` (m, genes) after ``share``."""
-        log = math.log(share)
-        there = self._covariance(self._apart(points, self._points), np.abs(log - self._logs)[None, :])
         own = self._covariance(self._apart(points, points), np.zeros((1, 1)))
-        half = np.linalg.solve(self._factor, there.T)
-        mean = self._mean + self._scale * (there @ self._weights)
-        return mean, self._scale**2 * (own - half.T @ half)
+        half = np.linalg.solve(self._factor, self._beside(points, share).T)
+        return self.mean(points, share), self._scale**2 * (own - half.T @ half)
+
+    def _beside(self, points: Floats, share: float) -> Floats:
+        """Return the covariance (m, n) of ``points`` after ``share`` with what was learned from."""
+        return self._covariance(self._apart(points, self._points), np.abs(math.log(share) - self._logs)[None, :])
 
     @property
     def _noise(self) -> float:
@@ -101,3 +120,9 @@ class Surrogate:
         half = np.linalg.solve(factor, target)
         likelihood = -0.5 * float(half @ half) - float(np.log(np.diag(factor)).sum())
         return likelihood - 0.5 * float((((settings - self._centre) / self._spread) ** 2).sum())
+
+
+def coordinates(space: Space, parameters: Mapping[str, GeneParameter], genome: Mapping[str, Any]) -> list[float]:
+    """Return where a genome lies, gene by gene, 0 to 1; what its net or its list does not read is at 0."""
+    read = space.readable(genome)
+    return [0.0 if read[name] is None else each.place(genome[name]) for name, each in parameters.items()]

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from generator.spec.schema import field_of
-from generator.tuning.genes import GeneParameter
 from generator.tuning.history import Individual
 from generator.tuning.plan import COSTS, TuningPlan
 from generator.tuning.space import Space
-from generator.tuning.surrogate import Floats, Surrogate
+from generator.tuning.surrogate import Floats, Surrogate, coordinates
 
 __all__ = ["OPTIONS", "SurrogateSampler"]
 
@@ -82,13 +81,13 @@ class SurrogateSampler:
         """Fit the surrogate to the history, and return strangers and children with what is expected of them."""
         points, shares, figures = self._observations()
         self._surrogate.fit(points, shares, figures)
-        history = np.array([_coordinates(self._space, self._parameters, each.genome) for each in self._history])
+        history = np.array([coordinates(self._space, self._parameters, each.genome) for each in self._history])
         expected, _ = self._surrogate.predict(history[-MOST:])
         strangers = self._rng.random((STRANGERS, len(self._parameters)))
         units = np.vstack([strangers, self._children(expected)])
         genomes = [[each.at(unit) for each, unit in zip(self._parameters.values(), row, strict=True)] for row in units]
         named = [dict(zip(self._parameters, genome, strict=True)) for genome in genomes]
-        places = np.array([_coordinates(self._space, self._parameters, genome) for genome in named])
+        places = np.array([coordinates(self._space, self._parameters, genome) for genome in named])
         known = {row.tobytes() for row in history}
         _, first = np.unique(places, axis=0, return_index=True)
         new = [index for index in sorted(first) if places[index].tobytes() not in known] or [0]
@@ -101,7 +100,7 @@ class SurrogateSampler:
         rows = [(each, rung) for each in seen.values() for rung in range(len(each.curve))]
         rows = rows[-MOST:]
         figures = np.array([each.curve[rung] for each, rung in rows])
-        points = np.array([_coordinates(self._space, self._parameters, each.genome) for each, _ in rows])
+        points = np.array([coordinates(self._space, self._parameters, each.genome) for each, _ in rows])
         shares = np.array([self._rungs[rung] for _, rung in rows])
         return points, shares, self._single(figures, np.array([each.state == "failed" for each, _ in rows]))
 
@@ -151,12 +150,6 @@ class _Pool:
         column = self._covariance[:, chosen]
         self._covariance = self._covariance - np.outer(column, column) / max(column[chosen], 1e-12)
         return np.asarray(self._units[chosen])
-
-
-def _coordinates(space: Space, parameters: Mapping[str, GeneParameter], genome: Mapping[str, Any]) -> list[float]:
-    """Return where a genome lies, gene by gene, 0 to 1; what its net or its list does not read is at 0."""
-    read = space.readable(genome)
-    return [0.0 if read[name] is None else each.place(genome[name]) for name, each in parameters.items()]
 
 
 def _own(space: Space) -> dict[str, Any]:

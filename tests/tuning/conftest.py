@@ -33,6 +33,7 @@ search:
 training: {epochs: 2}
 budget: {trainings: 10}
 sampler: genetic
+confirm: null
 genetic: {population: 4}
 """
 
