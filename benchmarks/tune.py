@@ -89,7 +89,7 @@ def main() -> None:
 def planned_as(plan: TuningPlan, name: str, seed: int, options: argparse.Namespace) -> TuningPlan:
     """Return the plan of a search."""
     sampler, halving, together = SEARCHES[name]
-    return plan.changed(
+    return plan.model_copy(update={"confirm": None}).changed(
         sampler=sampler,
         seed=seed,
         genetic=plan.genetic.model_copy(update={"population": together or options.population}),

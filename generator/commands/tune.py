@@ -1,4 +1,4 @@
-"""`drn tune`: search the fields of a spec by a genetic algorithm."""
+"""`drn tune`: search the fields of a spec for the best net."""
 
 import sys
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def command(
     engine: str,
     output_format: str,
 ) -> None:
-    """Search the fields of a spec for the best net, by a genetic algorithm, as PLAN says.
+    """Search the fields of a spec for the best net, as PLAN says: by a surrogate, or a genetic algorithm.
 
     Individuals are trained on the training split and measured on the validation split. The folder gets best.yaml (a
     spec for gen-model and drn train), report.html, history.jsonl, with several objectives front/, and the journal that
@@ -123,6 +123,10 @@ def _note(status: "Status") -> str:
 def _as_json(result: "TuningResult", run: Path) -> dict[str, Any]:
     return {
         "best": result.best.as_json(),
+        "confirmed": [
+            {"individual": one.individual.number, "found": one.found, "mean": one.mean, "repeats": list(one.repeats)}
+            for one in result.confirmed
+        ],
         "front": [each.as_json() for each in result.front],
         "individuals": len(result.history),
         "generations": result.history[-1].generation + 1,
@@ -147,6 +151,13 @@ def _print(plan: "TuningPlan", result: "TuningResult", run: Path) -> None:
         ["individual", *plan.objectives],
         rows,
     )
+    if result.confirmed:
+        chosen = result.confirmed[0]
+        print_table(
+            f"trained again on {len(chosen.repeats)} other seeds: the first is the best of the run",
+            ["individual", "in the search", "on other seeds"],
+            [[f"{one.individual.number}", f"{one.found:.4f}", f"{one.mean:.4f}"] for one in result.confirmed],
+        )
     for name, value in result.best.genes.items():
         out.print(f"{name}: {value}", markup=False)
     out.print(f"{run / 'best.yaml'}\n{run / 'report.html'}", markup=False)

@@ -50,7 +50,9 @@ class GeneParameter:
         if self.high <= self.low:
             return 0.0
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
+            margin = 0.5 if self.whole else 0.0  # as in `at`
+            low, high = self.low - margin, self.high + margin
+            return math.log(value / low) / math.log(high / low)
         return (value - self.low) / (self.high - self.low)
 
 

@@ -11,14 +11,14 @@ from generator.tuning.halving import leader, promotable
 from generator.tuning.history import Individual, Status
 from generator.tuning.plan import TuningPlan
 from generator.tuning.sampler import Sampler, sampler_for
-from generator.tuning.selection import dominates
+from generator.tuning.selection import dominates, ordered
 from generator.tuning.stopping import train_or_stop
 from generator.tuning.trainings import Step, Trainings
 
 __all__ = ["Search"]
 
 BARREN = 100  # individuals drawn in a row without a new spec, at least, before a search ends
-HOPEFUL = 2  # of those at a rung, the best 1 in so many keep their weights for a promotion
+HOPEFUL = 2  # of those that came to a rung, the best 1 in so many keep their weights for a promotion
 
 
 @dataclass
@@ -140,11 +140,16 @@ class Search:
             train_or_stop(self.trainings, new)
             return
         self.trainings.train([*promoted, *((each, 0) for each in new)])
-        there = [each for each in (*self.trained, *new) if each.state == "stopped"]
+        self._sweep([*self.trained, *new])
+
+    def _sweep(self, trained: Sequence[Individual]) -> None:
+        """Remove the weights of those who are too far behind at their rung to be promoted soon."""
         for rung in range(len(self.plan.rungs) - 1):
-            waiting = sorted((each for each in there if len(each.curve) == rung + 1), key=lambda each: each.curve[rung])
-            for each in waiting[: len(waiting) - len(waiting) // HOPEFUL]:
-                self.trainings.sweep(each)
+            there = [each for each in trained if len(each.curve) > rung]
+            order = ordered([each.curve[rung] for each in there])
+            for place in order[math.ceil(len(there) / HOPEFUL) :]:
+                if len(there[place].curve) == rung + 1:
+                    self.trainings.sweep(there[place])
 
     def _promoted(self, *, over: bool) -> list[Step]:
         """Return who goes on to which rung; once the search is ``over``, at least one individual to its end."""

@@ -18,6 +18,9 @@ def layers(points: Sequence[Point]) -> list[int]:
 
     Non-dominated sorting, Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002.
     """
+    if all(len(point) == 1 for point in points):
+        fronts = {point: front for front, point in enumerate(sorted(set(points), reverse=True))}
+        return [fronts[point] for point in points]
     found = [0] * len(points)
     # In falling order a point can only be dominated by one before it.
     order = sorted(range(len(points)), key=lambda index: points[index], reverse=True)

@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
@@ -63,6 +63,7 @@ class Trainings:
         self._passes: list[float] = []
         self._started = time.monotonic() - journal.seconds
         self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="sweep")
+        self._sweeps: dict[str, Future[None]] = {}
 
     @property
     def seconds(self) -> float:
@@ -133,6 +134,9 @@ class Trainings:
             (step for step in steps if (step[0].hash, step[1]) not in self.journal.results),
             key=lambda step: (-self._cost(*step), step[0].number),
         )
+        for each, _ in jobs:
+            if (sweep := self._sweeps.pop(each.hash, None)) is not None:
+                sweep.result()  # or the worker would find a folder that vanishes under it
         for outcome in self.engine.map(rank, [self._job(each, rung) for each, rung in jobs]):
             each, rung = jobs[outcome.index]
             if outcome.machine:
@@ -205,7 +209,8 @@ class Trainings:
     def sweep(self, each: Individual) -> None:
         """Remove the folder of an individual; if it is trained on after all, that starts anew, to the same weights."""
         # Twenty files and more, while a worker may be waiting for its next job: not here.
-        self._sweeper.submit(shutil.rmtree, self._work(each), ignore_errors=True)
+        if each.hash not in self._sweeps:
+            self._sweeps[each.hash] = self._sweeper.submit(shutil.rmtree, self._work(each), ignore_errors=True)
 
 
 def _nothing() -> None:
