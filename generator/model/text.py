@@ -4,12 +4,11 @@ import json
 import math
 from typing import Any
 
+from generator.data.log.bounds import LONGEST_DWELL
 from generator.errors import DataError
 from generator.model.query import Answer, Query
 
 __all__ = ["answer_record", "bars", "query_of_json", "query_of_text"]
-
-LONGEST = 1e12  # seconds; beyond any session, and sums of it stay finite in float32
 
 
 def query_of_text(session: str = "", bought: str = "") -> Query:
@@ -76,7 +75,7 @@ def _identifier(value: Any, where: str) -> str:
 
 
 def _seconds(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST_DWELL:
         raise DataError(f'{where}: the dwell time is a number of seconds, at least 0, such as p1:12 or ["p1", 12]')
     return float(value)
 
