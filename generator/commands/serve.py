@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from generator.options import config_option
+
 __all__ = ["command"]
 
 
@@ -47,6 +49,7 @@ __all__ = ["command"]
 @click.option("--batch", type=click.IntRange(1, 1024), default=32, show_default=True, help="Requests run together.")
 @click.option("--int8", is_flag=True, help="Multiply the output layer in 8 bits: faster from about 50,000 items on.")
 @click.option("--log-requests/--no-log-requests", default=True, show_default=True, help="A line for each request.")
+@config_option
 def command(
     *,
     models: Path,
@@ -74,6 +77,7 @@ def command(
     Example:
       drn serve runs/shop
       drn serve runs/shop --store mongodb://localhost:27017/drn --rival 3 --share 0.1
+      drn serve --config serve.yaml
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
     from generator.api.answers import serve
