@@ -36,6 +36,11 @@ __all__ = ["command"]
     metavar="DIR",
     help="Of --web: a folder with onnxruntime-web's files, in place of npm's.",
 )
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of --web: file of items: item, title, category, price, image, ...; the page shows what it says.",
+)
 @format_option
 def command(
     *,
@@ -45,6 +50,7 @@ def command(
     output: Path | None,
     web: Path | None,
     runtime: Path | None,
+    items: Path | None,
     output_format: str,
 ) -> None:
     """Write the newest model of a run in a form that other programs read.
@@ -73,7 +79,7 @@ def command(
     if web is not None:
         from generator.export.web import export_web
 
-        export_web(run, web, runtime)
+        export_web(run, web, runtime, items)
         written["web"] = str(web)
         lines.append(f"{web}: index.html, the model and its runtime; see it by: python -m http.server -d {web}")
     if output_format == "json":

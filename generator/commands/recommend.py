@@ -11,10 +11,17 @@ from generator.console import err, out, print_table
 from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
     from generator.model.model import Model
     from generator.model.query import Answer
 
+    About: TypeAlias = Callable[[str], dict[str, Any] | None]  # what is known of an item
+
 __all__ = ["command"]
+
+SHOWN = ("title", "category", "price")  # what of the file of --items is printed
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,10 +29,22 @@ __all__ = ["command"]
 @click.option("--session", help="Pages viewed, oldest first, each with its seconds if known: page:seconds,page,...")
 @click.option("--bought", help="Items bought in earlier sessions, oldest first: item,item,...")
 @click.option("-k", "top", type=click.IntRange(1), help="Items to recommend [default: the model's top_k].")
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of items: item, title, category, price, image, ...; what it says comes beside each.",
+)
 @click.option("--threads", type=click.IntRange(0), default=1, show_default=True, help="Of onnxruntime; 0: all cores.")
 @format_option
 def command(
-    *, run: Path, session: str | None, bought: str | None, top: int | None, threads: int, output_format: str
+    *,
+    run: Path,
+    session: str | None,
+    bought: str | None,
+    top: int | None,
+    items: Path | None,
+    threads: int,
+    output_format: str,
 ) -> None:
     """Recommend items, with their probabilities, for a session.
 
@@ -41,18 +60,23 @@ def command(
     from generator.model.model import Model
     from generator.model.text import answer_record, query_of_text
 
+    about = None
+    if items is not None:
+        from generator.model.metadata import ItemMetadata
+
+        about = ItemMetadata(items).of
     if session is None and bought is None:
-        _stream(Model(run, threads), top)
+        _stream(Model(run, threads), top, about)
         return
     query = query_of_text(session or "", bought or "")
     (answer,) = Model(run, threads).recommend([query], top)
     if output_format == "json":
-        click.echo(json.dumps(answer_record(answer)))
+        click.echo(json.dumps(answer_record(answer, about)))
     else:
-        _print(answer, run.name)
+        _print(answer, run.name, about)
 
 
-def _stream(model: "Model", top: int | None) -> None:
+def _stream(model: "Model", top: int | None, about: "About | None") -> None:
     from generator.errors import DataError
     from generator.model.text import answer_record, query_of_json
 
@@ -69,19 +93,24 @@ def _stream(model: "Model", top: int | None) -> None:
             err.print(f"line {number}: {error}", markup=False)
             continue
         (answer,) = model.recommend([query], top)
-        click.echo(json.dumps({"line": number, **answer_record(answer)}))
+        click.echo(json.dumps({"line": number, **answer_record(answer, about)}))
     if bad:
         sys.exit(Exit.PROBLEM)
 
 
-def _print(answer: "Answer", name: str) -> None:
+def _print(answer: "Answer", name: str, about: "About | None") -> None:
     from rich.markup import escape
 
     from generator.model.text import bars
 
     blocks = "█░" if out.encoding.startswith("utf") else "#."
-    rows = [[escape(cell) for cell in row] for row in bars(answer, blocks=blocks)]
-    print_table(escape(name), ["", "item", "probability", ""], rows)
+    found = [(about(item) if about else None) or {} for item, _ in answer.items]
+    shown = [column for column in SHOWN if any(column in one for one in found)]
+    rows = [
+        [escape(cell) for cell in (*row, *(str(one.get(column, "")) for column in shown))]
+        for row, one in zip(bars(answer, blocks=blocks), found, strict=True)
+    ]
+    print_table(escape(name), ["", "item", "probability", "", *shown], rows)
     for count, what in ((answer.unknown_pages, "pages"), (answer.unknown_bought, "purchases")):
         if count:
             err.print(f"{count} of the {what} left out: the model does not know them")

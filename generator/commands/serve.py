@@ -48,6 +48,12 @@ __all__ = ["command"]
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=32, show_default=True, help="Requests run together.")
 @click.option("--int8", is_flag=True, help="Multiply the output layer in 8 bits: faster from about 50,000 items on.")
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of items: item, title, category, price, image, ...; comes back with each, read again when it changes.",
+)
+@click.option("--items-only", is_flag=True, help="Recommend nothing but what is in the file of --items.")
 @click.option("--log-requests/--no-log-requests", default=True, show_default=True, help="A line for each request.")
 @config_option
 def command(
@@ -66,6 +72,8 @@ def command(
     reload: float,
     batch: int,
     int8: bool,
+    items: Path | None,
+    items_only: bool,
     log_requests: bool,
 ) -> None:
     """Serve recommendations over HTTP.
@@ -83,6 +91,8 @@ def command(
     from generator.api.answers import serve
     from generator.serving.models.repository import VersionChoice
 
+    if items_only and items is None:
+        raise click.UsageError("--items-only needs --items")
     token = _token(token_file) if token_file else os.environ.get("DRN_TOKEN", "")
     if host not in ("127.0.0.1", "::1", "localhost") and not token:
         click.echo(f"anyone who reaches {host}:{port} may read and erase sessions: give --token-file", err=True)
@@ -99,6 +109,8 @@ def command(
         reload=reload,
         batch=batch,
         int8=int8,
+        items=items,
+        items_only=items_only,
         log_requests=log_requests,
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from generator.data.log.bounds import LONGEST_DWELL
@@ -80,13 +81,14 @@ def _seconds(value: Any, where: str) -> float:
     return float(value)
 
 
-def answer_record(answer: Answer) -> dict[str, Any]:
-    """Return an answer in plain dicts, lists and numbers."""
-    return {
-        "items": [{"item": item, "probability": probability} for item, probability in answer.items],
-        "unknown_pages": answer.unknown_pages,
-        "unknown_bought": answer.unknown_bought,
-    }
+def answer_record(answer: Answer, about: Callable[[str], dict[str, Any] | None] | None = None) -> dict[str, Any]:
+    """Return an answer in plain dicts, lists and numbers, with what ``about`` says of an item as its ``metadata``."""
+    items: list[dict[str, Any]] = [{"item": item, "probability": probability} for item, probability in answer.items]
+    if about is not None:
+        for one in items:
+            if metadata := about(one["item"]):
+                one["metadata"] = metadata
+    return {"items": items, "unknown_pages": answer.unknown_pages, "unknown_bought": answer.unknown_bought}
 
 
 def bars(answer: Answer, width: int = 24, blocks: str = "█░") -> list[tuple[str, str, str, str]]:

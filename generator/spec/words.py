@@ -155,8 +155,8 @@ def _unknown_key(schema: dict[str, Any], path: Path) -> Words:
     key, known = str(path[-1]), list(_node_at(schema, path[:-1])["properties"])
     if (meant := _SYNONYMS.get(key.lower())) in known:
         return Words("unknown key", hint=f"did you mean {meant}?")
-    if nearest := nearest(key, known):
-        return Words("unknown key", hint=nearest)
+    if hint := nearest(key, known):
+        return Words("unknown key", hint=hint)
     homes = [dotted((*home, key)) for home, node in sections(schema, schema) if key in node["properties"]]
     if homes:
         return Words("unknown key", hint=f"did you mean {' or '.join(homes)}?")

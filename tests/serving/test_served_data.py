@@ -66,7 +66,14 @@ def test_served_purchases_are_trained_on(repository, store_url, spec, tmp_path):
 def test_dwell_times_that_clients_say_are_trained_on(repository, store_url, spec, tmp_path):
     """A session of six visits, three of them in the history, aged by hand as in section 3 of the paper."""
     server = Drn(repository, store_url)
-    said = [30, None, 0.5, 7, None, 12]  # the second lasts until the third, 10 s later; less than a second counts as one
+    said = [
+        30,
+        None,
+        0.5,
+        7,
+        None,
+        12,
+    ]  # the second lasts until the third, 10 s later; less than a second counts as one
     for session in range(8):
         user, moment = f"u{session}", 1000.0 * session
         for place, dwell in enumerate(said):

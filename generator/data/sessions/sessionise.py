@@ -101,10 +101,10 @@ def sessionise(
     Parameters
     ----------
     frame
-        The events in log order: ``user``, ``session``, ``time``, ``event``, ``dwell`` as in ``Events.frame``; ``label``, the page
-        viewed or the item bought at the level asked for (Categorical or null); ``in_test`` (0, or 1 for the sources
-        given as test), across which no session reaches. Where some events of a session name its user and some do not,
-        it is that user's.
+        The events in log order: ``user``, ``session``, ``time``, ``event``, ``dwell`` as in ``Events.frame``;
+        ``label``, the page viewed or the item bought at the level asked for (Categorical or null); ``in_test`` (0, or 1
+        for the sources given as test), across which no session reaches. Where some events of a session name its user
+        and some do not, it is that user's.
     gap
         Minutes without any event, of whatever kind, after which a user starts a new session; default 30. Where session
         ids are given, a session is a (user, session id), which a gap cuts only if it is given too.
@@ -206,7 +206,7 @@ def _order(owner: Ints, time: NDArray[np.float64]) -> NDArray[np.uint32] | None:
 
 
 def _dwell(log: SessionLog, views: Ints, offset: Ints) -> NDArray[np.float32]:
-    """Return the seconds on the pages of views, at least 1: the log's, else until the session's next, 1 for its last."""
+    """Return the seconds on the pages of views, at least 1: the log's, else until the next one, 1 for the last."""
     time = log.time[views]
     seconds = np.ones(len(time), np.float32)
     between = np.diff(time)

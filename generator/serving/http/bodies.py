@@ -121,6 +121,9 @@ class Item(BaseModel):
 
     item: str
     probability: float
+    metadata: dict[str, str | float | bool] | None = Field(
+        None, description="What the file of --items says of it, by column; absent where that says nothing."
+    )
 
 
 class Recommendations(BaseModel):

@@ -202,7 +202,7 @@ def test_seconds_on_a_page_are_read(tmp_path: Path, suffix: str):
     assert events.frame["dwell"].to_list() == [12.5, None, 0.0]
     assert dict(events.skipped) == {"a dwell time that is no number of seconds": 2}
     assert read_events([path], "events").frame["dwell"].to_list() == [None] * 5
-    with pytest.raises(DataError, match="row 1: a dwell time that is no number of seconds|row 2: a dwell time"):
+    with pytest.raises(DataError, match=r"row \d: a dwell time that is no number of seconds"):
         read_events([path], "events", {"dwell": "page"})
 
 
