@@ -36,6 +36,7 @@ COMMANDS = {
 
 # The extra that brings a package, for the message where a command needs one that is not installed.
 EXTRAS = {
+    "faiss": "index",
     "fsspec": "scale",
     "implicit": "eval",
     "matplotlib": "eval",

@@ -48,6 +48,7 @@ __all__ = ["command"]
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=32, show_default=True, help="Requests run together.")
 @click.option("--int8", is_flag=True, help="Multiply the output layer in 8 bits: faster from about 50,000 items on.")
+@click.option("--index", is_flag=True, help="Find the best items by an index: for a million items; extra index.")
 @click.option(
     "--items",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -72,6 +73,7 @@ def command(
     reload: float,
     batch: int,
     int8: bool,
+    index: bool,
     items: Path | None,
     items_only: bool,
     log_requests: bool,
@@ -91,6 +93,8 @@ def command(
     from generator.api.answers import serve
     from generator.serving.models.repository import VersionChoice
 
+    if index and int8:
+        raise click.UsageError("--index scores few items, in full: leave --int8 out")
     if items_only and items is None:
         raise click.UsageError("--items-only needs --items")
     token = _token(token_file) if token_file else os.environ.get("DRN_TOKEN", "")
@@ -109,6 +113,7 @@ def command(
         reload=reload,
         batch=batch,
         int8=int8,
+        index=index,
         items=items,
         items_only=items_only,
         log_requests=log_requests,
