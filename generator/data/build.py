@@ -17,7 +17,7 @@ from generator.data.sessions.sessionise import GAP
 from generator.data.stages.cut import PartitionSessions, cut
 from generator.data.stages.divide import Divided, divide
 from generator.data.stages.number import number
-from generator.data.stages.read import ReadLog, partitions_for, read
+from generator.data.stages.read import IN_MEMORY, ReadLog, partitions_for, read
 from generator.data.stages.write import write
 from generator.data.store.folder import beside
 from generator.data.store.spill import Spill
@@ -26,8 +26,6 @@ from generator.errors import DataError
 from generator.spec.schema import Spec
 
 __all__ = ["Options", "build"]
-
-IN_MEMORY = 8  # partitions of a log, at most, that are kept in memory; more are spilled to files
 
 
 def build(

@@ -11,7 +11,7 @@ from typing import Any
 from generator.data.log.sources import Source
 from generator.data.rewindowed import Rewindow, rewindow_folder
 from generator.data.store.split import Split
-from generator.errors import DrnError
+from generator.errors import DrnError, require_package
 from generator.files import write_text
 from generator.fitting import compare
 from generator.fitting.budget import TimeBudget
@@ -23,7 +23,7 @@ from generator.fitting.options import FitOptions, Listener
 from generator.fitting.recipes import recipe_for
 from generator.fitting.report import write_report
 from generator.fitting.trial import trial_folder, trial_spec
-from generator.fitting.tuning import require_tuning, tuned
+from generator.fitting.tuning import tuned
 from generator.spec import dump_spec, parse_spec
 from generator.spec.schema import Spec
 from generator.training.run.folder import prepare
@@ -159,7 +159,7 @@ class _Work:
         self, sources: Sequence[Source], folder: Path, options: FitOptions, listener: Listener, *, resume: bool
     ) -> None:
         if options.tune:
-            require_tuning()
+            require_package("optuna", "--tune")
         self.sources, self.folder, self.options, self.listener = sources, folder, options, listener
         self.trials, self.log = folder / "trials", folder / "trials" / "log"
         self.journal = FitJournal(folder, options.identity(sources), resume=resume)

@@ -18,9 +18,10 @@ from generator.data.threads import Progress, counted, prefetched, unwatched
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
-__all__ = ["ReadLog", "check_sessions", "partitions_for", "read", "row_counts"]
+__all__ = ["IN_MEMORY", "ReadLog", "check_sessions", "partitions_for", "read", "row_counts"]
 
 PARTITION_EVENTS = 1 << 20  # events of a partition
+IN_MEMORY = 8  # partitions of a log, at most, that are kept in memory; more are spilled to files
 
 
 @dataclass(frozen=True)
