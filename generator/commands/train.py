@@ -64,6 +64,7 @@ LATEST = "newest"
     help="Stop after N test passes without a lower loss on valid.h5, and export the best.",
 )
 @click.option("--tensorboard", is_flag=True, help="Write the metrics to RUN/tensorboard too, for TensorBoard.")
+@click.option("--mlflow", metavar="URI|DIR", help="Log the metrics to MLflow too; of a folder, to its mlflow.db.")
 @engine_option
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="With --engine ray: learners, a share each."
@@ -83,6 +84,7 @@ def command(
     order: Literal["shuffle", "file"],
     patience: int | None,
     tensorboard: bool,
+    mlflow: str | None,
     engine: str,
     workers: int,
     overrides: tuple[str, ...],
@@ -109,6 +111,8 @@ def command(
         raise click.UsageError(f"--engine {engine} trains to the end: leave --patience out")
     if tensorboard:
         require_package("tensorboardX", "--tensorboard")
+    if mlflow is not None:
+        require_package("mlflow", "--mlflow")
     from generator.spec import load_spec
     from generator.training.run.train import TrainOptions
 
@@ -120,6 +124,7 @@ def command(
         order=order,
         patience=patience,
         tensorboard=tensorboard,
+        mlflow=mlflow,
         threads=threads,
         provider=provider,
     )

@@ -19,13 +19,14 @@ from generator.training.run.export import check_vocabularies, export
 from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
-from generator.training.run.metrics import MetricsLog, tensorboard
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.mixing import FILE, fitted_of, mixture_of
 from generator.training.run.patience import PASSES, Patience
 from generator.training.run.rows import fits, load_split, load_training, training_batches
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.start import Note, start_from
 from generator.training.run.testing import Tester
+from generator.training.run.watch import MlflowRun, Watchers, tensorboard
 
 __all__ = ["FRESH", "Result", "TrainOptions", "train"]
 
@@ -48,6 +49,8 @@ class TrainOptions:
         exported. None: to the end.
     tensorboard
         Whether the metrics go to ``RUN/tensorboard`` too, as event files.
+    mlflow
+        Where MLflow is that the metrics go to too: a tracking URI, or a folder for its database; None: nowhere.
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
     threads
@@ -69,6 +72,7 @@ class TrainOptions:
     order: Order = "shuffle"
     patience: int | None = None
     tensorboard: bool = False
+    mlflow: str | None = None
     until: int | None = None
     threads: int = 0
     provider: Literal["cpu", "cuda"] = "cpu"
@@ -204,8 +208,10 @@ def train(
     _tell_short(spec, len(rows["label"]), note)
 
     made = Generated.of(spec)
+    made.require_memory()
     threads = options.threads or made.threads()
     snapshots = Snapshots(run / "snapshots", spec.name, made.net, made.deploy)
+    mlflow = MlflowRun(options.mlflow, note) if options.mlflow else None  # before anything is written
     # A replica that takes the place of a lost one may have to wait for its end.
     with taken(run, wait=REPLICA_ENDS if exchange else 0.0):
         learner = _begin(made, snapshots, data, run, options, threads=threads, exchange=exchange, note=note)
@@ -213,32 +219,39 @@ def train(
         if tested and test_rows is not None:
             tester = _tester(made, tested.stem, test_rows, learner, threads)
         else:
-            note(
-                f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
-            )
+            note(UNTESTED.format(data=data))
         stopping = Patience(run / PASSES, options.patience, learner.iteration) if options.patience else None
-        also = tensorboard(run / "tensorboard", learner.iteration) if options.tensorboard else None
-        loop = Loop(
-            spec.solver,
-            learner,
-            training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
-            end=options.end(spec.solver.max_iter),
-            tester=tester,
-            snapshots=snapshots,
-            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, also),
-            progress=progress,
-            stopping=stopping,
-        )
-        stopped = loop.run()
-        model = None
-        if not stopped:
-            weights, iteration = _to_export(made, learner, snapshots, stopping, note)
-            if spec.head.mix is not None:
-                mixture = mixture_of(made, weights, data, fitted, threads)
-                mixture.write(run / FILE)
-                weights = {**weights, **mixture.parameters(spec.seen, net_of(spec).output_rows)}
-            model = export(run / "models", spec, made.files, weights, iteration=iteration, data=data)
+        with _watchers(options, run, spec, learner.iteration, mlflow) as watchers:
+            loop = Loop(
+                spec.solver,
+                learner,
+                training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
+                end=options.end(spec.solver.max_iter),
+                tester=tester,
+                snapshots=snapshots,
+                metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, watchers),
+                progress=progress,
+                stopping=stopping,
+            )
+            stopped = loop.run()
+            model = None
+            if not stopped:
+                weights, iteration = _to_export(made, learner, snapshots, stopping, note)
+                if spec.head.mix is not None:
+                    mixture = mixture_of(made, weights, data, fitted, threads)
+                    mixture.write(run / FILE)
+                    weights = {**weights, **mixture.parameters(spec.seen, net_of(spec).output_rows)}
+                model = export(run / "models", spec, made.files, weights, iteration=iteration, data=data)
+                watchers.finished = True
         return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
+
+
+def _watchers(options: TrainOptions, run: Path, spec: Spec, iteration: int, mlflow: MlflowRun | None) -> Watchers:
+    """Return what the metrics are given to beside metrics.jsonl."""
+    writes = [tensorboard(run / "tensorboard", iteration)] if options.tensorboard else []
+    if mlflow:
+        mlflow.begin(run, spec, resumed=bool(options.resume))
+    return Watchers(writes, mlflow)
 
 
 def _begin(
