@@ -90,7 +90,7 @@ class TuningPlan(_Section):
     )
     training: IndividualTraining = Field(IndividualTraining(), description="How long an individual is trained.")
     budget: Budget = Field(description="When to stop.")
-    sampler: Literal["genetic", "random", "tpe"] = Field("genetic", description="What draws the individuals.")
+    sampler: Literal["genetic", "random", "tpe", "gp"] = Field("genetic", description="What draws the individuals.")
     genetic: Genetic = Field(Genetic(), description="The genetic algorithm.")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of the run.")
 
@@ -216,7 +216,7 @@ def _check_space(document: Document, plan: TuningPlan) -> None:
     found = flaws(plan.space, place, lambda gene: document.place(("search", gene)))
     if found:
         raise failure(found)
-    if all(each.single() for each in plan.space.parameters().values()):
+    if all(each.low == each.high for each in plan.space.parameters().values()):
         document.find(("search",), "the search space holds one spec", "give a gene more than one value")
         raise failure(document.findings)
 
