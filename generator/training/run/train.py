@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from generator.codegen.net import net_of
 from generator.errors import TrainingError
+from generator.mixture.mixture import Fitted
 from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Order
 from generator.training.engine.exchange import Exchange
@@ -50,13 +51,15 @@ class TrainOptions:
         Whether the metrics go to ``RUN/tensorboard`` too, as event files.
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
+    seconds
+        Of the run, earlier parts included, after which it ends and exports as at ``until``; None: it may take any time.
     threads
         Intra-op threads of onnxruntime; 0: as many as train this net fastest.
     provider
         ``cpu``, or ``cuda`` for onnxruntime's on an NVIDIA GPU, which does not promise the same bits again.
     mix_from
-        A run, or its mixture.h5, whose fitted weights ``head.mix`` takes in place of fitting them to held-out sessions;
-        what is counted is counted in this run's data.
+        A run, or its mixture.h5, or what that holds: fitted weights, which ``head.mix`` takes in place of fitting them
+        to held-out sessions; what is counted is counted in this run's data.
 
     Raises
     ------
@@ -70,9 +73,10 @@ class TrainOptions:
     patience: int | None = None
     tensorboard: bool = False
     until: int | None = None
+    seconds: float | None = None
     threads: int = 0
     provider: Literal["cpu", "cuda"] = "cpu"
-    mix_from: str | Path | None = None
+    mix_from: str | Path | Fitted | None = None
 
     def __post_init__(self) -> None:
         if self.resume and self.weights:
@@ -188,7 +192,7 @@ def train(
     """
     data, run, note = Path(data), Path(run), note or _ignore
     check_provider(options.provider)
-    fitted = fitted_of(Path(options.mix_from), spec) if options.mix_from else None
+    fitted = fitted_of(options.mix_from, spec) if options.mix_from else None
     rows, worth = load_training(data, spec, fitted=fitted is not None)
     spec = spec.in_iterations(len(rows["label"]))
     if not fits(data / "train.h5", spec):
@@ -223,6 +227,7 @@ def train(
             learner,
             training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
             end=options.end(spec.solver.max_iter),
+            limit=options.seconds,
             tester=tester,
             snapshots=snapshots,
             metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, also),
