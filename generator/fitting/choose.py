@@ -91,6 +91,8 @@ def candidates_for(facts: Facts, target: Target, name: str, overrides: Sequence[
 
     Raises
     ------
+    DataError
+        An override asks for an ensemble.
     SpecError
         An override does not hold.
     """
@@ -111,6 +113,8 @@ def candidates_for(facts: Facts, target: Target, name: str, overrides: Sequence[
         most = max(1, math.ceil(epochs * rows_of_training(facts, spec) / spec.solver.batch_size))
         values = laid_over(values, {"solver": {**_intervals(most), "random_seed": seed}})
         spec = _parsed(values, overrides)
+        if spec.ensemble > 1:
+            raise DataError(f"--set ensemble={spec.ensemble}: drn fit trains one net; drn train takes an ensemble")
         why = f"{epochs:g} passes over {rows_of_training(facts, spec):,} rows"
         if not epochs:
             why = "one batch: no net that was tried did better than the mixture alone, which leans on the rules"
