@@ -218,11 +218,12 @@ def _dwell(log: SessionLog, views: Ints, offset: Ints) -> NDArray[np.float32]:
     return np.where(np.isnan(said), seconds, np.fmax(said, 1))
 
 
-def target_sessions(log: SessionLog, target: str, kept: int = KEPT_BOUGHT) -> tuple[Sessions, Ints]:
+def target_sessions(log: SessionLog, target: str | None, kept: int = KEPT_BOUGHT) -> tuple[Sessions, Ints]:
     """Return the sessions that give a row, oldest first, and their indices in ``log``, int64.
 
     Pages, labels and users are codes, not ids. A session gives a row for `purchase` if a view precedes its first
-    purchase, for `next` if it has two views. Of a user's earlier purchases the newest ``kept`` are with it.
+    purchase, for `next` if it has two views; without a target every session with a view is returned, whole. Of a user's
+    earlier purchases the newest ``kept`` are with it.
     """
     views, begin, end = log.views, log.offset[:-1], log.offset[1:]
     before = offsets(log.viewed())  # views before each event
@@ -233,7 +234,7 @@ def target_sessions(log: SessionLog, target: str, kept: int = KEPT_BOUGHT) -> tu
         length = np.where(sale < end, before[sale] - first, 0)
     else:
         sale, length = None, before[end] - first
-    chosen = np.flatnonzero(length >= (1 if target == "purchase" else 2))
+    chosen = np.flatnonzero(length >= (2 if target == "next" else 1))
     opening = log.offset[chosen]
     chosen = chosen[np.lexsort((log.order[opening], log.time[opening]))]  # oldest first
     offset = offsets(length[chosen])
