@@ -82,8 +82,10 @@ def command(
     if bool(logs) != bool(output):
         raise click.UsageError("--batch LOG and -o FILE belong together")
     if logs and output:
-        if (session, bought, items) != (None, None, None):
-            raise click.UsageError("--batch reads its sessions from a log: leave --session, --bought and --items out")
+        if session is not None or bought is not None:
+            raise click.UsageError("--batch reads its sessions from a log: leave --session and --bought out")
+        if items is not None:
+            raise click.UsageError("--batch writes ids and probabilities: leave --items out")
         reading = {"log_format": form, "columns": columns, "events": events, "gap": gap}
         _batch(Model(run, threads), logs, output, top, reading, output_format)
         return
