@@ -39,6 +39,7 @@ _NO_GENES = {
     "name": "the name of the model is no hyperparameter",
     "pages": "the data fix the vocabulary",
     "items": "the data fix the vocabulary",
+    "ensemble": "an individual is one net; set it in the best spec, which is trained once more",
     "data": "the data fix what pages and labels are",
     "solver.random_seed": "the seed of an individual follows from the run's seed and its genes",
     "solver.display": "it does not change the net",
@@ -197,7 +198,11 @@ def _fixed(document: Document, values: dict[str, Any], folder: FilePath) -> dict
         return fixed
     if base is None and not inline:
         document.find((), "no fixed part", "give base (a spec file), spec or both")
-    return laid_over(fixed, inline)
+    fixed = laid_over(fixed, inline)
+    if fixed.get("ensemble", 1) != 1:
+        path: Path = ("spec", "ensemble") if "ensemble" in inline else ("base",)
+        document.find(path, f"ensemble: {fixed['ensemble']}, but {_NO_GENES['ensemble']}")
+    return fixed
 
 
 def _genes(document: Document, values: dict[str, Any]) -> dict[str, Gene]:
