@@ -6,10 +6,12 @@
 `table` lets the searches look up what `benchmarks/tune_table.py` recorded: the figures are of real trainings, each spec
 of one seed, and a search costs a second, so that fifty seeds can tell searches apart which five cannot. What it says
 holds for that space. `live` trains everything, in a larger space. Both print the best figure of a whole training so far
-after some costs, mean and 95 % bootstrap interval over seeds, and the differences that decide.
+after some costs, mean and 95 % bootstrap interval over seeds, and the differences that decide. Each call goes on where
+the last one ended, in the folder's searches.jsonl.
 """
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -69,21 +71,33 @@ def main() -> None:
     data = prepared(kind, options.data, options.sessions, folder)
     plan = planned(kind, TABLE if options.mode == "table" else LIVE, folder, epochs=options.epochs)
     engine = Recorded(folder) if options.mode == "table" else Processes(options.workers)
-    curves: dict[str, np.ndarray] = {}
-    for name in options.searches.split(","):
-        runs = []
-        for seed in range(1, options.seeds + 1):
-            meter, start = Meter(engine), time.process_time()
-            with tempfile.TemporaryDirectory(dir=folder) as run:
-                tune(planned_as(plan, name, seed, options), data, Path(run) / "run", engine=meter, cuts=folder / "cuts")
-            runs.append(meter.best(options.cost))
-            beside = 1e3 * (time.process_time() - start) / meter.jobs
-            print(f"{name}, seed {seed}: {runs[-1][-1]:.4f}; {beside:.1f} ms CPU a training beside it", flush=True)
-        curves[name] = np.array(runs)
+    curves = {
+        name: np.array([found(plan, name, seed, data, engine, folder, options) for seed in range(1, options.seeds + 1)])
+        for name in options.searches.split(",")
+    }
     engine.close()
     table_of(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split, by cost", curves)
     if options.plot:
         plot(curves, options.plot)
+
+
+def found(
+    plan: TuningPlan, name: str, seed: int, data: Path, engine: Engine, folder: Path, options: argparse.Namespace
+) -> list[float]:
+    """Return the best figure of a search within a cost of 1, 2, ...; what was searched before is kept in the folder."""
+    key = [options.mode, name, seed, options.cost, options.population, options.epochs]
+    kept = folder / "searches.jsonl"
+    for line in kept.read_text().splitlines() if kept.exists() else []:
+        if (known := json.loads(line))[0] == key:
+            return known[1]
+    meter, start = Meter(engine), time.process_time()
+    with tempfile.TemporaryDirectory(dir=folder) as run:
+        tune(planned_as(plan, name, seed, options), data, Path(run) / "run", engine=meter, cuts=folder / "cuts")
+    best, beside = meter.best(options.cost), 1e3 * (time.process_time() - start) / meter.jobs
+    print(f"{name}, seed {seed}: {best[-1]:.4f}; {beside:.1f} ms CPU beside a training", flush=True)
+    with kept.open("a") as stream:
+        stream.write(json.dumps([key, best, beside]) + "\n")
+    return best
 
 
 def planned_as(plan: TuningPlan, name: str, seed: int, options: argparse.Namespace) -> TuningPlan:
