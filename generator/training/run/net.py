@@ -49,7 +49,7 @@ def train_net(
     """Train one net and export it, as `generator.training.run.train.train` does, which see."""
     note = note or _ignore
     check_provider(options.provider)
-    fitted = fitted_of(Path(options.mix_from), spec) if options.mix_from else None
+    fitted = fitted_of(options.mix_from, spec) if options.mix_from else None
     rows, worth = load_training(data, spec, fitted=fitted is not None)
     spec = spec.in_iterations(len(rows["label"]))
     if not fits(data / "train.h5", spec):
@@ -83,6 +83,7 @@ def train_net(
             learner,
             training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
             end=options.end(spec.solver.max_iter),
+            limit=options.seconds,
             tester=tester,
             snapshots=snapshots,
             metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, also),
