@@ -52,7 +52,6 @@ search:{search}
 objectives: [MRR@20]
 training: {{epochs: {epochs}}}
 budget: {{trainings: {trainings}}}
-genetic: {{population: {population}}}
 """
 
 
@@ -96,11 +95,14 @@ def prepared(kind: str, source: str, sessions: int, folder: Path) -> Path:
     return data
 
 
-def planned(
-    kind: str, search: str, folder: Path, *, epochs: float, trainings: int = 60, population: int = 10
-) -> TuningPlan:
+def planned(kind: str, search: str, folder: Path, *, epochs: float, trainings: int = 60) -> TuningPlan:
     """Write and load the plan."""
-    text = PLAN.format(fixed=FIXED[kind], search=search, epochs=epochs, trainings=trainings, population=population)
+    text = PLAN.format(
+        fixed=FIXED[kind],
+        search=search,
+        epochs=epochs,
+        trainings=trainings,
+    )
     (folder / "plan.yaml").write_text(text)
     return load_plan(folder / "plan.yaml")
 
