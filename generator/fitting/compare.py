@@ -194,9 +194,9 @@ def sessions_shown(model: Path, data: Path, split: str) -> list[Shown]:
 
 
 def _name(vocabulary: Vocabulary, identity: int) -> str:
-    """Return the page or item behind an id; of a slot, whose page is not kept, its number."""
+    """Return the page or item behind an id; of a slot, whose page is not kept, that it is new and its number."""
     known = len(vocabulary)
-    return vocabulary.label(identity) if identity <= known else f"new {identity - known}"
+    return vocabulary.label(identity) if identity <= known else f"new page {identity - known}"
 
 
 def as_json(values: Mapping[str, Sequence[Group]] | Sequence[Shown]) -> Any:

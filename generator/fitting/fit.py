@@ -32,6 +32,7 @@ from generator.training.run.train import TrainOptions
 __all__ = ["Fit", "StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
+FEW = 100  # test sessions, below which figures tell little
 LEVEL = 0.0005  # of METRIC, from which on a rule is ahead: what rounds to less is level
 
 
@@ -73,10 +74,11 @@ class Fit:
             if (each["method"], each["other"]) == (self.spec.name, best)
         )
         stands = "ahead of" if gap["low"] > 0 else "behind" if gap["high"] < 0 else "level with"
+        few = f"; {self.test['sessions']:,} test sessions tell little" if self.test["sessions"] < FEW else ""
         return (
             f"{self.spec.name} is {stands} {best}, the best rule on the test part: {compare.METRIC} "
             f"{self.figure(self.spec.name):.3f} against {self.figure(best):.3f}, "
-            f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+            f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]{few}"
         )
 
     def behind(self) -> str:
@@ -86,8 +88,8 @@ class Fit:
         if (gap := compare.figure(report, rule) - own) >= LEVEL:
             why = "" if rule in RULES else ", and no mixture ranks as it does"
             return (
-                f"on the validation part {rule} is ahead of the net by {gap:.3f} {compare.METRIC}{why}: try --tune, "
-                "more minutes, or serve the rule"
+                f"on the validation part {rule} is ahead of the net by {gap:.3f} {compare.METRIC}{why}: try --tune "
+                "or more minutes"
             )
         if leans_on := self.selected.leans_on:
             return (

@@ -93,15 +93,15 @@ class Selection:
             tried.append(self._tuned(_best(tried, report)))
             self._try(tried[-1], needed=True)
             report = self._more("judge tuned", report, lambda: tried[-1:])
-        base = _best(tried, report)
-        leans_on = rule_ahead(report, base.name) if base.spec.head.mix else ""
-        if leans_on:
+        base = chosen = _best(tried, report)
+        rule = rule_ahead(report, base.name) if base.spec.head.mix else ""
+        if rule:
             fitted = Fitted.read(self._folder / base.name / FILE)
-            leaning = list(leanings(base, fitted, leans_on, self._facts))
+            leaning = list(leanings(base, fitted, rule, self._facts))
             report = self._more("lean", report, lambda: [self._lean(base, each) for each in leaning])
-            tried += [each.candidate for each in leaning]
-        chosen = _best(tried, report)
+            chosen = _best([*tried, *(each.candidate for each in leaning)], report)
         speed = float(self._journal.stage(f"try {base.name}", dict)["samples_per_second"])
+        leans_on = rule if chosen is not base else ""
         return Selected(chosen, report, compare.best(report, "baseline"), leans_on, speed, judged["took"])
 
     def _try(self, candidate: Candidate, *, needed: bool) -> bool:

@@ -238,7 +238,7 @@ def test_a_rule_that_no_mixture_ranks_as_is_named_with_its_lead():
     found = Fit(Path("shop"), None, candidate.spec, Selected(candidate, report, "vstan", "", 1.0, 1.0), {})
     assert found.behind() == (
         "on the validation part vstan is ahead of the net by 0.024 MRR@20, and no mixture ranks as it does: try "
-        "--tune, more minutes, or serve the rule"
+        "--tune or more minutes"
     )
 
 
@@ -256,6 +256,9 @@ def test_what_is_new_each_day_is_recommended_once_it_was_viewed(tmp_path, run_dr
     held = json.loads((tmp_path / "shop/fit.json").read_text())["stages"]["compare"]["report"]
     figures = {each["name"]: each["metrics"]["HR@5"]["value"] for each in held["methods"]}
     assert figures["log"] > 0.9 > figures["popularity"]
+    report = (tmp_path / "shop/report.html").read_text()
+    assert "new page 1 → new page 2" in report
+    assert "Pages that training never saw are numbered by session" in report
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ COLUMN_NAMES = {
     "sessionkey",
     "time": "time timestamp eventtime ts datetime when date eventtimestamp clicktimestamp eventdatetime servertime "
     "servertimestamp servertimestampepochms derivedtstamp collectortstamp unixtime epoch createdat occurredat loggedat "
-    "receivedat",
+    "receivedat orderdate ordertime purchasedate purchasetime purchasedat visittime visitdate clicktime viewtime",
     "page": "page url pageurl pageid pagepath pagelocation itemid item productid product articleid clickarticleid "
     "article path uri link href contentid content documentid document newsid postid videoid video trackid track songid "
     "movieid sku skuid asin productskuhash goodsid aid offerid listingid hotelid reference",
