@@ -14,9 +14,8 @@ from generator.data.log.importers import opened_events, read_events
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import Table, collect
 from generator.data.log.times import LIKELY, Clock
-from generator.data.log.words import KINDS
+from generator.data.log.words import KINDS, Meanings, meanings_of
 from generator.errors import DataError
-from generator.fitting.words import Meanings, meanings_of
 
 __all__ = ["Given", "Look", "day", "look"]
 

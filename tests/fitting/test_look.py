@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from generator.data.log.sources import Frame
+from generator.data.log.words import meanings_of
 from generator.errors import DataError
 from generator.fitting.look import Given, look
-from generator.fitting.words import meanings_of
 
 
 def frame(**columns: list[object]) -> list[Frame]:
