@@ -1,5 +1,6 @@
 """What a net reached beside every rule, as a whole and on rows of a kind."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from generator.spec.schema import Spec
 
 __all__ = [
     "METRIC",
+    "Compared",
     "Group",
     "Shown",
     "best",
@@ -77,16 +79,26 @@ def _rule(name: str, listener: Listener) -> Baseline | None:
         return None
 
 
-def compare(models: Mapping[str, Path], data: Path, split: str, listener: Listener) -> Report:
+@dataclass(frozen=True)
+class Compared:
+    """A report, and what it took: seconds until all rules were fitted, and then to rank all rows."""
+
+    report: Report
+    fitting: float
+    ranking: float
+
+
+def compare(models: Mapping[str, Path], data: Path, split: str, listener: Listener) -> Compared:
     """Rank all items for every row of a split by models and by every rule that can run here."""
-    return evaluate(
-        {name: Model(path) for name, path in models.items()},
-        data,
-        rules(listener),
-        split=split,
-        threads=0,
-        step=lambda done, rows: listener.progress(f"compare, {split}", done, rows),
-    )
+    moments = [time.monotonic()]
+
+    def step(done: int, rows: int) -> None:
+        moments.append(time.monotonic())
+        listener.progress(f"compare, {split}", done, rows)
+
+    given = {name: Model(path) for name, path in models.items()}
+    report = evaluate(given, data, rules(listener), split=split, threads=0, step=step)
+    return Compared(report, moments[1] - moments[0], time.monotonic() - moments[1])
 
 
 def extended(report: dict[str, Any], models: Mapping[str, Path], data: Path, split: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from generator.training.run.train import TrainOptions
 __all__ = ["Fit", "StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
+COMPARED = 1.5  # what rows of a kind, and sessions to show, add to the ranking of the test part
 FEW = 100  # test sessions, below which figures tell little
 LEVEL = 0.0005  # of METRIC, from which on a rule is ahead: what rounds to less is level
 
@@ -177,7 +178,7 @@ class _Work:
         """Say how long the chosen net is trained: as its recipe says, or as long as there is time."""
         solver = selected.candidate.spec.solver
         test_rows = min(facts.test_rows, compare.SESSIONS * facts.labels / max(facts.sessions, 1))
-        seconds = self.journal.budget.for_training(2 * selected.judging * test_rows / max(selected.report["rows"], 1))
+        seconds = self.journal.budget.for_training(selected.fitting + COMPARED * selected.ranking * test_rows)
         speed = selected.speed / (solver.batch_size * solver.iter_size)
         iterations = max(1, min(solver.max_iter, int(seconds * speed)))
         reasons = {}
@@ -225,7 +226,7 @@ class _Work:
     def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
         data = self.folder / "data"
         split = compare.sampled_test(data, spec)
-        report = compare.compare({spec.name: self.folder}, data, split, self.listener)
+        report = compare.compare({spec.name: self.folder}, data, split, self.listener).report
         return {
             "report": compare.without_pairs(report, (spec.name,)),
             "groups": compare.as_json(compare.groups_of(self.folder, rule, data, split)),

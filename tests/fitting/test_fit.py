@@ -243,7 +243,7 @@ def test_a_rule_that_no_mixture_ranks_as_is_named_with_its_lead():
 
     report = {"methods": [method("usual", "model", 0.31), method("vstan", "baseline", 0.334)]}
     candidate = Candidate("usual", load_spec(resource("arch_specs") / "shop.yaml"), {})
-    found = Fit(Path("shop"), None, candidate.spec, Selected(candidate, report, "vstan", "", 1.0, 1.0), {})
+    found = Fit(Path("shop"), None, candidate.spec, Selected(candidate, report, "vstan", "", 1.0, 1.0, 1.0), {})
     assert found.behind() == (
         "on the validation part vstan is ahead of the net by 0.024 MRR@20, and no mixture ranks as it does: try "
         "--tune or more minutes"
