@@ -32,6 +32,7 @@ __all__ = [
     "extended",
     "figure",
     "groups_of",
+    "most_sessions",
     "rules",
     "sampled_test",
     "sessions_shown",
@@ -42,7 +43,7 @@ METRIC = "MRR@20"
 VIEWS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, None))
 COUNTS = ((0, 0), (1, 5), (6, 20), (21, 100), (101, None))
 SHOWN, ITEMS, PAGES = 10, 5, 12  # sessions that are shown, items recommended in each, pages viewed last
-SESSIONS = 20_000  # of the test part that are compared, at most
+SESSIONS, A_MINUTE = 20_000, 2_000  # of the test part that are compared, at most, in all and for each minute of a fit
 SAMPLE = "sample"  # the split that holds them, where the test part is larger
 
 
@@ -124,12 +125,17 @@ def without_pairs(report: Report, wanted: Sequence[str]) -> dict[str, Any]:
     return {**report.as_json(), "differences": [asdict(each) for each in report.differences if each.method in wanted]}
 
 
-def sampled_test(data: Path, spec: Spec) -> str:
-    """Return the split to compare on: the test part, or where that is large one of its sessions at equal distances."""
+def most_sessions(minutes: float) -> int:
+    """Return how many sessions of the test part a fit of so many minutes compares on, at most."""
+    return max(1, min(SESSIONS, round(A_MINUTE * minutes)))
+
+
+def sampled_test(data: Path, spec: Spec, most: int) -> str:
+    """Return the split to compare on: the test part, or ``most`` of its sessions at equal distances."""
     sessions = read_sessions(data / "test.h5")
-    if len(sessions) <= SESSIONS:
+    if len(sessions) <= most:
         return "test"
-    chosen = np.linspace(0, len(sessions) - 1, SESSIONS).round().astype(np.int64)
+    chosen = np.linspace(0, len(sessions) - 1, most).round().astype(np.int64)
     write_split(data / f"{SAMPLE}.h5", sessions.take(chosen), spec, read_kept(data / "test.h5"))
     return SAMPLE
 

@@ -32,7 +32,7 @@ from generator.training.run.train import TrainOptions
 __all__ = ["Fit", "StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
-COMPARED = 1.5  # what rows of a kind, and sessions to show, add to the ranking of the test part
+COMPARED = 2  # times the ranking by all: rows of a kind and sessions to show come after it
 FEW = 100  # test sessions, below which figures tell little
 LEVEL = 0.0005  # of METRIC, from which on a rule is ahead: what rounds to less is level
 
@@ -177,8 +177,9 @@ class _Work:
     def _plan(self, selected: Selected, facts: Facts) -> dict[str, Any]:
         """Say how long the chosen net is trained: as its recipe says, or as long as there is time."""
         solver = selected.candidate.spec.solver
-        test_rows = min(facts.test_rows, compare.SESSIONS * facts.labels / max(facts.sessions, 1))
-        seconds = self.journal.budget.for_training(selected.fitting + COMPARED * selected.ranking * test_rows)
+        most = compare.most_sessions(self.options.minutes)
+        test_rows = min(facts.test_rows, most * facts.labels / max(facts.sessions, 1))
+        seconds = self.journal.budget.for_training(COMPARED * (selected.fitting + selected.ranking * test_rows))
         speed = selected.speed / (solver.batch_size * solver.iter_size)
         iterations = max(1, min(solver.max_iter, int(seconds * speed)))
         reasons = {}
@@ -225,7 +226,7 @@ class _Work:
 
     def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
         data = self.folder / "data"
-        split = compare.sampled_test(data, spec)
+        split = compare.sampled_test(data, spec, compare.most_sessions(self.options.minutes))
         report = compare.compare({spec.name: self.folder}, data, split, self.listener).report
         return {
             "report": compare.without_pairs(report, (spec.name,)),

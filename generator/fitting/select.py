@@ -140,7 +140,8 @@ class Selection:
 
     def _data(self, candidate: Candidate) -> Path:
         folder = self._folder / "data"
-        return trial_folder(self._log, folder, candidate.spec, self._recipe.epochs, self._options.seed)
+        seed, minutes = self._options.seed, self._options.minutes
+        return trial_folder(self._log, folder, candidate.spec, self._recipe.epochs, seed, minutes)
 
     def _judge(self, tried: Sequence[Candidate]) -> dict[str, Any]:
         """Rank the validation rows by all candidates and rules."""
