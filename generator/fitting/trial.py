@@ -21,7 +21,7 @@ from generator.training.run.train import FRESH, Result, TrainOptions, train
 
 __all__ = ["StoppedError", "TrialParts", "trained", "trial_folder", "trial_spec"]
 
-# Of the training sessions, the newest, for validation, and of no more than SMALL; and at most, in all and by the minute.
+# Of the training sessions, the newest, for validation; of no more than SMALL; at most, in all and by the minute.
 VALID_SHARE, SMALL_SHARE, SMALL = 0.1, 0.2, 10_000
 VALID_SESSIONS, VALID_A_MINUTE = 10_000, 1_000
 SAMPLES = 200_000  # rows that a trial sees, all passes together: more sessions are left out, the oldest

@@ -89,11 +89,11 @@ def _of_line(line: bytes, flat: Flat) -> list[Row]:
         value = None
     if not isinstance(value, dict):
         return [_malformed("not a JSON object", quote)]
-    return _rows(value, flat, quote, escaped=b"\\u" in line)
+    return _rows(value, flat, quote, escaped=b"\\u" in line or b"\xed" in line)
 
 
 def _rows(record: Record, flat: Flat, quote: Callable[[], str], *, escaped: bool = False) -> list[Row]:
-    """Return the rows of a record, which ``quote`` returns as text; ``escaped``, it may hold what no text does."""
+    """Return the rows of a record, which ``quote`` quotes; ``escaped``: it may hold what no text of UTF-8 does."""
     try:
         rows = [{name: _plain(field) for name, field in row.items()} for row in flat(record)]
         if taken := next((name for row in rows for name in row if name in (ROW, MALFORMED, LINE)), None):
