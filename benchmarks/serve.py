@@ -203,9 +203,9 @@ def free_port() -> int:
 class Server:
     """A server of our own in a child process."""
 
-    def __init__(self, command: list[str], port: int) -> None:
+    def __init__(self, command: list[str], port: int, folder: Path | None = None) -> None:
         self.port = port
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=folder)
         until = time.monotonic() + 300
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:

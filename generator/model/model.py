@@ -154,13 +154,13 @@ class Model:
         windows = [self.window(query) for query in queries]
         blobs, top = input_blobs(windows, self.sizes), min(top or self.top_k, len(self.items))
         if filters is None:
-            best: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]] = zip(*self._best(blobs, top), strict=True)
+            best: Iterable[tuple[list[int], list[float]]] = zip(*self._best(blobs, top), strict=True)
         else:
             every = self._probabilities(blobs)
             best = (self._allowed(*each, top) for each in zip(every, windows, filters, strict=True))
         return [
             Answer(
-                tuple((seen.label(i, self.items), p) for i, p in zip(ids.tolist(), figures.tolist(), strict=True)),
+                tuple(zip(seen.labels(ids, self.items), figures, strict=True)),
                 unknown_pages=seen.unknown_pages,
                 unknown_bought=seen.unknown_bought,
             )
@@ -169,7 +169,7 @@ class Model:
 
     def _allowed(
         self, probability: NDArray[np.float32], seen: Window, filters: Sequence[Filter], top: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    ) -> tuple[list[int], list[float]]:
         """Return ids and probabilities of the best items that all filters allow, of one row of `_probabilities`."""
         allowed = np.ones(len(probability), np.bool_)
         items = len(self.items)
@@ -180,7 +180,7 @@ class Model:
             allowed[items + slot] = all(one.allows(label) for one in filters)
         places = np.flatnonzero(allowed)
         places = places[_largest(probability[places], min(top, len(places)))]
-        return self._ids(places), probability[places]
+        return self._ids(places).tolist(), probability[places].tolist()
 
     def _probabilities(self, blobs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the probability of each item that has an original id, and of each slot, (B, places)."""
@@ -198,16 +198,16 @@ class Model:
         if not np.isfinite(probability).all():
             raise ModelError(f"{self.file}: it answers NaN, so its weights are broken: train again, smaller base_lr")
 
-    def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return ids and probabilities of the ``top`` items of each row, (B, top) each, best first."""
+    def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[list[list[int]], list[list[float]]]:
+        """Return ids and probabilities of the ``top`` items of each row, best first."""
         # The graph's TopK may name items beyond a vocabulary shorter than N, which have no original id.
         if top <= self.top_k and len(self.items) == self._largest_item:
             item, probability = self.infer(("top_item", "top_probability"), blobs)
             self._refuse_nan(probability)
-            return item[:, :top], probability[:, :top]
+            return item[:, :top].tolist(), probability[:, :top].tolist()
         probability = self._probabilities(blobs)
         places = np.array([_largest(row, top) for row in probability])
-        return self._ids(places), np.take_along_axis(probability, places, axis=1)
+        return self._ids(places).tolist(), np.take_along_axis(probability, places, axis=1).tolist()
 
 
 def _largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -54,14 +54,15 @@ class Metrics:
         )
         self.expired = Counter("drn_sessions_expired", "Idle sessions forgotten.", registry=self.registry)
 
-        self._counted: dict[tuple[str, str, int], Counter] = {}
+        self._children: dict[tuple[Counter, tuple[object, ...]], Counter] = {}
 
-    def count(self, method: str, route: str, status: int) -> None:
-        """Count a request."""
-        key = method, route, status
-        if key not in self._counted:  # looking up a child by its labels costs more than counting
-            self._counted[key] = self.requests.labels(method, route, str(status))
-        self._counted[key].inc()
+    def count(self, counter: Counter, *labels: object) -> None:
+        """Count in a counter's child of these labels: to look one up by prometheus_client costs more than to count."""
+        key = counter, labels
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = counter.labels(*map(str, labels))
+        child.inc()
 
     def outcomes(self, version: int) -> dict[str, dict[str, int]]:
         """Return by kind how many events followed a recommendation of ``version``, and how many of them it held."""

@@ -14,7 +14,7 @@ from generator.serving.http.guard import Guard
 from generator.serving.http.handlers import Handlers
 from generator.serving.http.openapi import document
 from generator.serving.http.periodic import repeat
-from generator.serving.http.routes import router
+from generator.serving.http.routes import Routes
 from generator.serving.http.settings import Settings
 from generator.serving.metrics import Metrics
 from generator.serving.models.recommender import Recommender
@@ -75,5 +75,12 @@ def application(
 
     keep()
     recommender.lists.refresh()
-    routes = router(Handlers(recommender, document(bool(settings.token))), life)
-    return Guard(routes, metrics, log, token=settings.token, hosts=settings.hosts(), log_requests=settings.log_requests)
+    return Guard(
+        Routes(Handlers(recommender, document(bool(settings.token)))),
+        Router(lifespan=life),
+        metrics,
+        log,
+        token=settings.token,
+        hosts=settings.hosts(),
+        log_requests=settings.log_requests,
+    )

@@ -49,8 +49,9 @@ class _Body(BaseModel):
     user: Label | None = Field(None, description="Who; a session is of one user.")
 
 
-Ids = Annotated[list[Label], Field(max_length=1000)]
-Names = Annotated[list[SessionId], Field(max_length=20)]
+# Tuples, because pydantic copies a default that may be changed for every body.
+Ids = Annotated[tuple[Label, ...], Field(max_length=1000)]
+Names = Annotated[tuple[SessionId, ...], Field(max_length=20)]
 
 
 class WishFields(BaseModel):
@@ -58,10 +59,10 @@ class WishFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    exclude: Ids = Field([], description="Items that are not wanted.")
+    exclude: Ids = Field((), description="Items that are not wanted.")
     only: Ids | None = Field(None, description="Items that alone are wanted.")
-    exclude_lists: Names = Field([], description="Lists whose items are not wanted.")
-    only_lists: Names = Field([], description="Lists whose items alone are wanted, those of each.")
+    exclude_lists: Names = Field((), description="Lists whose items are not wanted.")
+    only_lists: Names = Field((), description="Lists whose items alone are wanted, those of each.")
     unseen: bool = Field(False, description="Whether what the session has visited is left out.")
     unbought: bool = Field(False, description="Whether what was bought, in this session or before, is left out.")
 

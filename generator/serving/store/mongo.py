@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -321,9 +320,7 @@ def _update(event: Event, seen: float, kept: Kept) -> UpdateOne:
 
 
 def _document(event: Event) -> Document:
-    kept = asdict(event)
-    del kept["timed"]
-    return {name: value for name, value in kept.items() if value is not None}
+    return {name: value for name, value in event._asdict().items() if value is not None and name != "timed"}
 
 
 def _event(document: Mapping[str, Any]) -> Event:
@@ -351,10 +348,13 @@ def _shown(document: Mapping[str, Any]) -> ShownItems:
 
 def _session(document: Mapping[str, Any]) -> Session:
     with _readable("a session"):
-        return replace(
-            Session(document["_id"], document.get("user"), document.get("start"), document["seen"].timestamp()),
-            visits=tuple(_event(one) for one in document.get("visits", ())),
-            purchases=_purchases(document),
+        return Session(
+            document["_id"],
+            document.get("user"),
+            document.get("start"),
+            document["seen"].timestamp(),
+            tuple(_event(one) for one in document.get("visits", ())),
+            _purchases(document),
         )
 
 
