@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from generator.serving.http.connection import ANSWER
 from generator.serving.http.endpoints import OPEN
 from generator.serving.http.limit import TimeLimit
 from generator.serving.http.logs import place_of
@@ -86,7 +87,10 @@ class Guard:
             response = await self._response(route, Request(scope, receive))
             status = response.status_code
             response.raw_headers.extend(HEADERS)
-            await response(scope, receive, send)
+            if ANSWER in scope:
+                await scope[ANSWER](response.status_code, response.raw_headers, response.body)
+            else:
+                await response(scope, receive, send)
         except ClientDisconnect:
             status = LEFT
         finally:
@@ -104,8 +108,7 @@ class Guard:
             handler = route.handlers.get(request.method)
             if handler is None:
                 raise HTTPException(405, headers={"Allow": ", ".join(route.handlers)})
-            with self._limit:
-                return await handler(request)
+            return await self._limit(handler(request))
         except TimeoutError:
             return answered({"error": "it took too long"}, 503, {"Retry-After": "1"})
         except ClientDisconnect:

@@ -54,7 +54,7 @@ def serve(settings: Settings) -> None:
 
     repository = Repository(settings.models, settings.model, settings.choice, report, int8=settings.int8)
     store = open_store(settings.store, settings.idle)
-    sys.setswitchinterval(0.0002)  # the loop waits at most so long for a thread that computes in Python
+    sys.setswitchinterval(0.002)  # the loop waits at most so long for a thread that computes in Python
     config = uvicorn.Config(
         application(settings, store, repository, metrics, log),
         host=settings.host,

@@ -125,28 +125,34 @@ class SqliteStore:
     def record(self, events: Sequence[Event]) -> list[State | None]:
         """See `Store.record`."""
         with self._transaction() as db:
-            return [self._apply(db, event) for event in events]
+            return self._apply(db, events)
 
-    def _apply(self, db: sqlite3.Connection, event: Event) -> State | None:
-        seen = event.received / 1e6
-        held = _row(db, event.session)
-        if held and held.session.seen + self._idle < seen:
-            db.execute("DELETE FROM sessions WHERE id = ?", (event.session,))
-            held = None
-        session = held.session if held else Session(event.session)
-        if not session.takes(event):
-            return None
-        event = _logged(db, session.arriving(event))
-        changed = session.after(event, seen, self.kept)
-        _save(db, changed, session if held else None)
-        if changed.user and changed.purchases and (event.kind == "buy" or session.user is None):
-            _credit(db, changed.user, changed.purchases, self.kept.purchases)
-        return State(changed, _bought(db, changed), held.shown if held else None)
+    def _apply(self, db: sqlite3.Connection, events: Sequence[Event]) -> list[State | None]:
+        """Log events and apply them to their sessions, each of which is read and written once."""
+        before = _rows(db, {one.session for one in events})
+        after, found = dict(before), list[State | None]()
+        for event in events:
+            seen, held = event.received / 1e6, after.get(event.session)
+            if held and held.session.seen + self._idle < seen:
+                before.pop(event.session, None)
+                held = None
+            session = held.session if held else Session(event.session)
+            if not session.takes(event):
+                found.append(None)
+                continue
+            changed = session.after(_logged(db, session.arriving(event)), seen, self.kept)
+            if changed.user and changed.purchases and (event.kind == "buy" or session.user is None):
+                _credit(db, changed.user, changed.purchases, self.kept.purchases)
+            state = State(changed, _bought(db, changed), held.shown if held else None)
+            after[event.session] = state
+            found.append(state)
+        _save(db, before, {one.session.id: one.session for one in found if one})
+        return found
 
     def state(self, session: str) -> State | None:
         """See `Store.state`."""
         with self._reading() as db:
-            found = _row(db, session)
+            found = _rows(db, [session]).get(session)
             if found is None or not (found.session.visits or found.session.purchases):  # none, or shown something only
                 return None
             return State(found.session, _bought(db, found.session), found.shown)
@@ -257,7 +263,7 @@ class SqliteStore:
         """See `Store.ping`: a visit is recorded as any other, and taken back in the same transaction."""
         now = time.time()
         with self._transaction() as db:
-            self._apply(db, Event(PROBE, PROBE, "view", PROBE, now, int(now * 1e6)))
+            self._apply(db, [Event(PROBE, PROBE, "view", PROBE, now, int(now * 1e6))])
             db.execute("DELETE FROM events WHERE session = ?", (PROBE,))
             db.execute("DELETE FROM sessions WHERE id = ?", (PROBE,))
 
@@ -309,15 +315,21 @@ def _upgrade(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
-def _row(db: sqlite3.Connection, identity: str) -> State | None:
-    """Return a session and what it was shown, without what its user has bought."""
-    found = "SELECT id, user, start, seen, visits, purchases, shown FROM sessions WHERE id = ?"
-    row = db.execute(found, (identity,)).fetchone()
-    if row is None:
-        return None
-    session, user, start, seen, visits, purchases, shown = row
-    held = Session(session, user, start, seen, _load(visits, "a session"), _load(purchases, "a session"))
-    return State(held, (), _shown(shown) if shown else None)
+def _rows(db: sqlite3.Connection, names: Iterable[str]) -> dict[str, State]:
+    """Return sessions and what they were shown, without what their users have bought."""
+    rows = db.execute(
+        "SELECT id, user, start, seen, visits, purchases, shown FROM sessions"
+        " WHERE id IN (SELECT value FROM json_each(?))",
+        (to_json(list(names)).decode(),),
+    )
+    return {
+        name: State(
+            Session(name, user, start, seen, _load(visits, "a session"), _load(purchases, "a session")),
+            (),
+            _shown(shown) if shown else None,
+        )
+        for name, user, start, seen, visits, purchases, shown in rows.fetchall()
+    }
 
 
 def _shown(text: str) -> ShownItems | None:
@@ -327,18 +339,19 @@ def _shown(text: str) -> ShownItems | None:
         return None
 
 
-def _save(db: sqlite3.Connection, one: Session, before: Session | None) -> None:
-    """Write a session; of one that is there, the user only where it is another, so that its index stays as it is."""
-    row = (one.start, one.seen, _dump(one.visits), _dump(one.purchases))
-    if before is None:
-        db.execute(
-            "INSERT INTO sessions (start, seen, visits, purchases, user, id) VALUES (?, ?, ?, ?, ?, ?)",
-            (*row, one.user, one.id),
-        )
-        return
-    db.execute("UPDATE sessions SET start = ?, seen = ?, visits = ?, purchases = ? WHERE id = ?", (*row, one.id))
-    if one.user != before.user:
-        db.execute("UPDATE sessions SET user = ? WHERE id = ?", (one.user, one.id))
+def _save(db: sqlite3.Connection, before: Mapping[str, State], after: Mapping[str, Session]) -> None:
+    """Write sessions; of those that are there the user only where it is another, so that its index stays as it is."""
+    rows = {name: (one.start, one.seen, _dump(one.visits), _dump(one.purchases)) for name, one in after.items()}
+    db.executemany(
+        "REPLACE INTO sessions (start, seen, visits, purchases, user, id) VALUES (?, ?, ?, ?, ?, ?)",
+        [(*row, after[name].user, name) for name, row in rows.items() if name not in before],
+    )
+    db.executemany(
+        "UPDATE sessions SET start = ?, seen = ?, visits = ?, purchases = ? WHERE id = ?",
+        [(*row, name) for name, row in rows.items() if name in before],
+    )
+    named = [name for name in rows if name in before and after[name].user != before[name].session.user]
+    db.executemany("UPDATE sessions SET user = ? WHERE id = ?", [(after[name].user, name) for name in named])
 
 
 def _logged(db: sqlite3.Connection, event: Event) -> Event:
