@@ -80,8 +80,8 @@ def serve(models: PathLike, **settings: Any) -> None:
     >>> drn.serve("runs/shop", store="sqlite:///shop.sqlite", port=8000)  # doctest: +SKIP
     """
     try:
-        from generator.serving.http.server import serve as served
         from generator.serving.http.settings import Settings
+        from generator.serving.workers import serve as served
     except ImportError as error:
         raise DataError(f"drn serve needs more packages: {pip_install('serve')} ({error})") from error
     served(Settings(Path(models), **settings))

@@ -45,6 +45,13 @@ __all__ = ["command"]
     "--reload", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds between looks for new versions."
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=32, show_default=True, help="Requests run together.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that answer on the port, each with the model in its own memory.",
+)
 @click.option("--int8", is_flag=True, help="Multiply the output layer in 8 bits: faster from about 50,000 items on.")
 @click.option("--log-requests/--no-log-requests", default=True, show_default=True, help="A line for each request.")
 def command(
@@ -62,6 +69,7 @@ def command(
     idle_days: float,
     reload: float,
     batch: int,
+    workers: int,
     int8: bool,
     log_requests: bool,
 ) -> None:
@@ -77,7 +85,7 @@ def command(
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
     from generator.api.answers import serve
-    from generator.serving.models.repository import VersionChoice
+    from generator.serving.models.choice import VersionChoice
 
     token = _token(token_file) if token_file else os.environ.get("DRN_TOKEN", "")
     if host not in ("127.0.0.1", "::1", "localhost") and not token:
@@ -94,6 +102,7 @@ def command(
         token=token or None,
         reload=reload,
         batch=batch,
+        workers=workers,
         int8=int8,
         log_requests=log_requests,
     )

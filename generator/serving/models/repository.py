@@ -9,31 +9,13 @@ from pathlib import Path
 
 from generator.errors import DrnError, ModelError
 from generator.model.find import find_model, version_number
+from generator.serving.models.choice import VersionChoice
 from generator.serving.models.served import Served
 
 __all__ = ["Repository", "VersionChoice"]
 
 Signature = tuple[tuple[str, int, int], ...]
 VersionTried = Callable[[str, int, str], None]  # model, version, and "" or why it was refused
-
-
-@dataclass(frozen=True)
-class VersionChoice:
-    """Which versions of the model serve sessions.
-
-    Attributes
-    ----------
-    pin
-        The version served; None: the newest that holds.
-    rival
-        Another version, compared with it.
-    share
-        Of the sessions that the rival serves, by the hash of their ids.
-    """
-
-    pin: int | None = None
-    rival: int | None = None
-    share: float = 0.0
 
 
 @dataclass
