@@ -32,6 +32,8 @@ class Model:
         whatever their number: for more, call it in several threads, with some of the rows in each.
     int8
         Whether the output layer multiplies in 8 bits, for speed where items are many; its last digits suffer.
+    private
+        Whether weights in a file beside the model, past 2 GiB, are read into memory, where nobody changes them.
 
     Attributes
     ----------
@@ -65,12 +67,12 @@ class Model:
     Answer(item-3 0.2112, item-8 0.0734, item-1 0.0519)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, *, int8: bool = False) -> None:
+    def __init__(self, path: str | Path, threads: int = 1, *, int8: bool = False, private: bool = False) -> None:
         self.file = find_model(path)
         version = self.file.parent
         in_repository = version_number(version.name) is not None and self.file.name == "model.onnx"
         self.name = version.parent.name if in_repository else self.file.stem
-        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8)
+        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8, private=private)
         self.sizes, self.kinds = self._graph.sizes, self._graph.kinds
         self.width, self.top_k = self._graph.width, self._graph.top_k
         self.pages = self._vocabulary("pages.txt")

@@ -25,6 +25,7 @@ from generator.serving.store.store import Store
 __all__ = ["application"]
 
 EXPIRY = 60.0  # seconds between two looks for idle sessions
+GENERATIONS = (20_000, 10, 10)  # objects that may come until the next collection: 64 requests under way have thousands
 LISTS = 1.0  # seconds between two looks at the lists of items, which other servers may change
 
 
@@ -66,6 +67,7 @@ def application(
             tasks.append(asyncio.create_task(repeat("reload", settings.reload, reload, metrics, log)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
+        gc.set_threshold(*GENERATIONS)
         yield
         for task in tasks:
             task.cancel()

@@ -29,11 +29,8 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Label = Annotated[
-    str,
-    BeforeValidator(_text, json_schema_input_type=str | int),
-    Field(min_length=1, max_length=LONGEST_LABEL, pattern=PRINTABLE),
-]
+_Text = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, pattern=PRINTABLE)]
+Label = Annotated[_Text, BeforeValidator(_text, json_schema_input_type=_Text | int)]
 SessionId = Annotated[str, Field(min_length=1, max_length=128, pattern=PATH_PART)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Moment = Annotated[float, Field(ge=0, lt=LATEST)]
