@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from pydantic_core import ErrorDetails
 
 from generator.data.log.bounds import LATEST, LONGEST_LABEL, PRINTABLE
+from generator.serving.store.store import LONGEST_LIST
 
 __all__ = [
     "Count",
@@ -79,7 +80,7 @@ class PurchaseBody(_Body):
     item: Label = Field(description="The item, by its id in the data.")
 
 
-Items = Annotated[list[Label], Field(max_length=200_000)]
+Items = Annotated[list[Label], Field(max_length=LONGEST_LIST)]
 
 
 class ListBody(BaseModel):

@@ -238,7 +238,7 @@ class SqliteStore:
         with self._transaction() as db:
             held = _item_list(db, name)
             if held:
-                _save_list(db, name, held.items.union(add).difference(remove), hidden=held.hidden)
+                _save_list(db, name, held.changed(add, remove), hidden=held.hidden)
             return held is not None
 
     def drop_list(self, name: str) -> bool:
