@@ -86,9 +86,8 @@ def turns(servers: dict[str, Server], options: argparse.Namespace) -> None:
             statistics.median(one[place] / other[place] for one, other in zip(rows, first, strict=True))
             for place in (0, 1)
         ]
-        print(
-            f"{name:<16} {medians[0]:>10,.0f} {ratios[0]:>6.2f} {medians[1]:>12,.0f} {ratios[1]:>6.2f} {medians[2]:>8.2f}"
-        )
+        rate, spent, p90 = medians
+        print(f"{name:<16} {rate:>10,.0f} {ratios[0]:>6.2f} {spent:>12,.0f} {ratios[1]:>6.2f} {p90:>8.2f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from generator.console import err, out, print_json, print_table, progress
+from generator.console import err, out, print_json, print_table, stages
 from generator.data.log.formats import FORMAT_NAMES
 from generator.options import Exit, columns_option, events_option, format_option
 
@@ -100,14 +100,7 @@ def command(
 
     logs, words = logs_and_words(logs, options.pop("events"))
     try:
-        with progress() as bar:
-            tasks: dict[str, Any] = {}
-
-            def shown(name: str, done: float, total: float) -> None:
-                if name not in tasks:
-                    tasks[name] = bar.add_task(name)
-                bar.update(tasks[name], completed=done, total=total)
-
+        with stages() as shown:
             found = fit(
                 list(logs),
                 folder,
@@ -121,7 +114,7 @@ def command(
                 **options,
             )
     except StoppedError as error:
-        err.print(str(error), markup=False)
+        err.print(f"{folder}: {error}", markup=False)
         sys.exit(128 + error.signal)
     except KeyboardInterrupt:
         err.print(f"{folder}: stopped; go on with --resume", markup=False)
@@ -139,13 +132,14 @@ def command(
 
 def _as_json(found: "Fit") -> dict[str, Any]:
     return {
-        "chosen": found.chosen,
+        "chosen": found.selected.candidate.name,
         "spec": str(found.folder / "spec.yaml"),
         "report": str(found.folder / "report.html"),
         "facts": found.draft.as_json()["facts"],
-        "validation": found.validation,
+        "validation": found.selected.report,
         "test": found.test,
-        "rule": found.rule,
+        "rule": found.selected.rule,
+        "leans_on": found.selected.leans_on,
         "verdict": found.verdict(),
     }
 

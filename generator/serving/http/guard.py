@@ -28,12 +28,11 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        b"img-src 'self' data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
-    ),
     (b"referrer-policy", b"no-referrer"),
+)
+POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    b"img-src 'self' data:%s; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 )
 
 
@@ -55,6 +54,8 @@ class Guard:
         machine (DNS rebinding) is known by it.
     log_requests
         Whether each request is logged.
+    images
+        Whether the page may show images from elsewhere: those of the items.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Guard:
         token: str | None = None,
         hosts: Collection[str] | None = None,
         log_requests: bool = True,
+        images: bool = False,
     ) -> None:
         self._routes, self._lifespan = routes, lifespan
         self._metrics, self._log, self._log_requests = metrics, log, log_requests
         self._token = f"Bearer {token}".encode() if token else None
         self._hosts = None if hosts is None else frozenset(host.encode() for host in hosts)
+        self._headers = [*HEADERS, (b"content-security-policy", POLICY % (b" https: http:" if images else b""))]
         self._under_way = 0
         self._limit = TimeLimit(SECONDS)
 
@@ -86,7 +89,7 @@ class Guard:
         try:
             response = await self._response(route, Request(scope, receive))
             status = response.status_code
-            response.raw_headers.extend(HEADERS)
+            response.raw_headers.extend(self._headers)
             if ANSWER in scope:
                 await scope[ANSWER](response.status_code, response.raw_headers, response.body)
             else:

@@ -69,7 +69,9 @@ def run(
         result = {"refused": why} if why else {"loaded": True}
         log.info("model", extra={"fields": {"model": name, "version": version, **result}})
 
-    repository = Repository(settings.models, settings.model, settings.choice, report, int8=settings.int8)
+    repository = Repository(
+        settings.models, settings.model, settings.choice, report, int8=settings.int8, index=settings.index
+    )
     store = open_store(settings.store, settings.idle)
     sys.setswitchinterval(SWITCH)
     config = uvicorn.Config(

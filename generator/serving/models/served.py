@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = ["Served", "Signature", "signature"]
 
 PROBES = 8
 Signature = tuple[tuple[str, int, int], ...]
+LOG = logging.getLogger("drn.serve")
 
 
 class Served:
@@ -25,8 +27,8 @@ class Served:
     ----------
     folder
         NAME/VERSION of a model repository.
-    int8
-        See `Model`.
+    int8, index
+        See `Model`; the index is built before the version is served.
 
     Attributes
     ----------
@@ -42,14 +44,17 @@ class Served:
         anything but probabilities.
     """
 
-    def __init__(self, folder: Path, *, int8: bool = False) -> None:
+    def __init__(self, folder: Path, *, int8: bool = False, index: bool = False) -> None:
         before = signature(folder)
         _compare_with_manifest(folder)
-        self.model = Model(folder / "model.onnx", int8=int8, private=True)
+        self.model = Model(folder / "model.onnx", int8=int8, index=index, private=True)
         self.version = int(folder.name)
         _probe(self.model)
         if signature(folder) != before:
             raise ModelError(f"{folder}: it was written to while it was loaded; publish a version by renaming it")
+        if built := self.model.index:
+            fields = {"version": self.version, "mib": round(built.bytes / 2**20, 1), "seconds": round(built.seconds, 1)}
+            LOG.info("index", extra={"fields": {"model": self.model.name, **fields}})
 
 
 def signature(folder: Path) -> Signature:

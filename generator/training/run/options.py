@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from generator.errors import TrainingError
+from generator.mixture.mixture import Fitted
 from generator.training.engine.batches import Order
 
 __all__ = ["FRESH", "Result", "TrainOptions"]
@@ -28,15 +29,20 @@ class TrainOptions:
         exported. None: to the end.
     tensorboard
         Whether the metrics go to ``RUN/tensorboard`` too, as event files.
+    mlflow
+        Where MLflow is that the metrics go to too: a tracking URI, or a folder for its database; None: nowhere.
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
+    seconds
+        Of the run, earlier parts included, after which it ends and exports as at ``until``; in an ensemble each net has
+        so many. None: it may take any time.
     threads
         Intra-op threads of onnxruntime; 0: as many as train this net fastest.
     provider
         ``cpu``, or ``cuda`` for onnxruntime's on an NVIDIA GPU, which does not promise the same bits again.
     mix_from
-        A run, or its mixture.h5, whose fitted weights ``head.mix`` takes in place of fitting them to held-out sessions;
-        what is counted is counted in this run's data.
+        A run, or its mixture.h5, or what that holds: fitted weights, which ``head.mix`` takes in place of fitting them
+        to held-out sessions; what is counted is counted in this run's data.
 
     Raises
     ------
@@ -49,10 +55,12 @@ class TrainOptions:
     order: Order = "shuffle"
     patience: int | None = None
     tensorboard: bool = False
+    mlflow: str | None = None
     until: int | None = None
+    seconds: float | None = None
     threads: int = 0
     provider: Literal["cpu", "cuda"] = "cpu"
-    mix_from: str | Path | None = None
+    mix_from: str | Path | Fitted | None = None
 
     def __post_init__(self) -> None:
         if self.resume and self.weights:

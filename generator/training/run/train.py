@@ -12,6 +12,7 @@ from generator.codegen.artefacts import generate_text, write
 from generator.codegen.groups import TRAINED
 from generator.errors import TrainingError
 from generator.files import write_text
+from generator.mixture.mixture import Fitted
 from generator.onnxgraph.ensemble import side_by_side
 from generator.onnxgraph.initialise import read_weights
 from generator.spec import dump_spec, load_spec
@@ -147,7 +148,8 @@ def _of_member(options: TrainOptions, number: int, *, resume: bool) -> TrainOpti
         return folder if given and folder.is_dir() else given
 
     weights = None if resume else taken_from(options.weights)
-    return replace(options, resume=resume, weights=weights, mix_from=taken_from(options.mix_from))
+    mix_from = options.mix_from if isinstance(options.mix_from, Fitted) else taken_from(options.mix_from)
+    return replace(options, resume=resume, weights=weights, mix_from=mix_from)
 
 
 def _after(progress: Progress | None, before: int) -> Progress | None:
@@ -162,7 +164,7 @@ def _merge(spec: Spec, results: Sequence[Result], data: Path, run: Path, options
     folders = [run / MEMBERS / str(number) for number in range(1, spec.ensemble + 1)]
     # Where the spec says epochs, the first net knows the iterations.
     spec = spec.model_copy(update={"solver": load_spec(folders[0] / "spec.yaml").solver})
-    fitted = fitted_of(Path(options.mix_from), spec) if options.mix_from else None
+    fitted = fitted_of(options.mix_from, spec) if options.mix_from else None
     texts = generate_text(spec, ["caffe", "portable", "onnx", "triton", "graph"])
     names = [one.name for one in learnable(parse_net(texts["train_val.prototxt"], "train_val.prototxt"))]
     weights = side_by_side([read_weights(each.model, names) for each in results if each.model])
