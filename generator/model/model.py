@@ -34,8 +34,8 @@ class Model:
         whatever their number: for more, call it in several threads, with some of the rows in each.
     int8
         Whether the output layer multiplies in 8 bits, for speed where items are many; its last digits suffer.
-    private
-        Whether weights in a file beside the model, past 2 GiB, are read into memory, where nobody changes them.
+    resident
+        Whether it stays for long, as in a server: see `InferenceGraph`.
     index
         Whether `recommend` and `scores` look at some items alone, those that an `ItemIndex` finds: for speed where
         items are very many. Its probabilities are then estimates, and those of other items 0 in `scores`.
@@ -81,13 +81,13 @@ class Model:
         *,
         int8: bool = False,
         index: bool = False,
-        private: bool = False,
+        resident: bool = False,
     ) -> None:
         self.file = find_model(path)
         version = self.file.parent
         in_repository = version_number(version.name) is not None and self.file.name == "model.onnx"
         self.name = version.parent.name if in_repository else self.file.stem
-        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8, private=private)
+        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8, resident=resident)
         self.sizes, self.kinds = self._graph.sizes, self._graph.kinds
         self.width, self.top_k = self._graph.width, self._graph.top_k
         self.pages = self._vocabulary("pages.txt")

@@ -47,7 +47,7 @@ class Served:
     def __init__(self, folder: Path, *, int8: bool = False, index: bool = False) -> None:
         before = signature(folder)
         _compare_with_manifest(folder)
-        self.model = Model(folder / "model.onnx", int8=int8, index=index, private=True)
+        self.model = Model(folder / "model.onnx", int8=int8, index=index, resident=True)
         self.version = int(folder.name)
         _probe(self.model)
         if signature(folder) != before:
