@@ -97,7 +97,7 @@ def _print(report: "Report") -> None:
 
     print_table(
         f"{escape(report.data)}, {report.split}: {report.rows:,} rows of {report.sessions:,} sessions, "
-        f"{report.items:,} items; {report.unknown:,} rows ask for an item unknown to the training part, a miss for all",
+        f"{report.items:,} items; {report.unknown:,} rows ask for an item that has no id, a miss for all",
         ["method", *HEADLINES],
         [[escape(method.name), *(_cell(method.metrics[name]) for name in HEADLINES)] for method in report.methods],
     )
