@@ -10,7 +10,6 @@ from typing import Any
 from generator.data.log.sources import Source
 from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder
 from generator.data.store.split import Split
-from generator.errors import require_package
 from generator.files import write_text
 from generator.fitting import compare
 from generator.fitting.budget import TimeBudget
@@ -146,8 +145,6 @@ class _Work:
     def __init__(
         self, sources: Sequence[Source], folder: Path, options: FitOptions, listener: Listener, *, resume: bool
     ) -> None:
-        if options.tune:
-            require_package("optuna", "--tune")
         self.sources, self.folder, self.options, self.listener = sources, folder, options, listener
         self.trials, self.log = folder / "trials", folder / "trials" / "log"
         self.journal = FitJournal(folder, options.identity(sources), TimeBudget(60 * options.minutes), resume=resume)
