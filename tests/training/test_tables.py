@@ -89,7 +89,9 @@ def test_lazy_adam_is_pytorchs_sparse_adam(touches: list[list[int]], momentum: f
         table.catch_up(np.unique(ids), iteration)
         table.add((np.array(ids), values))
         table.update(iteration, 0.25, 1.0)
-        peer.grad = torch.sparse_coo_tensor(torch.tensor([ids]), torch.from_numpy(values), peer.shape, check_invariants=True)
+        peer.grad = torch.sparse_coo_tensor(
+            torch.tensor([ids]), torch.from_numpy(values), peer.shape, check_invariants=True
+        )
         optimizer.step()
     table.flush(len(touches))
     np.testing.assert_allclose(table.weight, peer.detach().numpy(), rtol=1e-5, atol=1e-5)
