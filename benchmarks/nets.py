@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from generator.codegen.net import net_of
 from generator.spec import load_spec
 from generator.spec.schema import Spec
 
@@ -74,4 +75,5 @@ def gflop(spec: Spec) -> float:
     """Return the products and sums, in 10⁹, of a step's matrix products: forward, and twice as much backward."""
     widths = spec.rnn.widths
     hidden = sum(a * a for a in widths) + sum(a * b for a, b in pairwise(widths))
-    return 3 * 2 * spec.solver.batch_size * (spec.window * hidden + (spec.items + 1) * widths[-1]) / 1e9
+    outputs = (net_of(spec).candidates or spec.items + 1) * (spec.window if spec.every else 1)
+    return 3 * 2 * spec.solver.batch_size * (spec.window * hidden + outputs * widths[-1]) / 1e9
