@@ -1,10 +1,14 @@
 """Fixtures every floor uses."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell starts what it puts in the background with SIGINT ignored, and so would be every command that the tests stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

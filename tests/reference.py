@@ -67,10 +67,12 @@ def _states(
     return torch.stack(tops[-spec.window :], 1)
 
 
-def probability(spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarray]) -> np.ndarray:
-    """Probabilities at the newest state, (B, N+1), float64."""
+def probability(
+    spec: Spec, weights: dict[str, np.ndarray], blobs: dict[str, np.ndarray], scores: np.ndarray | None = None
+) -> np.ndarray:
+    """Probabilities at the newest state, (B, N+1), float64; ``scores`` are taken in place of the net's."""
     w = {name: values for name, values in weights.items() if not name.startswith("mix_")}
-    z = logits(spec, tensors(w), tensors(blobs))[:, -1].double()
+    z = logits(spec, tensors(w), tensors(blobs))[:, -1].double() if scores is None else torch.tensor(scores)
     if spec.head.mix is None:
         return torch.softmax(z, -1).numpy()
     inputs = _mixed(spec, weights, blobs)

@@ -57,7 +57,7 @@ def _gradient_text(spec: Spec, templates: Path | None) -> str:
     from generator.onnxgraph.parse import parameter_shapes, parse
     from generator.onnxgraph.text import graph_text
 
-    text = render_net(spec, GROUPS["onnx"]["loss.onnxtxt"], training=True, templates=templates)
+    text = render_net(spec.member(), GROUPS["onnx"]["loss.onnxtxt"], training=True, templates=templates)
     loss = parse(text, "loss.onnxtxt")
     try:
         gradient = differentiate(loss, "loss", list(parameter_shapes(loss)))
@@ -79,8 +79,8 @@ def generate(
 ) -> dict[str, bytes]:
     """Return the artefacts of ``spec`` in ``groups`` by file name.
 
-    With ``init`` the ``model.onnx`` holds initial weights drawn from that seed, past 2 GiB in ``model.onnx.data``
-    beside it; otherwise the parameters are inputs.
+    With ``init`` the ``model.onnx`` holds initial weights drawn from that seed, and of an ensemble from the next ones,
+    past 2 GiB in ``model.onnx.data`` beside it; otherwise the parameters are inputs.
     ``templates`` is a user's folder of templates, which come before drn's own.
     """
     groups = set(groups)
@@ -98,14 +98,21 @@ def _binaries(spec: Spec, texts: Mapping[str, str], init: int | None, templates:
     models = {name: parse(text, name) for name, text in texts.items() if name.endswith(".onnxtxt")}
     files = {name.removesuffix("txt"): model.SerializeToString(deterministic=True) for name, model in models.items()}
     if init is not None:
+        if templates and spec.ensemble > 1:
+            raise SpecError(
+                f"{spec.name}: ensemble: {spec.ensemble} puts weights of drn's own templates side by side, and "
+                "knows none of others: leave --init, or ensemble, or --templates out"
+            )
         from generator.caffe.prototxt import learnable, parse_net
+        from generator.onnxgraph.ensemble import side_by_side
         from generator.onnxgraph.initialise import fill, model_files, nothing_mixed
         from generator.onnxgraph.parse import parameter_shapes
 
         train_val = texts.get("train_val.prototxt") or render(spec, ["caffe"], templates)["train_val.prototxt"]
-        model = models["model.onnxtxt"]
+        model, shapes = models["model.onnxtxt"], parameter_shapes(models["loss.onnxtxt"])
         parameters = learnable(parse_net(train_val, "train_val.prototxt"))
-        weights = fill(spec, parameters, parameter_shapes(model), init) | nothing_mixed(model)
+        nets = [fill(spec, parameters, shapes, init + number) for number in range(spec.ensemble)]
+        weights = side_by_side(nets) | nothing_mixed(model)
         files |= model_files(model, weights, "model.onnx")
     return files
 

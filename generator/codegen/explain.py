@@ -90,7 +90,13 @@ def equations(spec: Spec) -> list[tuple[str, str]]:
     net = net_of(spec)
     found = [*_recurrent(net)] if net.rnn else []
     found += _feed_forward(net) if net.fnn else []
-    return [*found, *_output(net), *_loss(net)]
+    found += [*_output(net), *_loss(net)]
+    if spec.ensemble > 1:
+        answered = (
+            "z in the answers: the mean of theirs, of nets trained from other seeds; each has the loss of its own"
+        )
+        found.append((f"z = Σ_i z_i / {spec.ensemble}", answered))
+    return found
 
 
 def _recurrent(net: Net) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The groups of artefacts, each text with its template."""
 
-__all__ = ["ALL_GROUPS", "GROUPS"]
+__all__ = ["ALL_GROUPS", "GROUPS", "TRAINED"]
 
 # The text artefacts by group, each with its template.
 GROUPS = {
@@ -17,3 +17,6 @@ GROUPS = {
 
 # `gradient` is the differentiated graph, `binary` the .onnx files; both need the onnx package, the others none.
 ALL_GROUPS = (*GROUPS, "gradient", "binary")
+
+# What is trained is one net; of an ensemble, all else is of its nets side by side.
+TRAINED = ("train_val.prototxt", "solver.prototxt", "loss.onnxtxt")

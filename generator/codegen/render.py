@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from generator.codegen.groups import GROUPS
+from generator.codegen.groups import GROUPS, TRAINED
 from generator.codegen.net import net_of
 from generator.codegen.templates import prototxt_number, render_template
 from generator.spec.schema import Spec
@@ -34,7 +34,12 @@ def render(spec: Spec, groups: Iterable[str] = tuple(GROUPS), templates: Path | 
     ``templates`` is a user's folder of templates, which come before drn's own.
     """
     return {
-        name: render_net(spec, template, templates=templates, portable=group == "portable")
+        name: render_net(
+            spec.member() if name in TRAINED else spec.merged,
+            template,
+            templates=templates,
+            portable=group == "portable",
+        )
         for group in groups
         for name, template in GROUPS[group].items()
     }

@@ -121,7 +121,7 @@ def command(
                 **options,
             )
     except StoppedError as error:
-        err.print(str(error), markup=False)
+        err.print(f"{folder}: {error}", markup=False)
         sys.exit(128 + error.signal)
     except KeyboardInterrupt:
         err.print(f"{folder}: stopped; go on with --resume", markup=False)
@@ -139,13 +139,14 @@ def command(
 
 def _as_json(found: "Fit") -> dict[str, Any]:
     return {
-        "chosen": found.chosen,
+        "chosen": found.selected.candidate.name,
         "spec": str(found.folder / "spec.yaml"),
         "report": str(found.folder / "report.html"),
         "facts": found.draft.as_json()["facts"],
-        "validation": found.validation,
+        "validation": found.selected.report,
         "test": found.test,
-        "rule": found.rule,
+        "rule": found.selected.rule,
+        "leans_on": found.selected.leans_on,
         "verdict": found.verdict(),
     }
 

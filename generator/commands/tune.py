@@ -3,15 +3,12 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from generator.console import err, out, print_json, print_table, progress
-from generator.errors import pip_install
 from generator.options import Exit, engine_option, format_option
 
 if TYPE_CHECKING:
@@ -22,15 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-OPTUNA = 5  # the first with mutations of its NSGA-II; its histories differ from those of optuna 4
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of drn sessions --valid-share.")
 @click.option("-o", "--output", "run", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder; its budget may be another.")
-@click.option("--sampler", type=click.Choice(["genetic", "random", "tpe"]), help="What draws the individuals.")
+@click.option("--sampler", type=click.Choice(["genetic", "random", "tpe", "gp"]), help="What draws the individuals.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the run, instead of the plan's.")
 @click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Individuals at a time; 0: one a core."
@@ -62,10 +57,6 @@ def command(
       gen-model runs/shop-tune/best.yaml
       drn tune arch_specs/tune/shop.yaml --data data/shop -o runs/ray-tune --engine ray
     """
-    if find_spec("optuna") is None:
-        raise click.UsageError(f"drn tune needs optuna: {pip_install('tune')}")
-    if int((found := version("optuna")).partition(".")[0]) < OPTUNA:
-        raise click.UsageError(f"drn tune needs optuna {OPTUNA} or later, and here is {found}: {pip_install('tune')}")
     from generator.tuning.plan import load_plan
     from generator.tuning.run import tune
 

@@ -145,7 +145,7 @@ def _train(job: TrainingJob) -> Record:
     for point in job.points:
         kept = job.work / f"point-{point}.npz"
         if (found := _read(kept)) is None:
-            started = any((job.work / "run" / "snapshots").glob(f"{job.spec.name}_iter_*.solverstate"))
+            started = any((job.work / "run").rglob(f"{job.spec.name}_iter_*.solverstate"))  # of a member too
             if not started:
                 shutil.rmtree(job.work / "run", ignore_errors=True)
             options = TrainOptions(resume=started, threads=1, until=point, mix_from=_mixture(job, point))

@@ -26,7 +26,7 @@ class Trained:
     Attributes
     ----------
     spec
-        Of its spec.yaml.
+        Of its spec.yaml; of an ensemble, that of its nets side by side.
     file
         The newest model.onnx, beside which the vocabularies lie.
     texts
@@ -49,7 +49,7 @@ class Trained:
         file = find_model(run)
         if not (run / "spec.yaml").is_file():
             raise ModelError(f"{run}: holds no spec.yaml; take the folder of a drn train run")
-        spec = load_spec(run / "spec.yaml")
+        spec = load_spec(run / "spec.yaml").merged
         return cls(spec, file, render(spec, ["caffe", "portable"]))
 
     def net(self, name: str) -> Message:
@@ -64,10 +64,6 @@ class Trained:
         ModelError
             The model lacks one: it is of another spec.
         """
-        import onnx
+        from generator.onnxgraph.initialise import read_weights
 
-        held = {each.name: each for each in onnx.load(self.file).graph.initializer}
-        names = [parameter.name for parameter in learnable(self.net("train_val.prototxt"))]
-        if missing := [name for name in names if name not in held]:
-            raise ModelError(f"{self.file}: holds no {', '.join(missing)}; is spec.yaml of the run that made it?")
-        return {name: onnx.numpy_helper.to_array(held[name]) for name in names}
+        return read_weights(self.file, [one.name for one in learnable(self.net("train_val.prototxt"))])

@@ -2,9 +2,9 @@
 
 __all__ = ["TimeBudget"]
 
-TRIALS = 0.35  # share of the time after which no candidate is begun
+TRIALS = 0.35  # share of the time after which no candidate is begun, nor goes on
 USED = 0.9  # share of the time that is planned for
-LEAST = 0.3  # share of the time that the last training gets, whatever the rest takes
+LEAST = 0.1  # share of the time that the first trial gets, and the last training, whatever the rest takes
 
 
 class TimeBudget:
@@ -23,21 +23,14 @@ class TimeBudget:
         """Count the seconds of a stage."""
         self._spent += seconds
 
-    def allows_another_trial(self) -> bool:
-        """Return whether a candidate may be begun."""
-        return self._spent < TRIALS * self._seconds
+    def for_trial(self) -> float:
+        """Return the seconds that are left to try a candidate; 0 or less where there is no time for another."""
+        return TRIALS * self._seconds - self._spent
 
-    def iterations(self, most: int, speed: float, kept: float) -> int:
-        """Return how many iterations of a training there is time for, ``most`` at most, 1 at least.
+    def for_first_trial(self) -> float:
+        """Return the seconds for the candidate that is tried whatever else takes."""
+        return max(self.for_trial(), LEAST * self._seconds)
 
-        Parameters
-        ----------
-        most
-            Iterations wanted.
-        speed
-            Iterations a second.
-        kept
-            Seconds that are needed after it.
-        """
-        left = max(USED * self._seconds - self._spent - kept, LEAST * self._seconds)
-        return max(1, min(most, int(left * speed)))
+    def for_training(self, kept: float) -> float:
+        """Return the seconds that are left for the last training, where ``kept`` are needed after it."""
+        return max(USED * self._seconds - self._spent - kept, LEAST * self._seconds)

@@ -10,16 +10,17 @@ import yaml
 from generator.errors import DataError
 from generator.fitting.facts import Facts
 from generator.fitting.look import Look
-from generator.fitting.recipes import Recipe, recipe_for
+from generator.fitting.recipes import Recipe, WindowRule, recipe_for
 from generator.spec import parse_spec
 from generator.spec.overlay import laid_over
 from generator.spec.schema import Spec
 
-__all__ = ["Candidate", "Target", "candidates_for", "choose_target", "rows_of_training", "with_iterations"]
+__all__ = ["PAGES", "Candidate", "Target", "candidates_for", "choose_target", "rows_of_training", "with_iterations"]
 
 NEW, SLOTS = 0.05, 16  # share of the labels that training does not know from which on there are slots, and how many
 ENOUGH = 300  # purchases from which on they are what is recommended
 RARE = 0.5  # different items a purchase from which on categories say more, if there are fewer of them
+PAGES = WindowRule(quantile=0.99, least=16, most=96)  # of a session, that the mixture looks at
 SNAPSHOTS, TESTS, LINES = 6, 6, 30  # of a training: how often the net is saved, tested, and its loss written
 
 
@@ -90,6 +91,8 @@ def candidates_for(facts: Facts, target: Target, name: str, overrides: Sequence[
 
     Raises
     ------
+    DataError
+        An override asks for an ensemble.
     SpecError
         An override does not hold.
     """
@@ -110,6 +113,8 @@ def candidates_for(facts: Facts, target: Target, name: str, overrides: Sequence[
         most = max(1, math.ceil(epochs * rows_of_training(facts, spec) / spec.solver.batch_size))
         values = laid_over(values, {"solver": {**_intervals(most), "random_seed": seed}})
         spec = _parsed(values, overrides)
+        if spec.ensemble > 1:
+            raise DataError(f"--set ensemble={spec.ensemble}: drn fit trains one net; drn train takes an ensemble")
         why = f"{epochs:g} passes over {rows_of_training(facts, spec):,} rows"
         if not epochs:
             why = "one batch: no net that was tried did better than the mixture alone, which leans on the rules"
@@ -144,19 +149,23 @@ def rows_of_training(facts: Facts, spec: Spec) -> int:
 
 def _sizes(facts: Facts, recipe: Recipe) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the sizes of a net, and why."""
-    quantile, least, most = recipe.window.quantile, recipe.window.least, recipe.window.most
-    reach = facts.quantile(quantile)
-    window = min(max(reach, least), most)
+    window, reach = recipe.window.of(facts), facts.quantile(recipe.window.quantile)
     longer = sum(facts.lengths[window:])
     history = recipe.history if longer else 0
-    sizes: dict[str, Any] = {"pages": facts.items, "items": facts.items, "rnn": {"window": window, "history": history}}
+    sizes: dict[str, Any] = {
+        "pages": facts.items,
+        "items": facts.items,
+        "rnn": {"window": window, "history": history},
+        "head": {"mix": {"pages": PAGES.of(facts)}},
+    }
     what = "categories" if facts.level == "category" else "items"
     reasons = {
         "pages": f"different {what} in training",
-        "rnn.window": f"{quantile:.0%} of the sessions have at most {reach} views; {least} to {most} does well",
+        "rnn.window": f"{recipe.window.quantile:.0%} of the sessions have at most {reach} views; "
+        f"{recipe.window.least} to {recipe.window.most} does well",
     }
     if facts.new >= NEW:
-        sizes["head"] = {"slots": SLOTS}
+        sizes["head"]["slots"] = SLOTS
         reasons["head.slots"] = (
             f"{facts.new:.0%} of the labels are new: so many pages of a session that training never saw"
         )

@@ -25,8 +25,10 @@ __all__ = [
     "METRIC",
     "Group",
     "Shown",
-    "best_rule",
+    "best",
     "compare",
+    "extended",
+    "figure",
     "groups_of",
     "rules",
     "sampled_test",
@@ -87,10 +89,22 @@ def compare(models: Mapping[str, Path], data: Path, split: str, listener: Listen
     )
 
 
-def best_rule(report: Report) -> str:
-    """Return the name of the baseline that is ahead of the others."""
-    found = [each for each in report.methods if each.kind == "baseline"]
-    return max(found, key=lambda each: each.metrics[METRIC].value).name
+def extended(report: dict[str, Any], models: Mapping[str, Path], data: Path, split: str) -> dict[str, Any]:
+    """Return a report, as JSON has it, with more models, ranked on the same rows."""
+    found = evaluate({name: Model(path) for name, path in models.items()}, data, split=split, threads=0)
+    return {**report, "methods": [*report["methods"], *found.as_json()["methods"]]}
+
+
+def best(report: Mapping[str, Any], kind: str) -> str:
+    """Return the name of the method of a kind, model or baseline, that is ahead of the others; the first of equals."""
+    names: list[str] = [each["name"] for each in report["methods"] if each["kind"] == kind]
+    return max(names, key=lambda name: figure(report, name))
+
+
+def figure(report: Mapping[str, Any], method: str, metric: str = METRIC) -> float:
+    """Return a figure of a method in a report, as JSON has it."""
+    value: float = next(each["metrics"][metric]["value"] for each in report["methods"] if each["name"] == method)
+    return value
 
 
 def without_pairs(report: Report, wanted: Sequence[str]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The journal of a fit: what each stage came to, so that a fit that was killed goes on where it was."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from generator.errors import DataError
 from generator.files import write_text
+from generator.fitting.budget import TimeBudget
 
 __all__ = ["FILE", "FitJournal"]
 
@@ -22,6 +24,8 @@ class FitJournal:
         Of the fit.
     identity
         What was asked for, and of which log: a fit goes on only with the same.
+    budget
+        Is told what each stage took; of a stage that is read, what it took when it was done.
     resume
         Whether the folder may hold a fit.
 
@@ -32,8 +36,8 @@ class FitJournal:
         something else, and it is.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], *, resume: bool) -> None:
-        self._path = folder / FILE
+    def __init__(self, folder: Path, identity: dict[str, Any], budget: TimeBudget, *, resume: bool) -> None:
+        self._path, self.budget = folder / FILE, budget
         held = self._read()
         if not resume:
             if held is not None:
@@ -51,13 +55,18 @@ class FitJournal:
         self._save()
 
     def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return what the stage ``name`` came to: as it is written, or by ``work``, and then it is written."""
+        """Return what the stage ``name`` came to: as it is written, or by ``work``, and then it is written.
+
+        Its seconds are among it, as ``took``.
+        """
         stages = self._done["stages"]
         if name not in stages:
+            started = time.monotonic()
             # As JSON has it, so that what goes on is the same whether it is read or not.
-            stages[name] = json.loads(json.dumps(work()))
+            stages[name] = json.loads(json.dumps({**work(), "took": time.monotonic() - started}))
             self._save()
         found: dict[str, Any] = stages[name]
+        self.budget.spend(found["took"])
         return found
 
     def _read(self) -> dict[str, Any] | None:

@@ -39,11 +39,15 @@ class When(_Section):
 
 
 class WindowRule(_Section):
-    """How the window follows from the lengths of sessions."""
+    """How a number of states follows from the lengths of sessions."""
 
     quantile: float = Field(gt=0, le=1, description="Share of the sessions that are to fit into it...")
     least: int = Field(ge=1, description="...but no less states")
     most: int = Field(le=256, description="and no more.")
+
+    def of(self, facts: "Facts") -> int:
+        """Return the states of a log."""
+        return min(max(facts.quantile(self.quantile), self.least), self.most)
 
 
 class Variant(_Section):

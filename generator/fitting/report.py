@@ -48,7 +48,7 @@ def write_report(path: Path, fit: "Fit", compared: Mapping[str, Any], reasons: M
         "result": fit.verdict(),
     }
     if note := fit.behind():
-        about["beware"] = note
+        about["beside the rules"] = note
     sections = [
         _log(facts, look.lines(), look.doubts),
         _net(fit, reasons),
@@ -86,9 +86,9 @@ def _log(facts: Facts, understood: Sequence[str], doubts: Sequence[str]) -> Sect
 
 
 def _net(fit: "Fit", reasons: Mapping[str, str]) -> Section:
-    tried = [each for each in fit.validation["methods"] if each["kind"] == "model"]
+    tried = [each for each in fit.selected.report["methods"] if each["kind"] == "model"]
     rows = [
-        [each["name"] + (", chosen" if each["name"] == fit.chosen else ""), *_cells(each)]
+        [each["name"] + (", chosen" if each["name"] == fit.selected.candidate.name else ""), *_cells(each)]
         for each in sorted(tried, key=lambda each: -each["metrics"][METRIC]["value"])
     ]
     why = [[field, reason] for field, reason in reasons.items()]

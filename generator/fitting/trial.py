@@ -1,7 +1,7 @@
-"""Candidates tried: trained on a part of the training sessions, judged on the newest, beside the rules."""
+"""Nets trained within a fit: the parts of the sessions that candidates are tried on, and the call of the trainer."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,34 @@ from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
 from generator.data.sessions.ragged import Sessions
 from generator.data.stages.write import write_split
 from generator.data.store.split import read_kept, read_sessions
-from generator.errors import DataError
+from generator.errors import DataError, DrnError
 from generator.files import write_bytes
 from generator.fitting.choose import Candidate, with_iterations
+from generator.fitting.options import Listener
 from generator.spec.schema import Spec
+from generator.training.run.snapshots import whole_snapshots
+from generator.training.run.train import FRESH, Result, TrainOptions, train
 
-__all__ = ["TrialParts", "trial_folder", "trial_spec"]
+__all__ = ["StoppedError", "TrialParts", "trained", "trial_folder", "trial_spec"]
 
-VALID_SHARE, VALID_SESSIONS = 0.1, 10_000  # of the training sessions, the newest, for validation
+# Of the training sessions, the newest, for validation; and of no more than SMALL.
+VALID_SHARE, SMALL_SHARE, SMALL, VALID_SESSIONS = 0.1, 0.2, 10_000, 10_000
 SAMPLES = 200_000  # rows that a trial sees, all passes together: more sessions are left out, the oldest
 VOCABULARIES = ("pages.txt", "items.txt")
+
+
+class StoppedError(DrnError):
+    """A signal ended a training; what was done is kept.
+
+    Attributes
+    ----------
+    signal
+        Its number.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,8 @@ class TrialParts:
         order = np.arange(len(sessions))
         if np.isnan(sessions.start).any():
             order = np.random.default_rng(seed).permutation(order)
-        valid = min(max(1, round(VALID_SHARE * len(order))), VALID_SESSIONS)
+        share = SMALL_SHARE if len(order) <= SMALL else VALID_SHARE
+        valid = min(max(1, round(share * len(order))), VALID_SESSIONS)
         train = order[: len(order) - valid]
         if not len(train):
             raise DataError("the training part is one session: there is nothing to validate on")
@@ -83,3 +102,33 @@ def trial_spec(candidate: Candidate, share: float) -> Spec:
     most = max(1, min(round(share * solver.max_iter), SAMPLES // (solver.batch_size * solver.iter_size)))
     shorter = with_iterations(candidate.spec, most)
     return shorter.model_copy(update={"name": candidate.name})
+
+
+def trained(
+    spec: Spec, data: Path, run: Path, listener: Listener, options: TrainOptions = FRESH, *, task: str = ""
+) -> Result:
+    """Train a net as ``options`` say, from the newest snapshot of the run where it has any.
+
+    Parameters
+    ----------
+    spec, data, run, options
+        As `generator.training.run.train.train` takes them.
+    listener
+        Hears of the progress of ``task``, by default of a trial of the run's name.
+
+    Raises
+    ------
+    StoppedError
+        A signal ended it.
+    """
+    begun = bool(whole_snapshots(run))
+    result = train(
+        spec,
+        data,
+        run,
+        replace(options, resume=True, weights=None) if begun else options,
+        progress=lambda iteration, *_: listener.progress(task or f"try {run.name}", iteration, spec.solver.max_iter),
+    )
+    if result.signal:
+        raise StoppedError("stopped; go on with --resume", result.signal)
+    return result

@@ -17,4 +17,6 @@ def training_cost(spec: Spec) -> float:
     states = spec.window + 1
     hidden = states * sum(2 * width * width for width in widths[0]) + sum(width * width for width in widths[1])
     outputs = spec.items * sum(each[-1] for each in widths if each) * (states if spec.loss == "every" else 1)
-    return float(solver.max_iter * solver.iter_size * (PER_BATCH + solver.batch_size * (hidden + outputs)))
+    return float(
+        spec.ensemble * solver.max_iter * solver.iter_size * (PER_BATCH + solver.batch_size * (hidden + outputs))
+    )

@@ -13,7 +13,7 @@ from generator.data.sessions.splits import Division
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.store.split import read_sessions
 from generator.data.windows import rows_of
-from generator.errors import ModelError
+from generator.errors import ModelError, TrainingError
 from generator.jobs.locks import locked
 from generator.loop.carry import carry, keep
 from generator.loop.export import write_events
@@ -96,6 +96,11 @@ def run_round(
     StoreError, DataError, TrainingError, ModelError
         A step cannot be done; what was published before stays.
     """
+    if spec.ensemble > 1:
+        raise TrainingError(
+            f"{spec.name}: ensemble: {spec.ensemble}, but the loop goes on with the weights of one net from round to "
+            "round: set ensemble: 1"
+        )
     with locked(run):
         found = _run_round(store, spec, run, newest, threads, progress, wanted)
         if versions is not None and found is not None and found.version is not None:

@@ -23,6 +23,8 @@ Ints = NDArray[np.int64]
 # Powers of the trend that are tried: an item twice as popular lately as ever counts 2 ** power times.
 POWERS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
+LEAST = 1e-12  # weight of the net, beside which the others are given
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -97,8 +99,8 @@ class Mixture:
         The weights there are relative to the net's, by the number of pages, (S+1, 2+m). ``scores`` says how many the
         net's tables give, where that is not as many as the tables of the mixture: these have the slots after the items.
         """
-        weight = np.maximum(self.fitted.weight, 1e-6)
-        relative = (weight[:, 1:] / weight[:, :1])[bucket_of(np.arange(pages + 1))]
+        weight = self.fitted.weight
+        relative = (weight[:, 1:] / np.maximum(weight[:, :1], LEAST))[bucket_of(np.arange(pages + 1))]
         tables = self.tables
         return {
             "mix_trend": (self.fitted.power * tables.trend[:scores]).astype(np.float32),

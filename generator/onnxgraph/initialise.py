@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, StringStringEntryProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, StringStringEntryProto, TensorProto, helper, load, numpy_helper
 
 from generator.caffe.prototxt import Parameter
 from generator.errors import ModelError
@@ -16,7 +16,7 @@ from generator.files import write_bytes
 from generator.jobs.memory import require
 from generator.spec.schema import Spec
 
-__all__ = ["embed_weights", "fill", "model_files", "nothing_mixed", "save"]
+__all__ = ["embed_weights", "fill", "model_files", "nothing_mixed", "read_weights", "save"]
 
 Array = NDArray[np.float32]
 
@@ -149,3 +149,17 @@ def save(model: ModelProto, path: Path, weights: Mapping[str, NDArray[Any]] | No
         if name != path.name:
             path.unlink(missing_ok=True)
         write_bytes(path.with_name(name), content)
+
+
+def read_weights(file: Path, names: Sequence[str]) -> dict[str, Array]:
+    """Return the weights of a model.onnx by name, in the order of ``names``.
+
+    Raises
+    ------
+    ModelError
+        The model lacks one: it is of another spec.
+    """
+    held = {each.name: each for each in load(file).graph.initializer}
+    if missing := [name for name in names if name not in held]:
+        raise ModelError(f"{file}: holds no {', '.join(missing)}; is spec.yaml of the run that made it?")
+    return {name: numpy_helper.to_array(held[name]) for name in names}

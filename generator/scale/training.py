@@ -52,6 +52,11 @@ def train_on_ray(
     DrnError
         As `generator.training.run.train.train` raises them.
     """
+    if spec.ensemble > 1:
+        raise TrainingError(
+            f"{spec.name}: ensemble: {spec.ensemble}, but workers on Ray train one net: train it by the local engine, "
+            "or set ensemble: 1"
+        )
     if spec.solver.batch_size % workers:
         raise TrainingError(
             f"solver.batch_size is {spec.solver.batch_size}, which {workers} workers cannot divide evenly: "

@@ -29,10 +29,12 @@ def spec_hash(spec: "Spec") -> str:
     import hashlib
     import json
 
-    # Nothing is made of a spec with epochs before they are max_iter: they are no part of what others hash to.
-    left = {"solver": {"epochs"}} if spec.solver.epochs is None else None
+    # Fields that came later are no part of what a spec without them hashes to.
+    later: dict[str, Any] = {"solver": {"epochs"}} if spec.solver.epochs is None else {}
+    if spec.ensemble == 1:
+        later["ensemble"] = True
     # Adding 0 makes -0.0 the 0.0 that it equals.
-    values = json.loads(spec.model_dump_json(exclude=left), parse_float=lambda text: float(text) + 0.0)
+    values = json.loads(spec.model_dump_json(exclude=later), parse_float=lambda text: float(text) + 0.0)
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["INSTEAD", "MAX_ITER", "broken_rules"]
+__all__ = ["INSTEAD", "MAX_ITER", "MAX_WIDTH", "broken_rules"]
 
+MAX_WIDTH = 65536  # of a layer
 MAX_ITER = 1000  # where neither it nor epochs is given
 # A field of a section and the one that says the same: set on top of a spec, it takes that one's place.
 INSTEAD = {"solver.epochs": "max_iter", "solver.max_iter": "epochs"}
@@ -75,6 +76,15 @@ def _tied_widths(tied: bool, projection: bool, widths: list[int]) -> str | None:
     )
 
 
+def _ensemble_fits(ensemble: int, widths: list[Any]) -> str | None:
+    widest = max((width for width in widths if type(width) is int and width > 0), default=1)
+    if ensemble == 1 or ensemble * widest <= MAX_WIDTH:
+        return None
+    return (
+        f"{ensemble} nets side by side, {widest} wide each, are wider than {MAX_WIDTH}: at most {MAX_WIDTH // widest}"
+    )
+
+
 def _ordered_range(low: float, high: float, kind: str) -> str | None:
     return f"{low} is above max ({high}): at most max" if kind == "uniform" and low > high else None
 
@@ -122,6 +132,8 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("top_k", "items"), _enough_items),
     (("head.tied", "pages", "items"), _one_vocabulary),
     (("head.tied", "head.projection", "rnn.widths"), _tied_widths),
+    (("ensemble", "rnn.widths"), _ensemble_fits),
+    (("ensemble", "fnn.widths"), _ensemble_fits),
     (("head.mix.newest", "head.mix.pages"), _newest_are_seen),
     (("head.slots", "head.mix"), _slots_need_mix),
     (("head.slots", "data.page", "data.item"), _slots_of_one_level),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from generator.spec.blobs import MAX_BOUGHT, MAX_HISTORY, MAX_SEEN, MAX_SLOTS, MAX_WINDOW
-from generator.spec.rules import MAX_ITER, broken_rules
+from generator.spec.rules import MAX_ITER, MAX_WIDTH, broken_rules
 
 __all__ = [
     "NAME",
@@ -29,8 +29,9 @@ __all__ = [
 NAME = r"^[a-z][a-z0-9_-]{0,63}$"  # of a model, and of the files and folders called by it
 _INT32 = 2**31 - 1  # Caffe's counters are int32.
 _FLOAT32 = 3.4e38  # Caffe's and ONNX's numbers are float32.
+_NEXT_SEED = 2**20  # between the nets of an ensemble: specs of nearby seeds share no net
 
-Width = Annotated[int, Field(ge=1, le=65536)]
+Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 # Caffe keeps ids in float blobs: whole numbers are exact up to 2**24.
 Vocabulary = Annotated[int, Field(ge=1, le=2**24 - 1)]
 Count = Annotated[int, Field(ge=1, le=_INT32)]
@@ -236,6 +237,9 @@ class Spec(_Section):
     fnn: Fnn | None = Field(None, description="The feed-forward net; needed by fnn and combined.")
     head: Head = Field(Head.model_construct(), description="What the output reads of the recurrent net.")
     loss: Literal["last", "every"] = Field("last", description="Softmax loss at the last state or at every state.")
+    ensemble: int = Field(
+        1, ge=1, le=16, description="Nets of this spec, trained from other seeds, averaged in one model."
+    )
     top_k: int = Field(20, ge=1, le=1000, description="Items the served model answers with; all, if there are fewer.")
     init: Init = Field(Init.model_construct(), description="How the parameters start.")
     solver: Solver = Field(Solver.model_construct(), description="How the net is trained.")
@@ -300,6 +304,28 @@ class Spec(_Section):
     def unmixed(self) -> "Spec":
         """The same net with nothing mixed with its probabilities: what training moves."""
         return self.model_copy(update={"head": self.head.model_copy(update={"mix": None})})
+
+    def member(self, number: int = 1) -> "Spec":
+        """Return the spec of one net of the ensemble, 1 the first, which has the seed of the spec itself."""
+        if self.ensemble == 1:
+            return self
+        seed = (self.solver.random_seed + (number - 1) * _NEXT_SEED) % (_INT32 + 1)
+        solver = self.solver.model_copy(update={"random_seed": seed})
+        return self.model_copy(update={"ensemble": 1, "solver": solver})
+
+    @property
+    def merged(self) -> "Spec":
+        """The one net that the nets of the ensemble are side by side: as many times as wide, for inference alone."""
+        if self.ensemble == 1:
+            return self
+        parts: dict[str, Rnn | Fnn | None] = {"rnn": self.rnn, "fnn": self.fnn}
+        wide = {
+            name: part.model_copy(update={"widths": [width * self.ensemble for width in part.widths]})
+            for name, part in parts.items()
+            if part
+        }
+        head = self.head.model_copy(update={"projection": self.head.projection or self.head.tied, "dropout": 0.0})
+        return self.model_copy(update={"ensemble": 1, "head": head, **wide})
 
     @property
     def every(self) -> bool:

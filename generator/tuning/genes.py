@@ -1,15 +1,61 @@
 """Genes: what one field of the spec may be, as the numbers a sampler draws and the value they stand for."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
-__all__ = ["ChoiceGene", "Gene", "ListGene", "NumberGene"]
+__all__ = ["ChoiceGene", "Gene", "GeneParameter", "ListGene", "NumberGene"]
 
 DIGITS = 4  # significant digits of a drawn float: more say nothing, and split the cache
+
+
+@dataclass(frozen=True)
+class GeneParameter:
+    """One number that a sampler draws, from ``low`` to ``high``, both included.
+
+    Attributes
+    ----------
+    whole
+        Whether it is a whole number: ``low``, ``low + step``, ...
+    log
+        Whether its logarithm is drawn evenly.
+    category
+        Whether it is the index of a choice, of which all are as likely.
+    ordered
+        Whether neighbours are alike; the indices of a choice among rising numbers are ordered too.
+    """
+
+    low: float
+    high: float
+    whole: bool
+    log: bool = False
+    step: int = 1
+    category: bool = False
+    ordered: bool = True
+
+    def at(self, unit: float) -> int | float:
+        """Return the value at ``unit`` of 0 to 1; evenly drawn units give evenly drawn values."""
+        if not self.whole:
+            value = _scaled(self.low, self.high, unit, self.log)
+            return min(max(value, self.low), self.high)
+        if self.log:
+            value = round(_scaled(self.low - 0.5, self.high + 0.5, unit, log=True))
+            return int(min(max(value, self.low), self.high))
+        count = int(self.high - self.low) // self.step + 1
+        return int(self.low) + min(int(unit * count), count - 1) * self.step
+
+    def place(self, value: float) -> float:
+        """Return where ``value`` lies between ``low`` and ``high``, 0 to 1; 0 if there is but one value."""
+        if self.high <= self.low:
+            return 0.0
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+
+def _scaled(low: float, high: float, unit: float, log: bool) -> float:
+    return low * (high / low) ** unit if log else low + (high - low) * unit
 
 
 @dataclass(frozen=True)
@@ -33,13 +79,10 @@ class NumberGene:
     log: bool = False
     step: int = 1
 
-    def parameters(self, name: str) -> "dict[str, BaseDistribution]":
+    def parameters(self, name: str) -> dict[str, GeneParameter]:
         """Return what a sampler draws for the gene ``name``, by parameter."""
-        from optuna.distributions import FloatDistribution, IntDistribution
-
-        if self.whole:
-            return {name: IntDistribution(int(self.low), int(self.high), log=self.log, step=self.step)}
-        return {name: FloatDistribution(self.low, self.high, log=self.log)}
+        low, high = self.extremes()
+        return {name: GeneParameter(low, high, self.whole, self.log, self.step)}
 
     def express(self, name: str, drawn: Mapping[str, Any]) -> Any:
         """Return the value of the gene ``name`` in a drawn genome."""
@@ -61,11 +104,11 @@ class ChoiceGene:
     kind: ClassVar = "Choice"  # in journals
     values: tuple[Any, ...]
 
-    def parameters(self, name: str) -> "dict[str, BaseDistribution]":
-        """As `NumberGene.parameters`; the index is drawn, for optuna's categories are scalars."""
-        from optuna.distributions import CategoricalDistribution
-
-        return {name: CategoricalDistribution(range(len(self.values)))}
+    def parameters(self, name: str) -> dict[str, GeneParameter]:
+        """As `NumberGene.parameters`; the index is drawn, for values may be lists and sections."""
+        numbers = [value for value in self.values if type(value) in (int, float)]
+        ordered = len(numbers) == len(self.values) and numbers in (sorted(numbers), sorted(numbers, reverse=True))
+        return {name: GeneParameter(0, len(self.values) - 1, True, category=True, ordered=ordered)}
 
     def express(self, name: str, drawn: Mapping[str, Any]) -> Any:
         """As `NumberGene.express`."""
@@ -89,11 +132,9 @@ class ListGene:
     shortest: int
     longest: int
 
-    def parameters(self, name: str) -> "dict[str, BaseDistribution]":
+    def parameters(self, name: str) -> dict[str, GeneParameter]:
         """As `NumberGene.parameters`: ``name.length`` and ``name[0]``, ``name[1]``, ..."""
-        from optuna.distributions import IntDistribution
-
-        found: dict[str, BaseDistribution] = {f"{name}.length": IntDistribution(self.shortest, self.longest)}
+        found = {f"{name}.length": GeneParameter(self.shortest, self.longest, whole=True)}
         for index in range(self.longest):
             found |= self.element.parameters(f"{name}[{index}]")
         return found

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ from generator.errors import TrainingError
 
 __all__ = ["Journal"]
 
-FORMAT = 1
+FORMAT = 2
+DIGITS = 12  # of a hash of a genome's spec: enough to tell a drawn individual from another
 
 
 class Journal:
     """An append-only file of what a run has found out.
 
     Its first line says of which run it is. ``result`` lines hold what became of an individual at a rung, ``latency``
-    lines a measured latency, ``generation`` lines that a generation was begun. Each bears the seconds spent so far.
+    lines a measured latency, ``generation`` lines that a generation was begun and who was drawn for it. Each bears the
+    seconds spent so far.
 
     Parameters
     ----------
@@ -27,6 +29,8 @@ class Journal:
         The file; made, or with ``resume`` gone on with. One process at a time may hold it.
     identity
         What the results depend on, by name, as JSON values: space, seed, data, ...
+    versions
+        Of the packages that draw, by name: kept for the message where a resumed run draws otherwise.
     resume
         Whether to go on with the file.
 
@@ -38,6 +42,8 @@ class Journal:
         Latency in milliseconds by spec hash.
     begun
         Generations begun.
+    versions
+        Those the journal was begun under.
     seconds
         Wall time spent up to the last line.
 
@@ -47,8 +53,13 @@ class Journal:
         The file is there and ``resume`` was not asked for, is of another run, is held by another process, or broken.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self, path: Path, identity: Mapping[str, Any], *, resume: bool, versions: Mapping[str, str] | None = None
+    ) -> None:
         self.path = path
+        self.versions = dict(versions or {})
+        self._here = dict(self.versions)
+        self._drawn: dict[int, list[str]] = {}
         self.results: dict[tuple[str, int], dict[str, Any]] = {}
         self.latencies: dict[str, float] = {}
         self.begun: set[int] = set()
@@ -77,7 +88,7 @@ class Journal:
         self._stream.truncate(len(whole))
         self._stream.seek(len(whole))
         if not whole:
-            self._append({"format": FORMAT, "identity": identity})
+            self._append({"format": FORMAT, "identity": identity, "versions": self.versions})
             return
         number = 0
         try:
@@ -100,6 +111,7 @@ class Journal:
                 f"{self.path}: is the journal of another search: {', '.join(changed)} differ; resume with the plan, "
                 "data and seed it was begun with (the budget may change), or take another folder"
             )
+        self.versions = dict(record["versions"])
 
     def _take(self, record: dict[str, Any]) -> None:
         self.seconds = max(self.seconds, float(record["seconds"]))
@@ -110,8 +122,31 @@ class Journal:
             self.latencies[record["hash"]] = record["milliseconds"]
         elif kind == "generation":
             self.begun.add(record["generation"])
+            self._drawn[record["generation"]] = record.get("drawn", [])
         else:
             raise ValueError(f"kind {kind}")
+
+    def begin(self, generation: int, hashes: Sequence[str], seconds: float) -> None:
+        """Note that ``generation`` begins with the individuals of ``hashes``, or see that they are those noted before.
+
+        The number of individuals may differ, for the budget may.
+
+        Raises
+        ------
+        TrainingError
+            Others were drawn before: what draws is of another version.
+        """
+        drawn = [name[:DIGITS] for name in hashes]
+        before = self._drawn.get(generation, [])
+        common = min(len(drawn), len(before))
+        if drawn[:common] != before[:common]:
+            raise TrainingError(
+                f"{self.path}: generation {generation} draws other individuals than it did when it was begun, under "
+                f"{_listed(self.versions)}; here is {_listed(self._here)}: go on under those versions, or take another "
+                "folder"
+            )
+        if len(drawn) > len(before):
+            self.add("generation", seconds, generation=generation, drawn=drawn)
 
     def add(self, kind: str, seconds: float, **fields: Any) -> dict[str, Any]:
         """Append a line, and return it as it will be read back."""
@@ -135,3 +170,7 @@ class Journal:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "unknown versions"

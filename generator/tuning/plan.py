@@ -26,6 +26,7 @@ _NO_GENES = {
     "name": "the name of the model is no hyperparameter",
     "pages": "the data fix the vocabulary",
     "items": "the data fix the vocabulary",
+    "ensemble": "an individual is one net; set it in the best spec, which is trained once more",
     "data": "the data fix what pages and labels are",
     "solver.random_seed": "the seed of an individual follows from the run's seed and its genes",
     "solver.display": "it does not change the net",
@@ -89,7 +90,7 @@ class TuningPlan(_Section):
     )
     training: IndividualTraining = Field(IndividualTraining(), description="How long an individual is trained.")
     budget: Budget = Field(description="When to stop.")
-    sampler: Literal["genetic", "random", "tpe"] = Field("genetic", description="What draws the individuals.")
+    sampler: Literal["genetic", "random", "tpe", "gp"] = Field("genetic", description="What draws the individuals.")
     genetic: Genetic = Field(Genetic(), description="The genetic algorithm.")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of the run.")
 
@@ -152,7 +153,11 @@ def _fixed(document: Document, values: dict[str, Any], folder: FilePath) -> dict
         return fixed
     if base is None and not inline:
         document.find((), "no fixed part", "give base (a spec file), spec or both")
-    return laid_over(fixed, inline)
+    fixed = laid_over(fixed, inline)
+    if fixed.get("ensemble", 1) != 1:
+        path: Path = ("spec", "ensemble") if "ensemble" in inline else ("base",)
+        document.find(path, f"ensemble: {fixed['ensemble']}, but {_NO_GENES['ensemble']}")
+    return fixed
 
 
 def _genes(document: Document, values: dict[str, Any]) -> dict[str, Gene]:
@@ -211,7 +216,7 @@ def _check_space(document: Document, plan: TuningPlan) -> None:
     found = flaws(plan.space, place, lambda gene: document.place(("search", gene)))
     if found:
         raise failure(found)
-    if all(each.single() for each in plan.space.parameters().values()):
+    if all(each.low == each.high for each in plan.space.parameters().values()):
         document.find(("search",), "the search space holds one spec", "give a gene more than one value")
         raise failure(document.findings)
 

@@ -7,8 +7,8 @@ from generator.report.charts import Axis, bars, number, parallel, scatter
 from generator.report.page import Section, TextTable, chart, page
 from generator.tuning.genes import ListGene, NumberGene
 from generator.tuning.history import Individual, Status
+from generator.tuning.importance import importances
 from generator.tuning.plan import COSTS, TuningPlan
-from generator.tuning.sampler import importances
 
 __all__ = ["report"]
 

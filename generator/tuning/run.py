@@ -15,6 +15,7 @@ from generator.training.run.export import check_vocabularies
 from generator.tuning.history import Individual, Status
 from generator.tuning.individual import check_data
 from generator.tuning.journal import Journal
+from generator.tuning.optuna_samplers import require_optuna, versions
 from generator.tuning.plan import TuningPlan
 from generator.tuning.report import report
 from generator.tuning.search import Search, identity_of
@@ -96,12 +97,13 @@ def tune(
     TrainingError
         ``run`` holds a run already, the journal is of another search, or no individual could be trained.
     """
+    require_optuna(plan.sampler)
     check_data(data)
     start = plan.space.spec({name: gene.extremes()[0] for name, gene in plan.search.items()})
     check_vocabularies(data, start)
     identity = identity_of(plan, data)
     cuts = (cuts or run / "data") / str(identity["data"])
-    with Journal(run / "journal.jsonl", identity, resume=resume) as journal:
+    with Journal(run / "journal.jsonl", identity, resume=resume, versions=versions(plan.sampler)) as journal:
         for torn in cuts.glob(UNFINISHED) if cuts.parent == run / "data" else ():
             shutil.rmtree(torn, ignore_errors=True)  # what a kill left half made
         search = Search(plan, data, run, cuts, engine, journal, progress, _keep)

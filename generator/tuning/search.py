@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
+from generator.data.store.parts import parts_of
 from generator.errors import DataError, TrainingError
 from generator.jobs.cost import training_cost
 from generator.jobs.fingerprints import add_content
@@ -19,12 +20,10 @@ from generator.spec import spec_hash
 from generator.tuning.history import Individual, State, Status
 from generator.tuning.individual import RungJob, latency, rank, rows_in, seed_of, trained_as
 from generator.tuning.journal import Journal
+from generator.tuning.optuna_samplers import options
 from generator.tuning.plan import COSTS, TuningPlan
-from generator.tuning.sampler import Sampler
+from generator.tuning.sampler import Sampler, sampler_for
 from generator.tuning.selection import capped, dominates, survivors
-
-if TYPE_CHECKING:
-    from optuna.trial import Trial
 
 __all__ = ["Search", "identity_of"]
 
@@ -95,18 +94,19 @@ class Search:
             self._generations()
 
     def _generations(self) -> None:
-        sampler = Sampler(self.plan)
+        sampler = sampler_for(self.plan)
         generation = barren = 0
         while not self._over(generation):
             asked = self._ask(sampler, generation)
-            new = [each for _, each in asked if each.first == each.number]
+            self.journal.begin(generation, [each.hash for each in asked], self.seconds)
+            new = [each for each in asked if each.first == each.number]
             self._train(new)
-            for trial, individual in asked:
+            for individual in asked:
                 self._settle(individual)
-                sampler.tell(trial, individual.told)
-                self.history.append(individual)
-            if generation == 0 and all(each.state == "failed" for _, each in asked):
-                raise TrainingError(f"every individual of the first generation failed; the first: {asked[0][1].error}")
+            sampler.tell(asked)
+            self.history += asked
+            if generation == 0 and all(each.state == "failed" for each in asked):
+                raise TrainingError(f"every individual of the first generation failed; the first: {asked[0].error}")
             barren = 0 if new else barren + len(asked)
             if barren >= max(BARREN, 5 * self.plan.genetic.population):
                 self.end = f"the last {barren} individuals drawn were all known"
@@ -115,17 +115,15 @@ class Search:
             generation += 1
 
     def _over(self, generation: int) -> bool:
-        """Say whether the search is to end before ``generation``, and in ``end`` why; else note that it begins."""
+        """Say whether the search is to end before ``generation``, and in ``end`` why."""
         budget = self.plan.budget
         if not self.end and self._room() <= 0:
             spent = "trainings" if budget.trainings is not None and self.trained >= budget.trainings else "epochs"
             self.end = f"the {spent} of the budget are spent"
-        if not self.end and generation not in self.journal.begun:
-            if budget.minutes is not None and self.seconds >= 60 * budget.minutes:
-                self.end = "the time of the budget is spent"
-            else:
-                # Written down, so that a resumed run begins the same generations whatever its clock says.
-                self.journal.add("generation", self.seconds, generation=generation)
+        # What was begun is in the journal, so that a resumed run begins the same generations whatever its clock says.
+        late = budget.minutes is not None and self.seconds >= 60 * budget.minutes
+        if not self.end and late and generation not in self.journal.begun:
+            self.end = "the time of the budget is spent"
         return bool(self.end)
 
     def _room(self) -> int:
@@ -139,12 +137,12 @@ class Search:
             room = min(room, math.floor(left / epochs + 1e-9)) if epochs else (room if left > 0 else 0)
         return room
 
-    def _ask(self, sampler: Sampler, generation: int) -> "list[tuple[Trial, Individual]]":
+    def _ask(self, sampler: Sampler, generation: int) -> list[Individual]:
         """Draw a generation; it ends early when no more of its individuals may be trained."""
-        asked: list[tuple[Trial, Individual]] = []
+        asked: list[Individual] = []
         room = self._room()
         while len(asked) < self.plan.genetic.population and room > 0:
-            trial, genome = sampler.ask()
+            genome = sampler.ask()
             number = len(self.history) + len(asked)
             genes = self.plan.space.express(genome)
             spec = self.plan.space.spec(genes)
@@ -154,7 +152,7 @@ class Search:
             if known is None:
                 self._known[name] = individual
                 room -= 1
-            asked.append((trial, individual))
+            asked.append(individual)
         return asked
 
     def _train(self, new: Sequence[Individual]) -> None:
@@ -339,7 +337,7 @@ def identity_of(plan: TuningPlan, data: Path) -> dict[str, Any]:
         "fixed part": plan.spec,
         "objectives": list(plan.objectives),
         "training": {"epochs": plan.training.epochs, "early_stopping": stopping.model_dump() if stopping else None},
-        "sampler": plan.sampler,
+        "sampler": {"name": plan.sampler, **options(plan)},
         "genetic": plan.genetic.model_dump(),
         "seed": plan.seed,
         "data": fingerprint(data),
@@ -349,10 +347,11 @@ def identity_of(plan: TuningPlan, data: Path) -> dict[str, Any]:
 def fingerprint(data: Path) -> str:
     """Return a hash (32 hex digits) of what tuning reads of a data folder."""
     digest = hashlib.blake2b(digest_size=16)
-    for name in ("train.h5", "valid.h5", "pages.txt", "items.txt"):
+    for name in (*SPLITS, "pages.txt", "items.txt"):
         path = data / name
         if not path.is_file():
             raise DataError(f"{path}: there is none; is {data} a folder of drn sessions?")
-        add_content(digest, path)
-        digest.update(name.encode())
+        for part in dict.fromkeys([path, *(parts_of(path) if name in SPLITS else [])]):
+            add_content(digest, part)
+            digest.update(part.name.encode())
     return digest.hexdigest()

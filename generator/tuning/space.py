@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from generator.errors import SpecError
 from generator.spec import Spec
@@ -14,10 +14,7 @@ from generator.spec.check import check_spec
 from generator.spec.findings import Finding, Path, Place, Words, dotted
 from generator.spec.rules import broken_rules
 from generator.spec.schema import field_of
-from generator.tuning.genes import Gene, ListGene
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+from generator.tuning.genes import Gene, GeneParameter, ListGene
 
 __all__ = ["Space", "flaws"]
 
@@ -31,7 +28,7 @@ class Space:
     fixed: Mapping[str, Any]
     genes: Mapping[str, Gene]
 
-    def parameters(self) -> "dict[str, BaseDistribution]":
+    def parameters(self) -> dict[str, GeneParameter]:
         """Return what a sampler draws, by parameter."""
         return {
             parameter: distribution

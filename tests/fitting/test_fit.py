@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -15,8 +16,11 @@ from served import Drn
 
 import generator as drn
 from generator.evaluation.evaluate import evaluate
-from generator.fitting.fit import fit
+from generator.files import resource
+from generator.fitting.choose import Candidate
+from generator.fitting.fit import Fit, fit
 from generator.fitting.options import FitOptions, Listener
+from generator.fitting.select import Selected
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.spec import load_spec
@@ -198,6 +202,44 @@ def test_the_minutes_bound_the_training(shop_csv, tmp_path):
     assert found.spec.solver.max_iter < 100_000
     assert any("0.02 minutes hold" in note for note in notes)
     assert "what 0.02 minutes hold" in (tmp_path / "shop/spec.yaml").read_text()
+
+
+def test_a_rule_that_cannot_be_beaten_is_leaned_on(tmp_path, run_drn):
+    """The item viewed most often is bought, of equals the one viewed last: a net can only do as well."""
+    draw, rows = random.Random(3), ["session,time,item,event"]
+    for session in range(1500):
+        pool, now = draw.sample(range(400), draw.randint(2, 5)), 1_700_000_000 + 3600 * session
+        viewed = draw.choices(pool, k=draw.randint(3, 9))
+        latest = {item: step for step, item in enumerate(viewed)}
+        bought = max(pool, key=lambda item: (viewed.count(item), latest.get(item, -1)))
+        if draw.random() < 0.15:
+            bought = draw.randrange(400)
+        for item, event in [*((item, "view") for item in viewed), (bought, "buy")]:
+            rows.append(f"s{session},{now},i{item},{event}")
+            now += draw.randint(1, 600)
+    (tmp_path / "log.csv").write_text("\n".join(rows))
+    done = run_drn("fit", "log.csv", "-o", "shop", "--set", "solver.max_iter=50", folder=tmp_path)
+    stages = json.loads((tmp_path / "shop/fit.json").read_text())["stages"]
+    figures = {each["name"]: each["metrics"]["MRR@20"]["value"] for each in stages["lean"]["report"]["methods"]}
+    tried = {each["name"] for each in stages["judge"]["report"]["methods"] if each["kind"] == "model"}
+    assert max(figures[name] for name in tried) < figures["frequency"] <= figures["near-frequency"]
+    assert figures["like-frequency"] == pytest.approx(figures["frequency"], abs=1e-3)
+    assert "on the validation part frequency was ahead of every net, so the mixture leans on it" in done.stdout
+    assert "log is level with frequency, the best rule on the test part" in done.stdout
+    assert "which was ahead of every net on the validation part" in (tmp_path / "shop/spec.yaml").read_text()
+
+
+def test_a_rule_that_no_mixture_ranks_as_is_named_with_its_lead():
+    def method(name, kind, value):
+        return {"name": name, "kind": kind, "metrics": {"MRR@20": {"value": value}}}
+
+    report = {"methods": [method("usual", "model", 0.31), method("vstan", "baseline", 0.334)]}
+    candidate = Candidate("usual", load_spec(resource("arch_specs") / "shop.yaml"), {})
+    found = Fit(Path("shop"), None, candidate.spec, Selected(candidate, report, "vstan", "", 1.0, 1.0), {})
+    assert found.behind() == (
+        "on the validation part vstan is ahead of the net by 0.024 MRR@20, and no mixture ranks as it does: try "
+        "--tune, more minutes, or serve the rule"
+    )
 
 
 def test_what_is_new_each_day_is_recommended_once_it_was_viewed(tmp_path, run_drn):

@@ -12,6 +12,7 @@ from served import Drn, write_version
 from generator.caffe.caffemodel import read_caffemodel, write_caffemodel
 from generator.caffe.prototxt import learnable, parse_net
 from generator.codegen.artefacts import generate
+from generator.errors import TrainingError
 from generator.loop.carry import carry, keep
 from generator.loop.round import prune, publish, reciprocal_rank, run_round
 from generator.model.model import Model
@@ -235,3 +236,10 @@ def test_a_shop_that_sells_what_training_never_saw_is_learnt_and_served(url, tmp
         assert top[0] == 42  # the newest page, the second slot
     finally:
         server.stop()
+
+
+def test_an_ensemble_is_refused_before_anything_is_read(url, tmp_path):
+    ensemble = SPEC.model_copy(update={"ensemble": 2})
+    with pytest.raises(TrainingError, match="ensemble: 2, but the loop"):
+        run_round(url, ensemble, tmp_path / "live")
+    assert not (tmp_path / "live").exists()

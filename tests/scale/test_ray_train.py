@@ -170,6 +170,8 @@ def test_the_command_stops_at_a_signal_and_resumes(cluster, data, spec_file, tmp
 
 
 def test_what_cannot_be_divided_is_refused(cluster, data, spec, tmp_path):
+    with pytest.raises(TrainingError, match="ensemble: 2, but workers"):
+        train_on_ray(spec.model_copy(update={"ensemble": 2}), data, tmp_path / "run", workers=2)
     with pytest.raises(TrainingError, match=r"solver.batch_size is 32, which 3 workers cannot divide evenly"):
         train_on_ray(spec, data, tmp_path / "run", workers=3)
     with pytest.raises(TrainingError, match=r"4 workers of 1 cores want 4; the cluster has 2"):

@@ -146,6 +146,19 @@ def test_a_run_that_was_stopped_stops_early_where_it_would_have(
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
+def test_what_was_trained_when_the_seconds_are_over_is_exported(tmp_path: Path, data: Path, make_spec: Make) -> None:
+    nothing = train(make_spec(), data, tmp_path / "nothing", TrainOptions(threads=1, seconds=0.0))
+    assert (nothing.iterations, nothing.signal) == (0, 0)
+    assert nothing.model is not None
+    run = tmp_path / "run"
+    half = train(make_spec(), data, run, TrainOptions(threads=1, until=10))
+    # The ten iterations took longer than that, and count.
+    late = train(make_spec(), data, run, TrainOptions(threads=1, resume=True, seconds=half.seconds / 2))
+    assert (late.iterations, late.model) == (10, half.model)
+    whole = train(make_spec(), data, run, TrainOptions(threads=1, resume=True, seconds=3600.0))
+    assert whole.iterations == make_spec().solver.max_iter
+
+
 def test_patience_wants_a_validation_split_and_a_pass(tmp_path: Path, data: Path, make_spec: Make) -> None:
     with pytest.raises(TrainingError, match=r"valid\.h5: there is none"):
         train(make_spec(), data, tmp_path / "run", TrainOptions(patience=3))

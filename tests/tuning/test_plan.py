@@ -10,6 +10,7 @@ import pytest
 
 from generator.errors import SpecError
 from generator.spec import spec_hash
+from generator.tuning.optuna_samplers import distributions
 from generator.tuning.plan import load_plan
 
 CASES = sorted((Path(__file__).parent / "errors").glob("*.yaml"))
@@ -31,7 +32,7 @@ def test_a_plan_that_is_not_there_is_told():
 def genomes(plan, count):
     """Random genomes, drawn by optuna."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    return [dict(study.ask(plan.space.parameters()).params) for _ in range(count)]
+    return [dict(study.ask(distributions(plan.space.parameters())).params) for _ in range(count)]
 
 
 @pytest.mark.parametrize("name", ["shop", "yoochoose"])

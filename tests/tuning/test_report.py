@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from generator.report.charts import Axis, bars, parallel, scatter
+from generator.tuning.importance import importances
+from generator.tuning.optuna_samplers import distributions
 from generator.tuning.run import tune
-from generator.tuning.sampler import importances
 
 VOID = {"meta"}
 
@@ -75,7 +76,7 @@ def test_the_gene_that_decides_is_the_important_one(make_plan):
 
     plan = make_plan()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    genomes = [dict(study.ask(plan.space.parameters()).params) for _ in range(200)]
+    genomes = [dict(study.ask(distributions(plan.space.parameters())).params) for _ in range(200)]
     figures = [-abs(genome["solver.base_lr"] - 0.1) for genome in genomes]
     found = importances(plan, genomes, figures)
     assert next(iter(found)) == "solver.base_lr"

@@ -212,7 +212,7 @@ def test_a_run_whose_first_generation_fails_ends_with_the_reason(data, make_plan
         tune(plan, data, tmp_path / "run", engine=inline)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
 def test_other_samplers_run_and_resume_alike(data, make_plan, inline, tmp_path, sampler):
     plan = make_plan().changed(sampler=sampler)
     result = tune(plan, data, tmp_path / "run", engine=inline)

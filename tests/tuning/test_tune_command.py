@@ -22,7 +22,7 @@ def plan(make_plan, tmp_path):
 def test_it_tunes_and_gen_model_takes_the_best(data, plan, tmp_path):
     done = drn("tune", plan, "--data", data, "-o", tmp_path / "run", "--workers", 2, "--format", "json")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert all(line.startswith("tune plan: ") for line in done.stderr.splitlines())  # progress, where it takes long
     found = json.loads(done.stdout)
     assert (found["trained"], found["failed"], found["end"]) == (4, 0, "the trainings of the budget are spent")
     assert found["best"]["values"]["MRR@20"] == found["front"][0]["values"]["MRR@20"]

@@ -23,7 +23,7 @@ __all__ = ["CODED", "LABELS", "WITHIN", "WORD", "Checker", "Checks", "EventCheck
 LABELS = ("page", "item", "category")
 CODED = {"user": "user"} | dict.fromkeys(LABELS, "label")  # by role, the categories it shares
 SHOWN = 5  # malformed rows quoted of a file
-WORD, WITHIN = "_word", "_within"  # a word for the event of unknown meaning; seconds to add to the time
+WORD, WITHIN = "_word", "_within"  # the word for the event; seconds to add to the time
 OWN = (ROW, MALFORMED, LINE)
 BROKEN: dict[str, Callable[[pl.Series], pl.Series]] = {  # what no label may be, by reason
     "line break in": lambda names: names.str.contains("[\r\n]"),
@@ -174,7 +174,7 @@ class EventChecks:
         counts = np.bincount(known.to_physical().to_numpy(), minlength=len(self._layout.words)).tolist()
         self.words.update({word: count for word, count in zip(self._layout.words, counts, strict=True) if count})
         if words.null_count():
-            unknown = piece[WORD].drop_nulls().value_counts()
+            unknown = piece[WORD].filter(words.is_null()).drop_nulls().value_counts()
             self.unknown.update(dict(unknown.iter_rows()))
         kinds = kinds_of(self._layout.words, words)
         return kinds.fill_null("other") if self._layout.lenient else kinds

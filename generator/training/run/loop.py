@@ -37,6 +37,8 @@ class Loop:
         What is trained, and on what.
     end
         Iteration to stop at, ``max_iter`` or before.
+    limit
+        Seconds of the run, earlier parts included, after which it stops before ``end``; None: it does not.
     tester, snapshots, metrics
         What the run writes; ``tester`` None: no test passes.
     stopping
@@ -61,6 +63,7 @@ class Loop:
         batches: Batches,
         *,
         end: int,
+        limit: float | None = None,
         tester: Tester | None,
         snapshots: Snapshots,
         metrics: MetricsLog,
@@ -69,7 +72,7 @@ class Loop:
     ) -> None:
         self._solver, self._learner, self._batches, self._tester = solver, learner, batches, tester
         self._snapshots, self._metrics, self._progress = snapshots, metrics, progress
-        self._end, self._stopping = end, stopping
+        self._end, self._limit, self._stopping = end, limit, stopping
         self.loss, self.seconds, self.samples_per_second = metrics.loss, metrics.seconds, 0.0
         self._started = time.perf_counter() - metrics.seconds
 
@@ -86,7 +89,7 @@ class Loop:
         busy = reported = shown = 0.0
         losses: list[float] = []
         with stop_signals() as stop, prefetch(self._batches, first * solver.iter_size) as batches:
-            last = first >= self._end or bool(self._stopping and self._stopping.over)
+            last = first >= self._end or self._late() or bool(self._stopping and self._stopping.over)
             while not last:
                 clock = time.perf_counter()
                 losses.append(learner.step(batches))
@@ -99,7 +102,7 @@ class Loop:
                 if learner.stopped:
                     stop.append(signal.SIGINT)
                 # Asked once an update: a signal from here on stops the next one, which then has its snapshot.
-                last = learner.iteration == self._end or bool(stop)
+                last = learner.iteration == self._end or self._late() or bool(stop)
                 saving = last or self._at(solver.snapshot)
                 if self._at(solver.snapshot) or self._at(solver.test_interval):
                     learner.flush()
@@ -115,6 +118,9 @@ class Loop:
                 if saving:
                     self._snapshots.save(learner)
             return stop[0] if stop else 0
+
+    def _late(self) -> bool:
+        return self._limit is not None and time.perf_counter() - self._started >= self._limit
 
     def _at(self, interval: int) -> bool:
         return self._learner.iteration % interval == 0

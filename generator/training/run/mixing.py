@@ -29,13 +29,13 @@ TRAINED_ROWS = 5_000  # rows of training that the coefficients are fitted to as 
 CELLS = 2**23  # probabilities that the net gives at a time
 
 
-def fitted_of(given: Path, spec: Spec) -> Fitted:
+def fitted_of(given: str | Path | Fitted, spec: Spec) -> Fitted:
     """Return what another run has fitted, for ``spec``.
 
     Parameters
     ----------
     given
-        The run, or its mixture.h5.
+        The run, or its mixture.h5, or what that holds.
     spec
         Has a mixture.
 
@@ -48,10 +48,14 @@ def fitted_of(given: Path, spec: Spec) -> Fitted:
     """
     if spec.head.mix is None:
         raise TrainingError(f"a mixture was given, but {spec.name} has none; set head.mix, or leave it out")
-    found = Fitted.read(given / FILE if given.is_dir() else given)
+    if isinstance(given, Fitted):
+        found, source = given, "the mixture given"
+    else:
+        path = Path(given)
+        found, source = Fitted.read(path / FILE if path.is_dir() else path), str(given)
     if found.newest != spec.head.mix.newest:
         raise TrainingError(
-            f"{given}: was fitted with the followers of {found.newest} newest pages, but the spec has "
+            f"{source}: was fitted with the followers of {found.newest} newest pages, but the spec has "
             f"head.mix.newest: {spec.head.mix.newest}; give the same number"
         )
     return found

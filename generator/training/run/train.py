@@ -1,133 +1,36 @@
-"""A training run: a folder prepared, a net trained in it by Caffe's solver, its model exported."""
+"""A training run: one net, or the nets of an ensemble and the model that they are together."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy.typing as npt
+import numpy as np
 
-from generator.codegen.net import net_of
+from generator.caffe.prototxt import learnable, parse_net
+from generator.codegen.artefacts import generate_text, write
+from generator.codegen.groups import TRAINED
 from generator.errors import TrainingError
+from generator.files import write_text
+from generator.mixture.mixture import Fitted
+from generator.onnxgraph.ensemble import side_by_side
+from generator.onnxgraph.initialise import read_weights
+from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
-from generator.training.engine.batches import Batches, Order
 from generator.training.engine.exchange import Exchange
-from generator.training.engine.graph import check_provider
-from generator.training.engine.learner import Learner
-from generator.training.engine.solver import Rule
-from generator.training.run.export import check_vocabularies, export
-from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
+from generator.training.run.folder import taken
 from generator.training.run.generated import Generated
-from generator.training.run.loop import Loop, Progress
-from generator.training.run.metrics import MetricsLog, tensorboard
-from generator.training.run.mixing import FILE, fitted_of, mixture_of
-from generator.training.run.patience import PASSES, Patience
-from generator.training.run.rows import fits, load_split, load_training, training_batches
-from generator.training.run.snapshots import Snapshots
-from generator.training.run.start import Note, start_from
-from generator.training.run.testing import Tester
+from generator.training.run.loop import Progress
+from generator.training.run.metrics import MetricsLog
+from generator.training.run.mixing import fitted_of
+from generator.training.run.net import export_mixed, train_net
+from generator.training.run.options import FRESH, Result, TrainOptions
+from generator.training.run.snapshots import whole_snapshots
+from generator.training.run.start import Note
 
 __all__ = ["FRESH", "Result", "TrainOptions", "train"]
 
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How a run starts, what it computes on, and where it ends.
-
-    Attributes
-    ----------
-    resume
-        True: go on from the newest snapshot of the run; a path: from that .solverstate of the run.
-    weights
-        A .caffemodel to start from, or the folder of a run, for its newest snapshot; what they lack of the net, or all
-        without them, starts by the spec's fillers with its random_seed.
-    order
-        ``shuffle``: epoch e is a permutation that depends on (random_seed, e) alone; ``file``: as real Caffe reads.
-    patience
-        Test passes in a row without a lower loss of valid.h5 after which to stop; the snapshot of the lowest is
-        exported. None: to the end.
-    tensorboard
-        Whether the metrics go to ``RUN/tensorboard`` too, as event files.
-    until
-        Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
-    threads
-        Intra-op threads of onnxruntime; 0: as many as train this net fastest.
-    provider
-        ``cpu``, or ``cuda`` for onnxruntime's on an NVIDIA GPU, which does not promise the same bits again.
-    mix_from
-        A run, or its mixture.h5, whose fitted weights ``head.mix`` takes in place of fitting them to held-out sessions;
-        what is counted is counted in this run's data.
-
-    Raises
-    ------
-    TrainingError
-        If both ``resume`` and ``weights`` are given, or ``patience`` is under 1.
-    """
-
-    resume: bool | str | Path = False
-    weights: str | Path | None = None
-    order: Order = "shuffle"
-    patience: int | None = None
-    tensorboard: bool = False
-    until: int | None = None
-    threads: int = 0
-    provider: Literal["cpu", "cuda"] = "cpu"
-    mix_from: str | Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.resume and self.weights:
-            raise TrainingError("a resumed run takes the weights of its snapshot: leave weights out")
-        if self.patience is not None and self.patience < 1:
-            raise TrainingError(f"patience {self.patience} ends before it begins: at least 1 test pass")
-
-    @property
-    def state(self) -> Path | None:
-        """The .solverstate to resume from; None for the newest, or if nothing is resumed."""
-        return None if isinstance(self.resume, bool) else Path(self.resume)
-
-    def end(self, max_iter: int) -> int:
-        """Return the iteration to stop at."""
-        return max_iter if self.until is None else min(max_iter, self.until)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training run came to.
-
-    Attributes
-    ----------
-    iterations
-        Updates made in all, those before a resume included.
-    loss
-        Mean training loss of the last metrics line.
-    seconds
-        Wall time of the run, earlier parts included.
-    samples_per_second
-        Training rows a second in this part, test passes and snapshots left out; 0 if nothing was left to do.
-    model
-        The exported model.onnx; None if a signal stopped the run.
-    signal
-        SIGINT or SIGTERM if that stopped the run; 0 if it came to its end.
-    """
-
-    iterations: int
-    loss: float
-    seconds: float
-    samples_per_second: float
-    model: Path | None
-    signal: int = 0
-
-    def __str__(self) -> str:
-        """Return the result in one line."""
-        return (
-            f"iteration {self.iterations}: loss {self.loss:.4f}, {self.seconds:.1f} s, "
-            f"{self.samples_per_second:,.0f} samples/s"
-        )
-
-
-FRESH = TrainOptions()
-REPLICA_ENDS = 30.0  # seconds
-UNTESTED = "{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
+MEMBERS = "members"
 
 
 def train(
@@ -140,10 +43,13 @@ def train(
     progress: Progress | None = None,
     note: Note | None = None,
 ) -> Result:
-    """Train the net of ``spec`` on ``data`` and export it.
+    """Train the net of ``spec`` on ``data`` and export it; of an ensemble, its nets one after another, and them as one.
 
     SIGINT and SIGTERM, in the main thread, finish the update under way, write a snapshot and return. On one machine
     the same spec, data, order and threads give the same bits, however often the run is killed and resumed.
+
+    The nets of an ensemble are runs of their own in ``run``/members/<number>, each with a seed of its own. ``run`` has
+    their model, its mixture, the texts of it, and metrics.jsonl with the means of theirs.
 
     Parameters
     ----------
@@ -186,130 +92,100 @@ def train(
     >>> result = drn.train(spec, "data/shop", "runs/shop")  # doctest: +SKIP
     >>> drn.train(spec, "data/shop", "runs/shop", drn.TrainOptions(resume=True))  # doctest: +SKIP
     """
-    data, run, note = Path(data), Path(run), note or _ignore
-    check_provider(options.provider)
-    fitted = fitted_of(Path(options.mix_from), spec) if options.mix_from else None
-    rows, worth = load_training(data, spec, fitted=fitted is not None)
-    spec = spec.in_iterations(len(rows["label"]))
-    if not fits(data / "train.h5", spec):
-        note(f"{data}: was cut for other windows than the spec's; its rows are made anew from its sessions")
-    tested = held_out(data)
-    test_rows = load_split(tested, spec) if tested else None
-    check_vocabularies(data, spec)
-    if options.patience and (tested is None or tested.stem != "valid"):
+    data, run = Path(data), Path(run)
+    if spec.ensemble == 1:
+        return train_net(spec, data, run, options, exchange=exchange, progress=progress, note=note)
+    if exchange is not None:
+        raise TrainingError(f"several learners train one net: {spec.name} has ensemble: {spec.ensemble}; leave it out")
+    if options.state is not None:
         raise TrainingError(
-            f"{data / 'valid.h5'}: there is none, and patience is with the validation split; hold one out by: "
-            "drn sessions ... --valid-share 0.1"
+            f"{options.state}: is of one net, and an ensemble goes on from the newest snapshot of each: resume alone"
         )
-    _tell_short(spec, len(rows["label"]), note)
-
-    made = Generated.of(spec)
-    threads = options.threads or made.threads()
-    snapshots = Snapshots(run / "snapshots", spec.name, made.net, made.deploy)
-    # A replica that takes the place of a lost one may have to wait for its end.
-    with taken(run, wait=REPLICA_ENDS if exchange else 0.0):
-        learner = _begin(made, snapshots, data, run, options, threads=threads, exchange=exchange, note=note)
-        tester = None
-        if tested and test_rows is not None:
-            tester = _tester(made, tested.stem, test_rows, learner, threads)
-        else:
-            note(
-                f"{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
+    with taken(run):
+        _check_folder(run, resume=bool(options.resume))
+        results: list[Result] = []
+        for number in range(1, spec.ensemble + 1):
+            folder = run / MEMBERS / str(number)
+            before = sum(each.iterations for each in results)
+            results.append(
+                train_net(
+                    spec.member(number),
+                    data,
+                    folder,
+                    _of_member(options, number, resume=bool(options.resume and whole_snapshots(folder))),
+                    progress=_after(progress, before),
+                    note=note if number == 1 else None,
+                )
             )
-        stopping = Patience(run / PASSES, options.patience, learner.iteration) if options.patience else None
-        also = tensorboard(run / "tensorboard", learner.iteration) if options.tensorboard else None
-        loop = Loop(
-            spec.solver,
-            learner,
-            training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
-            end=options.end(spec.solver.max_iter),
-            tester=tester,
-            snapshots=snapshots,
-            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, also),
-            progress=progress,
-            stopping=stopping,
-        )
-        stopped = loop.run()
-        model = None
-        if not stopped:
-            weights, iteration = _to_export(made, learner, snapshots, stopping, note)
-            if spec.head.mix is not None:
-                mixture = mixture_of(made, weights, data, fitted, threads)
-                mixture.write(run / FILE)
-                weights = {**weights, **mixture.parameters(spec.seen, net_of(spec).output_rows)}
-            model = export(run / "models", spec, made.files, weights, iteration=iteration, data=data)
-        return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
-
-
-def _begin(
-    made: Generated,
-    snapshots: Snapshots,
-    data: Path,
-    run: Path,
-    options: TrainOptions,
-    *,
-    threads: int,
-    exchange: Exchange | None,
-    note: Note,
-) -> Learner:
-    """Return the learner where the run starts or goes on, and have the folder hold what it is resumed from."""
-    # Read before anything is written: files that do not hold leave the run as it was.
-    state = None
-    if options.resume:
-        start = snapshot_to_resume(made.spec, run, snapshots, options.state)
-        weights, state = snapshots.load(start, made.shapes, Rule(made.solver).histories)
-    else:
-        refuse_used(run, snapshots)
-        weights = start_from(Path(options.weights), made, data, note) if options.weights else made.fresh()
-
-    prepare(made.spec, made.files, data, run)
-    learner = made.learner(weights, state=state, threads=threads, provider=options.provider, exchange=exchange)
-    if state is None:
-        # Iteration 0 is kept too: a run resumes from its first moment on, without the weights it was given.
-        snapshots.save(learner)
-    else:
-        snapshots.restore_rows(learner)
-    learner.align()
-    return learner
-
-
-def _to_export(
-    made: Generated, learner: Learner, snapshots: Snapshots, stopping: Patience | None, note: Note
-) -> tuple[Mapping[str, npt.NDArray[Any]], int]:
-    """Return the weights to export and their iteration: the last, or with patience those of the best test pass."""
-    if stopping is None or stopping.best is None:
-        return learner.weights, learner.iteration
-    note(f"{stopping}" + (", and none since gained: stopped" if stopping.over else ""))
-    weights, _ = snapshots.load(stopping.best, made.shapes, Rule(made.solver).histories)
-    return weights, stopping.best
-
-
-def _tell_short(spec: Spec, rows: int, note: Note) -> None:
-    """Say so where the training ends before each row was seen once."""
-    solver = spec.solver
-    once = solver.batch_size * solver.iter_size
-    if (share := solver.max_iter * once / rows) < 1:
-        note(
-            f"max_iter {solver.max_iter} is {share:.2g} of one epoch, {once} of {rows:,} training rows an iteration; "
-            "solver.epochs: 1 in its place would see each row once"
-        )
-
-
-def _tester(
-    made: Generated, split: str, rows: Mapping[str, npt.NDArray[Any]], learner: Learner, threads: int
-) -> Tester:
-    """Return the test passes over the first rows of a split."""
-    spec = made.spec
-    return Tester(
-        made.files["loss.onnx"],
-        made.unmixed,
-        learner.weights,
-        Batches(rows, spec.solver.batch_size).once(spec.solver.test_iter),
-        split=split,
-        top_k=spec.top_k,
-        threads=threads,
+            if results[-1].model is None:
+                break
+        merged = None if results[-1].model is None else _merge(spec, results, data, run, options)
+    return Result(
+        sum(each.iterations for each in results),
+        float(np.mean([each.loss for each in results])),
+        sum(each.seconds for each in results),
+        float(np.mean([each.samples_per_second for each in results])),
+        merged,
+        results[-1].signal,
     )
 
 
-def _ignore(_: str) -> None:
-    """Drop what a person should know: nobody asked."""
+def _check_folder(run: Path, *, resume: bool) -> None:
+    """Refuse to begin in a folder that holds something, and to go on in one that holds no ensemble."""
+    if resume and not (run / MEMBERS).is_dir():
+        raise TrainingError(f"{run}: holds no {MEMBERS} of an ensemble to resume; train without --resume")
+    if not resume and (held := [each.name for each in run.iterdir() if not each.name.startswith(".")]):
+        raise TrainingError(
+            f"{run}: holds {held[0]} already; go on with --resume if it is of this ensemble, or take another folder"
+        )
+
+
+def _of_member(options: TrainOptions, number: int, *, resume: bool) -> TrainOptions:
+    """Return the options of one net: what is taken from another ensemble is that of its net of the same number."""
+
+    def taken_from(given: str | Path | None) -> str | Path | None:
+        folder = Path(given or "") / MEMBERS / str(number)
+        return folder if given and folder.is_dir() else given
+
+    weights = None if resume else taken_from(options.weights)
+    mix_from = options.mix_from if isinstance(options.mix_from, Fitted) else taken_from(options.mix_from)
+    return replace(options, resume=resume, weights=weights, mix_from=mix_from)
+
+
+def _after(progress: Progress | None, before: int) -> Progress | None:
+    """Return what tells of the iterations of one net after those ``before``, of the nets that came before it."""
+    if progress is None:
+        return None
+    return lambda iteration, loss, speed: progress(before + iteration, loss, speed)
+
+
+def _merge(spec: Spec, results: Sequence[Result], data: Path, run: Path, options: TrainOptions) -> Path:
+    """Write the nets of an ensemble as one into ``run``, and return its model.onnx."""
+    folders = [run / MEMBERS / str(number) for number in range(1, spec.ensemble + 1)]
+    # Where the spec says epochs, the first net knows the iterations.
+    spec = spec.model_copy(update={"solver": load_spec(folders[0] / "spec.yaml").solver})
+    fitted = fitted_of(options.mix_from, spec) if options.mix_from else None
+    texts = generate_text(spec, ["caffe", "portable", "onnx", "triton", "graph"])
+    names = [one.name for one in learnable(parse_net(texts["train_val.prototxt"], "train_val.prototxt"))]
+    weights = side_by_side([read_weights(each.model, names) for each in results if each.model])
+    made = Generated.of(spec.merged)
+    write({name: text.encode() for name, text in texts.items() if name not in TRAINED}, run)
+    write_text(run / "spec.yaml", dump_spec(spec))
+    logs = [MetricsLog.read(folder / "metrics.jsonl") for folder in folders]
+    write_text(run / "metrics.jsonl", "".join(json.dumps(_mean(lines)) + "\n" for lines in zip(*logs, strict=False)))
+    return export_mixed(
+        made,
+        weights,
+        data,
+        run,
+        fitted,
+        iteration=sum(each.iterations for each in results),
+        threads=options.threads or made.threads(),
+        spec=spec,
+    )
+
+
+def _mean(lines: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the means of lines of metrics, the same line of each net; their iterations are equal."""
+    found = {name: float(np.mean([line[name] for line in lines])) for name in lines[0] if all(name in x for x in lines)}
+    return found | {"iteration": lines[0]["iteration"]}

@@ -1,0 +1,211 @@
+"""A recorded table of learning curves: every spec of a discrete space trained once, ranked at several shares of it.
+
+    python benchmarks/tune_table.py --data simulator --minutes 8 --folder build/tables
+    python benchmarks/tune_table.py --data ../shared/data/yoochoose-100k --minutes 8 --folder build/tables
+
+Each call goes on where the last one ended. `benchmarks/tune.py table` lets samplers search what is recorded.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from generator.data.build import Options, build
+from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
+from generator.data.sessions.splits import Division
+from generator.errors import DrnError
+from generator.jobs.workers import Outcome, Processes
+from generator.shop.simulator import Shop, simulate
+from generator.spec import spec_hash
+from generator.spec.schema import Spec
+from generator.tuning.individual import RungJob, Score, rank, rows_in, seed_of, trained_as
+from generator.tuning.plan import TuningPlan, load_plan
+
+SHARES = (1 / 27, 1 / 9, 1 / 3, 1.0)  # of a training, where it is ranked
+CHUNK = 8  # trainings between two looks at the clock
+
+FIXED = {
+    "simulator": "{name: shop, net: combined, pages: 600, items: 600, data: {target: purchase}, "
+    "rnn: {window: 4, widths: [32], history: 16}, fnn: {bought: 8, widths: [32]}, "
+    "init: {table: {type: gaussian}}, solver: {clip_gradients: 1}}",
+    "yoochoose": "{name: yoochoose, net: rnn, pages: 2933, items: 2933, loss: every, data: {target: next}, "
+    "rnn: {window: 4, widths: [64], history: 16}, init: {table: {type: gaussian}}, solver: {clip_gradients: 0.5}}",
+}
+TABLE = """
+  rnn.window: {choice: [1, 2, 4, 8]}
+  rnn.widths: {list: {choice: [16, 64]}, length: [1, 2]}
+  solver.base_lr: {choice: [0.01, 0.03, 0.1, 0.3, 1]}
+  solver.momentum: {choice: [0, 0.9]}
+  solver.batch_size: {choice: [32, 128]}
+"""
+PLAN = """
+spec: {fixed}
+search:{search}
+objectives: [MRR@20]
+training: {{epochs: {epochs}}}
+budget: {{trainings: {trainings}}}
+genetic: {{population: {population}}}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="simulator", help="simulator, or a folder yoochoose-100k")
+    parser.add_argument("--sessions", type=int, default=20_000, help="of the simulator")
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=Path("build/tables"))
+    options = parser.parse_args()
+    kind, folder = place(options.data, options.folder)
+    data = prepared(kind, options.data, options.sessions, folder)
+    plan = planned(kind, TABLE, folder, epochs=options.epochs)
+    with Processes(options.workers) as engine:
+        record(plan, data, folder, engine, 60 * options.minutes)
+
+
+def place(data: str, folder: Path) -> tuple[str, Path]:
+    """Return the kind of a data set and the folder of its table."""
+    kind = "simulator" if data == "simulator" else "yoochoose"
+    return kind, folder / kind
+
+
+def prepared(kind: str, source: str, sessions: int, folder: Path) -> Path:
+    """Return the data folder, made if it is not there."""
+    data = folder / "data"
+    if data.is_dir():
+        return data
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = Spec.model_validate(yaml.safe_load(FIXED[kind]))
+    if kind == "simulator":
+        simulate(folder / "log", Shop(sessions=sessions, seed=1))
+        division = Division(share=0.05, valid_share=0.2)
+        build([folder / "log/events.parquet"], data, spec, Options("events", division=division), "benchmark")
+        return data
+    division = Division(files=True, valid_share=0.1)
+    chosen = Options("session-rec", test=(Path(source) / "test.tsv.gz",), division=division)
+    build([Path(source) / "train_full.tsv.gz"], data, spec, chosen, "benchmark")
+    return data
+
+
+def planned(
+    kind: str, search: str, folder: Path, *, epochs: float, trainings: int = 60, population: int = 10
+) -> TuningPlan:
+    """Write and load the plan."""
+    text = PLAN.format(fixed=FIXED[kind], search=search, epochs=epochs, trainings=trainings, population=population)
+    (folder / "plan.yaml").write_text(text)
+    return load_plan(folder / "plan.yaml")
+
+
+def key_of(spec: Spec) -> str:
+    """Return the key of a spec in the table: all but its seed."""
+    return spec_hash(spec.model_copy(update={"solver": spec.solver.model_copy(update={"random_seed": 0})}))
+
+
+def stop(share: float, iterations: int) -> int:
+    """Return the iteration at ``share`` of a training, as the search counts it."""
+    return max(1, round(share * iterations))
+
+
+def learning_curve(job: RungJob) -> list[Score]:
+    """Train to each of SHARES in turn and rank there; what diverges has no accuracy from there on."""
+    scores, since, end = [], 0, job.spec.solver.max_iter
+    for share in SHARES:
+        until = stop(share, end)
+        try:
+            scores.append(rank(replace(job, since=since, until=until)))
+        except DrnError:
+            break
+        since = until
+    shutil.rmtree(job.run, ignore_errors=True)
+    lost = Score({}, 0, 0.0)
+    return scores + [lost] * (len(SHARES) - len(scores))
+
+
+def specs_of(plan: TuningPlan) -> Iterator[tuple[dict[str, Any], Spec]]:
+    """Yield the genes and the spec of every point of the plan's space."""
+    for values in product(*(every(gene) for gene in plan.search.values())):
+        genes = dict(zip(plan.search, values, strict=True))
+        yield genes, plan.space.spec(genes)
+
+
+def every(gene) -> list:
+    """Return all values of a choice, or of a list of choices."""
+    if hasattr(gene, "values"):
+        return list(gene.values)
+    lengths = range(gene.shortest, gene.longest + 1)
+    return [list(values) for length in lengths for values in product(gene.element.values, repeat=length)]
+
+
+def recorded(folder: Path) -> dict[str, list[Score]]:
+    """Return what is recorded: the scores at SHARES by key."""
+    path = folder / "curves.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {key: [Score(*score) for score in scores] for key, _, scores in map(json.loads, lines)}
+
+
+def record(plan: TuningPlan, data: Path, folder: Path, engine: Processes, seconds: float) -> None:
+    """Train what the record lacks, until ``seconds`` are over."""
+    end = time.monotonic() + seconds
+    table, cuts = recorded(folder), folder / "cuts" / "table"
+    points = {spec_hash(spec): (genes, spec) for genes, spec in specs_of(plan)}
+    windows = {window_name(spec): spec for _, spec in points.values()}
+    list(
+        engine.map(rewindow_folder, [Rewindow(data, cuts / w, s, ("train.h5", "valid.h5")) for w, s in windows.items()])
+    )
+    rows = {name: rows_in(cuts / name) for name in windows}
+    jobs, genes_of = [], []
+    for name, (genes, spec) in points.items():
+        window = window_name(spec)
+        whole = trained_as(spec, seed_of(0, name), rows[window], plan.training.epochs)
+        if key_of(whole) not in table:
+            jobs.append(RungJob(whole, cuts / window, folder / "work" / name[:16], 0, whole.solver.max_iter))
+            genes_of.append(genes)
+    print(f"table: {len(points)} specs, {len(jobs)} to train", flush=True)
+    with (folder / "curves.jsonl").open("a") as stream:
+        for first in range(0, len(jobs), CHUNK):
+            if time.monotonic() > end:
+                break
+            chunk = jobs[first : first + CHUNK]
+            for outcome in engine.map(learning_curve, chunk):
+                if outcome.value is None:
+                    raise SystemExit(outcome.error)
+                scores = [[score.metrics, score.size, score.seconds] for score in outcome.value]
+                line = [key_of(chunk[outcome.index].spec), genes_of[first + outcome.index], scores]
+                stream.write(json.dumps(line) + "\n")
+                stream.flush()
+
+
+class Recorded:
+    """An engine that looks trainings up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.table = recorded(folder)
+        self.work = 0.0  # seconds that the trainings looked up took when they were recorded
+
+    def map(self, function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Outcome[Any]]:
+        for index, job in enumerate(jobs):
+            if not isinstance(job, RungJob):
+                yield Outcome(index, function(job), None, 1)
+                continue
+            stops = [stop(share, job.spec.solver.max_iter) for share in SHARES]
+            rung, before = stops.index(job.until), stops.index(job.since) if job.since else -1
+            scores = self.table[key_of(job.spec)]
+            self.work += sum(score.seconds for score in scores[before + 1 : rung + 1])
+            score = scores[rung]
+            yield Outcome(index, score if score.metrics else None, None if score.metrics else "it diverged", 1)
+
+    def close(self) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    main()
