@@ -13,7 +13,9 @@ from generator.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from generator.api.answers import recommend as recommend
+    from generator.api.answers import recommend_log as recommend_log
     from generator.api.answers import serve as serve
+    from generator.api.answers import similar as similar
     from generator.api.artefacts import Artefacts as Artefacts
     from generator.api.artefacts import generate as generate
     from generator.api.fits import fit as fit
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from generator.errors import TrainingError as TrainingError
     from generator.evaluation.evaluate import Report as Report
     from generator.fitting.fit import Fit as Fit
+    from generator.model.answers_file import LogAnswers as LogAnswers
     from generator.model.model import Model as Model
     from generator.model.query import Answer as Answer
     from generator.model.query import Query as Query
@@ -45,6 +48,7 @@ _MODULES = {
     "DataFolder": "api.logs",
     "DrnError": "errors",
     "Fit": "fitting.fit",
+    "LogAnswers": "model.answers_file",
     "Model": "model.model",
     "ModelError": "errors",
     "Query": "model.query",
@@ -59,8 +63,10 @@ _MODULES = {
     "generate": "api.artefacts",
     "load_spec": "spec.load",
     "recommend": "api.answers",
+    "recommend_log": "api.answers",
     "serve": "api.answers",
     "sessions": "api.logs",
+    "similar": "api.answers",
     "simulate": "api.logs",
     "train": "api.nets",
     "tune": "api.nets",
@@ -72,6 +78,7 @@ __all__ = [
     "DataFolder",
     "DrnError",
     "Fit",
+    "LogAnswers",
     "Model",
     "ModelError",
     "Query",
@@ -86,8 +93,10 @@ __all__ = [
     "generate",
     "load_spec",
     "recommend",
+    "recommend_log",
     "serve",
     "sessions",
+    "similar",
     "simulate",
     "train",
     "tune",

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from generator.errors import DrnError, in_words, pip_install
+from generator.errors import EXTRAS, DrnError, in_words, lacking
 from generator.options import Exit
 from generator.version import __version__
 
@@ -25,29 +25,13 @@ COMMANDS = {
     "tune": "Search the fields of a spec for the best net by a genetic algorithm.",
     "evaluate": "Rank all items for every test session: hit rate, MRR, NDCG, beside baselines.",
     "experiment": "Run the paper's experiments on any data, and report whether its claims hold there.",
-    "recommend": "Recommend the top K items for a session.",
+    "recommend": "Recommend the top K items for a session, or for every session of a log.",
+    "similar": "Say which items a trained net has most alike to an item.",
     "serve": "Recommend over HTTP in real time, remember sessions, reload models.",
     "loop": "Train again from the served events, on a schedule, and publish what is not worse.",
     "export": "Write a trained run for other programs: readers of Caffe's files, a browser.",
     "import": "Convert a Caffe deploy net with its weights to ONNX.",
     "inspect": "Explain a prototxt, caffemodel, solverstate, ONNX file, run or generated folder; draw its net.",
-}
-
-
-# The extra that brings a package, for the message where a command needs one that is not installed.
-EXTRAS = {
-    "fsspec": "scale",
-    "implicit": "eval",
-    "matplotlib": "eval",
-    "optuna": "tune",
-    "polars": "data",
-    "prometheus_client": "serve",
-    "pymongo": "serve",
-    "ray": "scale",
-    "scipy": "eval",
-    "starlette": "serve",
-    "tensorboardX": "watch",
-    "uvicorn": "serve",
 }
 
 
@@ -105,7 +89,7 @@ def _run(command: click.Command, name: str) -> None:
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        sys.stderr.write(f"{name} needs {error.name}, which is not installed: {pip_install(EXTRAS[error.name])}\n")
+        sys.stderr.write(f"{lacking(error.name, name)}\n")
         sys.exit(Exit.WRONG_USE)
     except (DrnError, OSError, OverflowError, MemoryError) as error:
         sys.stderr.write(f"{in_words(error)}\n")

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -10,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["err", "out", "print_json", "print_table", "progress"]
+from generator.heartbeat import FIRST, SELDOM, THEN
+
+__all__ = ["err", "out", "print_json", "print_table", "progress", "stages"]
 
 # rich honours NO_COLOR and drops colour and bars by itself where the stream is no terminal.
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-FIRST, THEN, SELDOM = 2.0, 10.0, 60.0  # seconds before a line of progress, between two, and between two at last
 
 
 def print_json(value: object) -> None:
@@ -50,6 +51,20 @@ def progress(*extra: str) -> Progress:
         console=err,
         disable=not err.is_terminal,
     )
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, float, float | None], None]]:
+    """Yield what shows the progress of work in stages: called with its name, what is done, and the total."""
+    with progress() as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def shown(name: str, done: float, total: float | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done, total=total)
+
+        yield shown
 
 
 class _Lines(Progress):

@@ -8,10 +8,12 @@ DrnError                what drn says to its user in words; exit status 2
 └── TrainingError       a training run that cannot go on (NaN loss, no snapshot to resume)
 """
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "EXTRAS",
     "DataError",
     "DrnError",
     "ModelError",
@@ -19,8 +21,29 @@ __all__ = [
     "TemplateError",
     "TrainingError",
     "in_words",
+    "lacking",
     "pip_install",
+    "require_package",
 ]
+
+# The extra that brings a package, for the message where one is not installed.
+EXTRAS = {
+    "faiss": "index",
+    "fsspec": "scale",
+    "implicit": "eval",
+    "matplotlib": "eval",
+    "mlflow": "mlflow",
+    "optuna": "tune",
+    "polars": "data",
+    "prometheus_client": "serve",
+    "pymongo": "serve",
+    "ray": "scale",
+    "scipy": "eval",
+    "starlette": "serve",
+    "tensorboardX": "watch",
+    "torch": "scale",
+    "uvicorn": "serve",
+}
 
 DISTRIBUTION = "drn-recommender"  # on PyPI the name drn is another project's
 
@@ -78,3 +101,18 @@ def pip_install(extra: str) -> str:
     "pip install 'drn-recommender[eval]'"
     """
     return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
+def lacking(package: str, what: str) -> str:
+    """Return that ``what`` needs a package of EXTRAS that is not installed, and how to install it.
+
+    >>> lacking("optuna", "drn tune")
+    "drn tune needs optuna, which is not installed: pip install 'drn-recommender[tune]'"
+    """
+    return f"{what} needs {package}, which is not installed: {pip_install(EXTRAS[package])}"
+
+
+def require_package(package: str, what: str) -> None:
+    """Refuse ``what`` with DrnError where a package of EXTRAS is not installed, before any work is done."""
+    if importlib.util.find_spec(package) is None:
+        raise DrnError(lacking(package, what))

@@ -12,6 +12,7 @@ from generator.api.arguments import PathLike, as_spec
 from generator.errors import DataError
 
 if TYPE_CHECKING:
+    from generator.data.threads import Progress
     from generator.shop.simulator import Summary
     from generator.spec.schema import Spec
 
@@ -153,6 +154,7 @@ def sessions(
     drop_repeats: float | None = None,
     strict_split: bool = False,
     engine: str = "local",
+    progress: "Progress | None" = None,
 ) -> DataFolder:
     """Turn an event log into training data, as `drn sessions` does.
 
@@ -166,7 +168,8 @@ def sessions(
     spec
         A `Spec`, or its YAML file: window, history, purchases, sizes of the vocabularies, target.
     log_format, columns
-        Format of the log; for ``events`` the column of each role (user, session, time, page, event, item, category).
+        Format of the log; for ``events`` the column of each role (user, session, time, page, event, item, category,
+        dwell).
     events
         What words of the column of events mean, beside those that the format knows: ``{"order": "buy"}``; the kinds are
         view, buy and other.
@@ -192,6 +195,8 @@ def sessions(
     engine
         ``local``; or ``ray``, ``ray://HOST:PORT``, to which ``log`` and ``test`` are lists of paths or URLs of Parquet
         files and folders.
+    progress
+        Called with the name of the stage under way, what is done of it, and its total, or None where that is not known.
 
     Raises
     ------
@@ -206,7 +211,9 @@ def sessions(
     """
     from generator.data.build import Options, build
     from generator.data.sessions.splits import Division
+    from generator.data.threads import unwatched
 
+    watched = progress or unwatched
     division = Division(
         bool(test), test_days, test_share, test_users, folds, fold, valid_share, seed, strict=strict_split
     )
@@ -237,9 +244,11 @@ def sessions(
         options = settings(files)
         with connected(engine):
             reader = partial(read_on_ray, urls, tests, options, spec)
-            return DataFolder(folder, build([Path(url) for url in urls], folder, spec, options, name, reader=reader))
+            return DataFolder(
+                folder, build([Path(url) for url in urls], folder, spec, options, name, reader=reader, progress=watched)
+            )
     with _opened(log) as logs:
-        return DataFolder(folder, build(logs, folder, spec, settings(given_sources(test)), name))
+        return DataFolder(folder, build(logs, folder, spec, settings(given_sources(test)), name, progress=watched))
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """`drn experiment`: the paper's experiments as one report."""
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from generator.console import err, out, print_json, print_table, progress
-from generator.errors import pip_install
+from generator.errors import require_package
 from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ def command(
       drn experiment arch_specs/experiments/yoochoose.yaml --data ../shared/data/yoochoose-100k -o runs/yoochoose
       drn experiment arch_specs/experiments/shop.yaml -o runs/shop --only nets --only history
     """
-    if find_spec("matplotlib") is None:
-        raise click.UsageError(f"drn experiment needs matplotlib: {pip_install('eval')}")
+    require_package("matplotlib", "drn experiment")
     from generator.experiment.plan import load_plan
     from generator.experiment.run import experiment
     from generator.jobs.workers import Processes

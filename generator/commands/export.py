@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from generator.console import out, print_json
+from generator.heartbeat import working
 from generator.options import format_option
 
 __all__ = ["command"]
@@ -36,6 +37,11 @@ __all__ = ["command"]
     metavar="DIR",
     help="Of --web: a folder with onnxruntime-web's files, in place of npm's.",
 )
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of --web: file of items: item, title, category, price, image, ...; the page shows what it says.",
+)
 @format_option
 def command(
     *,
@@ -45,6 +51,7 @@ def command(
     output: Path | None,
     web: Path | None,
     runtime: Path | None,
+    items: Path | None,
     output_format: str,
 ) -> None:
     """Write the newest model of a run in a form that other programs read.
@@ -55,12 +62,24 @@ def command(
       drn export runs/shop --caffemodel all-uses -o shop.caffemodel
       drn export runs/shop --web site
     """
-    from generator.export.caffe import export_caffe, export_caffemodel
-
     if caffe is None and caffemodel is None and web is None:
         raise click.UsageError("say what to write: --caffe DIR, --caffemodel all-uses -o FILE or --web DIR")
     if (caffemodel is None) != (output is None):
         raise click.UsageError("--caffemodel all-uses and -o FILE belong together")
+    with working(f"export {run}"):
+        written, lines = _exported(run, caffe, output, web, runtime, items)
+    if output_format == "json":
+        print_json(written)
+    else:
+        out.print("\n".join(lines), markup=False)
+
+
+def _exported(
+    run: Path, caffe: Path | None, output: Path | None, web: Path | None, runtime: Path | None, items: Path | None
+) -> tuple[dict[str, object], list[str]]:
+    """Write what is asked for; return what that is, for machines and for people."""
+    from generator.export.caffe import export_caffe, export_caffemodel
+
     written: dict[str, object] = {}
     lines = []
     if caffe is not None:
@@ -73,10 +92,7 @@ def command(
     if web is not None:
         from generator.export.web import export_web
 
-        export_web(run, web, runtime)
+        export_web(run, web, runtime, items)
         written["web"] = str(web)
         lines.append(f"{web}: index.html, the model and its runtime; see it by: python -m http.server -d {web}")
-    if output_format == "json":
-        print_json(written)
-    else:
-        out.print("\n".join(lines), markup=False)
+    return written, lines

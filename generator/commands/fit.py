@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from generator.console import err, out, print_json, print_table, progress
+from generator.console import err, out, print_json, print_table, stages
 from generator.data.log.formats import FORMAT_NAMES
 from generator.options import Exit, columns_option, events_option, format_option
 
@@ -100,14 +100,7 @@ def command(
 
     logs, words = logs_and_words(logs, options.pop("events"))
     try:
-        with progress() as bar:
-            tasks: dict[str, Any] = {}
-
-            def shown(name: str, done: float, total: float) -> None:
-                if name not in tasks:
-                    tasks[name] = bar.add_task(name)
-                bar.update(tasks[name], completed=done, total=total)
-
+        with stages() as shown:
             found = fit(
                 list(logs),
                 folder,

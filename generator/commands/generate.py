@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from generator.codegen.groups import ALL_GROUPS
+from generator.heartbeat import working
 from generator.options import Exit, format_option
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def command(
     job = Job(_groups(only), init, templates, rules)
     loaded = load_specs(spec_paths(specs), overrides, lambda line: click.echo(line, err=True))
     run = {"check": _diff, "diff": _diff, "explain": _explain}.get(mode, _files)
-    found, lines, drift = run(job, loaded, output, mode == "dry-run")
+    with working(f"generate {len(loaded):,} spec{'s' * (len(loaded) > 1)}"):
+        found, lines, drift = run(job, loaded, output, mode == "dry-run")
     if output_format == "json":
         click.echo(json.dumps({"mode": mode, "specs": found}, indent=2))
     else:

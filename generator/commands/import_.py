@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from generator.console import out, print_json
+from generator.heartbeat import working
 from generator.options import format_option
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ def command(deploy: Path, caffemodel: Path, output: Path, top_k: int | None, out
     """
     from generator.onnxgraph.initialise import save
 
-    model = import_net(deploy, caffemodel, top_k)
-    save(model, output)
+    with working(f"import {caffemodel}"):
+        model = import_net(deploy, caffemodel, top_k)
+        save(model, output)
     inputs, outputs = ([info.name for info in each] for each in (model.graph.input, model.graph.output))
     if output_format == "json":
         print_json({"model": str(output), "inputs": inputs, "outputs": outputs, "nodes": len(model.graph.node)})

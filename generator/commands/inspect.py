@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from generator.console import err, print_json
+from generator.heartbeat import working
 from generator.options import Exit, format_option
 
 __all__ = ["command"]
@@ -30,11 +31,13 @@ def command(path: Path, picture: Path | None, output_format: str) -> None:
     from generator.inspect.folder import inspect
     from generator.inspect.text import report_text
 
-    report = inspect(path)
-    if picture:
-        from generator.inspect.draw import draw
+    with working(f"inspect {path}"):
+        report = inspect(path)
+        if picture:
+            from generator.inspect.draw import draw
 
-        draw(report, picture)
+            draw(report, picture)
+    if picture:
         err.print(f"drawn: {picture}", markup=False)
     if output_format == "json":
         print_json(report.as_json())

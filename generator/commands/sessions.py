@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from generator.console import err, print_json, print_table
+from generator.console import err, print_json, print_table, stages
 from generator.data.log.formats import FORMAT_NAMES
 from generator.data.log.words import logs_and_words
 from generator.options import columns_option, engine_option, events_option, format_option
@@ -132,29 +132,31 @@ def command(
         raise click.UsageError(f"--engine {engine} reads Parquet files of the format events: leave it out")
     from generator.api.logs import sessions
 
-    made = sessions(
-        store or logs,
-        out,
-        spec_path,
-        log_format=form,
-        columns=columns,
-        events=words,
-        gap=gap,
-        drop_repeats=drop_repeats,
-        test=tests,
-        strict_split=strict_split,
-        test_days=test_days,
-        test_share=test_share,
-        test_users=test_users,
-        folds=folds,
-        fold=fold,
-        valid_share=valid_share,
-        seed=seed,
-        min_support=min_support,
-        vocabulary=vocabulary,
-        max_bad=max_bad,
-        engine=engine,
-    )
+    with stages() as shown:
+        made = sessions(
+            store or logs,
+            out,
+            spec_path,
+            log_format=form,
+            columns=columns,
+            events=words,
+            gap=gap,
+            drop_repeats=drop_repeats,
+            test=tests,
+            strict_split=strict_split,
+            test_days=test_days,
+            test_share=test_share,
+            test_users=test_users,
+            folds=folds,
+            fold=fold,
+            valid_share=valid_share,
+            seed=seed,
+            min_support=min_support,
+            vocabulary=vocabulary,
+            max_bad=max_bad,
+            engine=engine,
+            progress=shown,
+        )
     if output_format == "json":
         print_json(made.meta)
     else:

@@ -4,14 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from generator.console import err, out, print_json, progress
-from generator.errors import pip_install
+from generator.errors import require_package
 from generator.options import engine_option, format_option
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ LATEST = "newest"
     help="Stop after N test passes without a lower loss on valid.h5, and export the best.",
 )
 @click.option("--tensorboard", is_flag=True, help="Write the metrics to RUN/tensorboard too, for TensorBoard.")
+@click.option("--mlflow", metavar="URI|DIR", help="Log the metrics to MLflow too; of a folder, to its mlflow.db.")
 @engine_option
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="With --engine ray: learners, a share each."
@@ -84,6 +84,7 @@ def command(
     order: Literal["shuffle", "file"],
     patience: int | None,
     tensorboard: bool,
+    mlflow: str | None,
     engine: str,
     workers: int,
     overrides: tuple[str, ...],
@@ -108,8 +109,10 @@ def command(
         raise click.UsageError(f"--engine {engine} trains on CPUs: leave --provider {provider} out")
     if engine != "local" and patience is not None:
         raise click.UsageError(f"--engine {engine} trains to the end: leave --patience out")
-    if tensorboard and find_spec("tensorboardX") is None:
-        raise click.UsageError(f"--tensorboard needs tensorboardX: {pip_install('watch')}")
+    if tensorboard:
+        require_package("tensorboardX", "--tensorboard")
+    if mlflow is not None:
+        require_package("mlflow", "--mlflow")
     from generator.spec import load_spec
     from generator.training.run.train import TrainOptions
 
@@ -121,6 +124,7 @@ def command(
         order=order,
         patience=patience,
         tensorboard=tensorboard,
+        mlflow=mlflow,
         threads=threads,
         provider=provider,
     )
@@ -163,8 +167,7 @@ def _trainer(engine: str, workers: int) -> Iterator[Callable[..., "Result"]]:
 
         yield train
         return
-    if find_spec("torch") is None:  # its gloo adds the gradients up
-        raise click.UsageError(f"drn train --engine {engine} needs torch: {pip_install('scale')}")
+    require_package("torch", f"drn train --engine {engine}")  # its gloo adds the gradients up
     from generator.scale.cluster import connected
     from generator.scale.training import train_on_ray
 

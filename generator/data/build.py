@@ -17,16 +17,15 @@ from generator.data.sessions.sessionise import GAP
 from generator.data.stages.cut import PartitionSessions, cut
 from generator.data.stages.divide import Divided, divide
 from generator.data.stages.number import number
-from generator.data.stages.read import ReadLog, partitions_for, read
+from generator.data.stages.read import IN_MEMORY, ReadLog, partitions_for, read
 from generator.data.stages.write import write
 from generator.data.store.folder import beside
 from generator.data.store.spill import Spill
+from generator.data.threads import Progress, unwatched
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
 __all__ = ["Options", "build"]
-
-IN_MEMORY = 8  # partitions of a log, at most, that are kept in memory; more are spilled to files
 
 
 def build(
@@ -37,6 +36,7 @@ def build(
     spec_name: str = "spec",
     *,
     reader: "Callable[[], ReadLog] | None" = None,
+    progress: Progress = unwatched,
 ) -> dict[str, Any]:
     """Write the data folder of an event log for ``spec`` and return what meta.json holds.
 
@@ -55,6 +55,8 @@ def build(
         What messages call the spec.
     reader
         Reads the log elsewhere than in this process: to the same sessions, in any order.
+    progress
+        Called with the name of the stage under way, what is done of it, and its total.
 
     Raises
     ------
@@ -73,13 +75,15 @@ def build(
     partitions = 1 if reader else partitions_for([*sources, *tests], options.form)
     try:
         with _spilling(folder, partitions) as (spill, place):
-            log = reader() if reader else read(sources, tests, options, spec, partitions, place)
-            cuts = cut(log, spec, options.division, all_labels=options.vocabulary == "all", spill=spill)
+            log = reader() if reader else read(sources, tests, options, spec, partitions, place, progress)
+            cuts = cut(
+                log, spec, options.division, all_labels=options.vocabulary == "all", spill=spill, progress=progress
+            )
             divided = divide(cuts, log.users, options.division)
             counts = _counts(cuts, divided)
-            numbered = number(cuts, divided, log.labels, spec, options, given, spec_name, spill)
+            numbered = number(cuts, divided, log.labels, spec, options, given, spec_name, spill, progress)
             meta = _meta(spec, options, sources, tests, log, counts, numbered.numbering)
-            return write(folder, numbered.splits, numbered.numbering, meta, spec)
+            return write(folder, numbered.splits, numbered.numbering, meta, spec, progress)
     except OSError as error:
         raise DataError(f"cannot write {folder}: {error}") from error
 

@@ -2,16 +2,37 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, cast
+from threading import Lock
+from typing import TypeAlias, TypeVar, cast
 
 from generator.jobs.cpus import available
 
-__all__ = ["parallel_map", "prefetched"]
+__all__ = ["Progress", "counted", "parallel_map", "prefetched", "unwatched"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Called with the name of a stage, what is done of it, and its total, which may be an estimate.
+Progress: TypeAlias = Callable[[str, float, float | None], None]
+
 WORKERS = 4  # partitions of a log that are worked on, and so in memory, at a time, at most
+
+
+def unwatched(_name: str, _done: float, _total: float | None) -> None:
+    """Drop the progress: nobody watches."""
+
+
+def counted(progress: Progress, name: str, total: float | None) -> Callable[[int], None]:
+    """Return what adds to the count of a stage that several threads work at, and tells ``progress``."""
+    lock, done = Lock(), 0
+
+    def add(count: int) -> None:
+        nonlocal done
+        with lock:
+            done += count
+            progress(name, done, total)
+
+    return add
 
 
 def prefetched(values: Iterable[T]) -> Iterator[T]:

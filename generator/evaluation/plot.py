@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from generator.errors import DrnError, pip_install
+from generator.errors import DrnError, lacking
 from generator.evaluation.metrics import CUTOFF
 from generator.files import replacing
 
@@ -29,7 +29,7 @@ def plot(report: "Report", path: Path) -> None:
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise DrnError(f"a plot needs matplotlib, which is not installed: {pip_install('eval')}") from error
+        raise DrnError(lacking("matplotlib", "a plot")) from error
     mpl.use("Agg")
     from matplotlib.figure import Figure
 

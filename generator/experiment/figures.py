@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.errors import DrnError, pip_install
+from generator.errors import DrnError, lacking
 from generator.evaluation.metrics import Interval
 from generator.evaluation.plot import COLOURS, MARKERS
 from generator.experiment.measures import (
@@ -41,7 +41,7 @@ def draw(experiment: str, found: Figures) -> bytes:
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise DrnError(f"the report needs matplotlib, which is not installed: {pip_install('eval')}") from error
+        raise DrnError(lacking("matplotlib", "the report")) from error
     mpl.use("Agg")
     figure = _FIGURES[experiment](found)
     stream = io.BytesIO()

@@ -10,6 +10,7 @@ from typing import Any
 from generator.data.log.sources import Source
 from generator.data.rewindowed import Rewindow, rewindow_folder
 from generator.data.store.split import Split
+from generator.errors import require_package
 from generator.files import write_text
 from generator.fitting import compare
 from generator.fitting.budget import TimeBudget
@@ -21,7 +22,6 @@ from generator.fitting.options import FitOptions, Listener
 from generator.fitting.report import write_report
 from generator.fitting.select import Selected, Selection
 from generator.fitting.trial import StoppedError, trained
-from generator.fitting.tuning import require_tuning
 from generator.mixture.rules import RULES
 from generator.spec import dump_spec, parse_spec
 from generator.spec.schema import Spec
@@ -144,7 +144,7 @@ class _Work:
         self, sources: Sequence[Source], folder: Path, options: FitOptions, listener: Listener, *, resume: bool
     ) -> None:
         if options.tune:
-            require_tuning()
+            require_package("optuna", "--tune")
         self.sources, self.folder, self.options, self.listener = sources, folder, options, listener
         self.trials, self.log = folder / "trials", folder / "trials" / "log"
         self.journal = FitJournal(folder, options.identity(sources), TimeBudget(60 * options.minutes), resume=resume)

@@ -134,7 +134,7 @@ def _accuracy(figures: Figures, name: str) -> Section:
     return Section(
         "Hit rate by K",
         f"All {figures['items']:,} items are ranked for each of the {figures['rows']:,} test rows. "
-        f"{figures['unknown']:,} rows ask for an item that training does not know.",
+        f"{figures['unknown']:,} rows ask for an item that has no id.",
         [chart(figure)],
         [
             TextTable(["method", *HEADLINES], rows),

@@ -1,13 +1,11 @@
 """`drn tune` around a candidate: the plan that is written for it, and the spec that it finds."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from generator.errors import DrnError, pip_install
 from generator.files import write_text
 from generator.fitting.choose import Candidate, with_iterations
 from generator.fitting.recipes import Recipe
@@ -17,15 +15,9 @@ from generator.spec.dump import dump_spec
 from generator.tuning.plan import load_plan
 from generator.tuning.run import tune
 
-__all__ = ["plan_for", "require_tuning", "tuned"]
+__all__ = ["plan_for", "tuned"]
 
 HOPELESS = {"after": [0.3], "keep": 0.5}  # of the individuals a half is given up after three tenths of the training
-
-
-def require_tuning() -> None:
-    """Raise DrnError where what `drn tune` needs is not installed."""
-    if find_spec("optuna") is None:
-        raise DrnError(f"--tune needs optuna: {pip_install('tune')}")
 
 
 def plan_for(candidate: Candidate, recipe: Recipe, minutes: float) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from generator.errors import ModelError
 
-__all__ = ["find_model", "version_number"]
+__all__ = ["find_model", "find_spec", "version_number"]
 
 
 def find_model(path: str | Path) -> Path:
@@ -43,6 +43,20 @@ def find_model(path: str | Path) -> Path:
     if len(named) > 1:
         raise ModelError(f"{path}: it holds the models {', '.join(named)}; name one, such as {models / min(named)}")
     return next(iter(named.values()))
+
+
+def find_spec(model: Path) -> Path:
+    """Return the spec.yaml of the run that holds ``model``, a RUN/models/NAME/VERSION/model.onnx.
+
+    Raises
+    ------
+    ModelError
+        It is in none, or the run has lost its spec.
+    """
+    run = model.resolve().parents[3] if len(model.resolve().parents) > 3 else model.parent
+    if not (run / "spec.yaml").is_file():
+        raise ModelError(f"{model}: is in no run with a spec.yaml; give the folder of a drn train run")
+    return run / "spec.yaml"
 
 
 def _newest(folder: Path) -> Path | None:

@@ -1,20 +1,26 @@
 """The inference graph of a model.onnx, run by onnxruntime: input blobs to probabilities and top items."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from generator.errors import DataError, ModelError
+from generator.model.index import ItemIndex
 from generator.spec.blobs import INPUTS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 __all__ = ["InferenceGraph"]
 
+Floats = NDArray[np.float32]
 OUTPUTS = ("probability", "top_item", "top_probability")
 
 
@@ -118,9 +124,24 @@ class InferenceGraph:
         graph = _up_to("probability", _int8(self._file) if self._int8 else self._file)
         return self._session if graph is None else _open(graph, threads=1)
 
+    def near(self, index: ItemIndex, blobs: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[np.int64], Floats]]:
+        """Return for each row the ids of the items that an index finds, and their probabilities; raises as `run`."""
+        with self._fed(blobs) as (feed, rows):
+            return index.probabilities(feed, rows)
+
+    def indexed(self) -> ItemIndex:
+        """Return an index of the output layer; ModelError where it is of no form that has one, or past 2 GiB."""
+        return ItemIndex(_loaded(self._file, "an index"), self._file, self.width - self.slots, self.kinds)
+
     def _run(
         self, session: onnxruntime.InferenceSession, outputs: Sequence[str], blobs: Mapping[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
+        with self._fed(blobs) as (feed, rows):
+            return [values[:rows] for values in session.run(list(outputs), feed)]
+
+    @contextmanager
+    def _fed(self, blobs: Mapping[str, NDArray[Any]]) -> Iterator[tuple[dict[str, NDArray[Any]], int]]:
+        """Yield the inputs, two rows at least, and how many are wanted; what onnxruntime raises is a ModelError."""
         feed = {}
         for name, size in self.sizes.items():
             if name not in blobs:
@@ -133,10 +154,9 @@ class InferenceGraph:
             # onnxruntime multiplies a lone row by another kernel, whose last bits differ from those of any batch.
             feed = {name: np.repeat(values, 2, axis=0) for name, values in feed.items()}
         try:
-            found = session.run(list(outputs), feed)
+            yield feed, rows
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(f"{self._file}: onnxruntime fails on these rows ({str(error).splitlines()[0]})") from error
-        return [values[:rows] for values in found]
 
 
 def _open(graph: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -147,15 +167,20 @@ def _open(graph: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
 
 
 def _int8(file: Path) -> bytes:
+    from generator.onnxgraph.rewrites.int8 import with_int8_output
+
+    return with_int8_output(_loaded(file, "int8")).SerializeToString()
+
+
+def _loaded(file: Path, what: str) -> "ModelProto":
+    """Return a model with its weights; ModelError where they are in a file beside it, which ``what`` does not take."""
     # Imported here, for reading the model is onnxruntime's work alone where it is taken as it is.
     import onnx
 
-    from generator.onnxgraph.rewrites.int8 import with_int8_output
-
     model = onnx.load(file, load_external_data=False)
     if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
-        raise ModelError(f"{file}: its weights are in a file beside it, past 2 GiB: int8 takes models of one file")
-    return with_int8_output(model).SerializeToString()
+        raise ModelError(f"{file}: its weights are in a file beside it, past 2 GiB: {what} takes models of one file")
+    return model
 
 
 def _up_to(output: str, graph: Path | bytes) -> bytes | None:

@@ -18,7 +18,7 @@ from generator.data.log.statistics import ReadStatistics, RowCounts
 from generator.data.options import Options
 from generator.data.sessions.partition import Partition, sessionised
 from generator.data.sessions.sessionise import Cutting
-from generator.data.stages.read import ReadLog, check_sessions, counted
+from generator.data.stages.read import ReadLog, check_sessions, row_counts
 from generator.errors import DataError
 from generator.scale.cluster import cores, remote
 from generator.spec.schema import Spec
@@ -102,7 +102,7 @@ def read_on_ray(logs: Sequence[str], tests: Sequence[str], options: Options, spe
     coming = [gather.remote(starts, cutting, *each) for each in pieces]
     del scattered, pieces  # Ray drops the pieces as they are used up
     found = [coded for each in coming if (coded := _got(each))]
-    return _merged(found, counted(whole, spec, tests=bool(tests)), whole.span)
+    return _merged(found, row_counts(whole, spec, tests=bool(tests)), whole.span)
 
 
 def _got(reference: Any) -> Any:

@@ -123,6 +123,9 @@ class Init(_Section):
     recurrent: NotNegative | None = Field(
         None, description="Recurrent weights start as this number times the identity, in place of `weight`."
     )
+    popularity: bool = Field(
+        False, description="The output's bias starts at the logarithm of how often training has each label, plus 1."
+    )
 
 
 class Multiplier(_Section):

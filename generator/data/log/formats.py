@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from generator.data.log import sequences, tables
-from generator.data.log.layouts import ROLES, Format, Layout, generic, normal, with_words
+from generator.data.log.layouts import NUMBERS, ROLES, Format, Layout, generic, normal, with_words
 from generator.data.log.public.table import FORMATS
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import LINE, MALFORMED, ROW, Table
@@ -99,7 +99,7 @@ def _named(plain: Path, path: Path, folder: Path, columns: Mapping[str, str]) ->
         return tables.parquet(plain, path)
     first = tables.first_line(plain, path)
     if plain.suffix in JSON:
-        identities = {columns.get(role, role) for role in ROLES if role != "time"}
+        identities = {columns.get(role, role) for role in ROLES if role not in NUMBERS}
         return tables.json_lines(plain, path, folder, tables.flat_record(identities))
     separator = max("\t;,", key=first.count)
     names = first.replace('"', "").split(separator)

@@ -194,7 +194,7 @@ def _rows(line: bytes, flat: Callable[[Any], Iterable[Mapping[str, Any]]]) -> li
         rows = [{name: _plain(field) for name, field in row.items()} for row in flat(value)]
         if taken := next((name for row in rows for name in row if name in (ROW, MALFORMED, LINE)), None):
             return [_malformed(f"a field {taken}, a name that drn needs", line)]
-        if b"\\u" in line:  # JSON may escape what no text of UTF-8 holds
+        if b"\\u" in line or b"\xed" in line:  # JSON may hold, or escape, what no text of UTF-8 does
             "".join(text for row in rows for pair in row.items() for text in pair if text).encode()
         return rows
     except UnicodeEncodeError:

@@ -17,7 +17,7 @@ from generator.data.sessions.splits import Division
 from generator.data.stages.read import ReadLog
 from generator.data.store.runs import Run
 from generator.data.store.spill import Column, Spill
-from generator.data.threads import parallel_map
+from generator.data.threads import Progress, counted, parallel_map, unwatched
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
@@ -70,7 +70,15 @@ class PartitionSessions:
     labels: LoggedLabels | None
 
 
-def cut(log: ReadLog, spec: Spec, division: Division, *, all_labels: bool, spill: Spill) -> list[PartitionSessions]:
+def cut(
+    log: ReadLog,
+    spec: Spec,
+    division: Division,
+    *,
+    all_labels: bool,
+    spill: Spill,
+    progress: Progress = unwatched,
+) -> list[PartitionSessions]:
     """Return the sessions of each partition that has events, kept in ``spill``.
 
     ``all_labels``: the labels of the whole log are asked for.
@@ -82,7 +90,14 @@ def cut(log: ReadLog, spec: Spec, division: Division, *, all_labels: bool, spill
     """
     target, kept = spec.data.target, max(KEPT_BOUGHT, spec.bought)
     work = partial(_cut, target=target, kept=kept, division=division, all_labels=all_labels, spill=spill)
-    found = [sessions for sessions in parallel_map(work, log.partitions) if sessions]
+    watched = counted(progress, "cut partitions", len(log.partitions))
+
+    def watched_work(load: Callable[[], Partition | None]) -> PartitionSessions | None:
+        sessions = work(load)
+        watched(1)
+        return sessions
+
+    found = [sessions for sessions in parallel_map(watched_work, log.partitions) if sessions]
     if not any(len(sessions.run) for sessions in found):
         raise DataError(
             f"no session of the {sum(sessions.sessions for sessions in found):,} gives a row for target {target}: "

@@ -1,6 +1,6 @@
 """Stage four: vocabularies, and the sessions of each split in their ids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -17,7 +17,7 @@ from generator.data.stages.cut import PartitionSessions
 from generator.data.stages.divide import Divided, SplitSessions
 from generator.data.store.runs import MergedSessions, Run, merged
 from generator.data.store.spill import Spill
-from generator.data.threads import parallel_map
+from generator.data.threads import Progress, counted, parallel_map, unwatched
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
@@ -43,6 +43,7 @@ def number(
     given: GivenVocabularies | None,
     spec_name: str,
     spill: Spill,
+    progress: Progress = unwatched,
 ) -> Numbered:
     """Return the vocabularies, and the sessions of the splits in their ids; ``partitions`` are used up.
 
@@ -73,7 +74,7 @@ def number(
     partitions.clear()
     pairs.clear()
     names = [name for name in SPLITS if name != "valid" or options.division.valid_share]
-    splits = _splits(runs, numbering, names, spill)
+    splits = _splits(runs, numbering, names, spill, counted(progress, "number partitions", len(runs)))
     for name, sessions in splits.items():
         if not len(sessions):
             hint = numbering.given_hint if name == "train" else ""
@@ -90,7 +91,11 @@ def _counts(sessions: PartitionSessions, split: SplitSessions, divided: Divided,
 
 
 def _splits(
-    runs: list[tuple[Run, SplitSessions]], numbering: Numbering, names: Sequence[str], spill: Spill
+    runs: list[tuple[Run, SplitSessions]],
+    numbering: Numbering,
+    names: Sequence[str],
+    spill: Spill,
+    watched: Callable[[int], None],
 ) -> dict[str, Sessions | MergedSessions]:
     """Return the sessions of each split; a run is dropped once it is numbered."""
     waiting = dict(enumerate(runs))
@@ -98,7 +103,9 @@ def _splits(
 
     def work(place: int) -> list[tuple[Run, NDArray[np.uint32]]]:
         run, split = waiting.pop(place)
-        return _numbered(run, split, numbering, names, spill)
+        done = _numbered(run, split, numbering, names, spill)
+        watched(1)
+        return done
 
     found = parallel_map(work, list(waiting))
     splits: dict[str, Sessions | MergedSessions] = {}

@@ -14,13 +14,14 @@ from generator.data.log.statistics import ReadStatistics, RowCounts
 from generator.data.options import Options
 from generator.data.sessions.partition import Partition, Partitioner
 from generator.data.sessions.sessionise import Cutting
-from generator.data.threads import prefetched
+from generator.data.threads import Progress, counted, prefetched, unwatched
 from generator.errors import DataError
 from generator.spec.schema import Spec
 
-__all__ = ["ReadLog", "check_sessions", "counted", "partitions_for", "read"]
+__all__ = ["IN_MEMORY", "ReadLog", "check_sessions", "partitions_for", "read", "row_counts"]
 
 PARTITION_EVENTS = 1 << 20  # events of a partition
+IN_MEMORY = 8  # partitions of a log, at most, that are kept in memory; more are spilled to files
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,13 @@ def partitions_for(sources: Sequence[Source], form: str) -> int:
 
 
 def read(
-    logs: Sequence[Source], tests: Sequence[Source], options: Options, spec: Spec, partitions: int, folder: Path | None
+    logs: Sequence[Source],
+    tests: Sequence[Source],
+    options: Options,
+    spec: Spec,
+    partitions: int,
+    folder: Path | None,
+    progress: Progress = unwatched,
 ) -> ReadLog:
     """Read the log, and the test sources after it.
 
@@ -63,6 +70,8 @@ def read(
     ----------
     partitions, folder
         As for ``Partitioner``.
+    progress
+        Called with the rows read, and about how many there are.
 
     Raises
     ------
@@ -70,9 +79,10 @@ def read(
         A source does not hold, or no event has a label.
     """
     partitioner, found, resolution = Partitioner(partitions, folder), [], 0.0
+    watched = counted(progress, "read rows", sum(rows_of(source) for source in [*logs, *tests]) or None)
     for in_test, sources in enumerate((logs, tests)):
         if sources:
-            files, coarsest = _partitioned(sources, in_test, options, spec, partitioner)
+            files, coarsest = _partitioned(sources, in_test, options, spec, partitioner, watched)
             statistics = ReadStatistics.sum(files)
             check_times(statistics.missing["time"], statistics.events)
             found += files
@@ -86,12 +96,12 @@ def read(
         ),
         labels=_decoded(partitioner.known("label"), "label", pl.UInt32),
         users=_decoded(partitioner.known("user"), "user", pl.Int32),
-        counts=counted(whole, spec, tests=bool(tests)),
+        counts=row_counts(whole, spec, tests=bool(tests)),
         span=whole.span,
     )
 
 
-def counted(whole: ReadStatistics, spec: Spec, *, tests: bool) -> RowCounts:
+def row_counts(whole: ReadStatistics, spec: Spec, *, tests: bool) -> RowCounts:
     """Return what became of the rows of a log, those without a label left out too; DataError if no event has one."""
     skipped = dict(sorted(whole.counts.skipped.items())) if tests else dict(whole.counts.skipped)
     return replace(whole.counts, skipped=skipped | without_labels(whole.labels, spec))
@@ -109,7 +119,12 @@ def check_sessions(files: Sequence[ReadStatistics]) -> None:
 
 
 def _partitioned(
-    sources: Sequence[Source], in_test: int, options: Options, spec: Spec, partitioner: Partitioner
+    sources: Sequence[Source],
+    in_test: int,
+    options: Options,
+    spec: Spec,
+    partitioner: Partitioner,
+    watched: Callable[[int], None],
 ) -> tuple[list[ReadStatistics], float]:
     """Give the events of sources to the partitioner; return the statistics of each, and their resolution."""
 
@@ -117,6 +132,7 @@ def _partitioned(
         marked = piece.with_columns(in_test=pl.lit(in_test, pl.UInt8))
         frame, labels = labelled(marked, spec, content=options.drop_repeats is not None)
         partitioner.add(frame)
+        watched(piece.height)
         return ReadStatistics.of(frame, labels)
 
     if options.form == "recbole":  # whose sequences are told apart as a whole

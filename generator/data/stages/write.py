@@ -1,7 +1,7 @@
 """Stage five: sessions of ids to split files, and the data folder that holds them, whole or not at all."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from generator.data.store.folder import beside, publish
 from generator.data.store.parts import PART
 from generator.data.store.runs import MergedSessions, blocks
 from generator.data.store.split import Split, read_kept, read_sessions, write_file
-from generator.data.threads import prefetched
+from generator.data.threads import Progress, counted, prefetched, unwatched
 from generator.data.windows import Rows, blobs, chunk_rows, row_counts, rows_of
 from generator.errors import DataError
 from generator.files import write_text
@@ -33,6 +33,7 @@ def write(
     numbering: Numbering,
     meta: Mapping[str, Any],
     spec: Spec,
+    progress: Progress = unwatched,
 ) -> dict[str, Any]:
     """Write all files beside ``folder``, then put them in its place; return ``meta`` with the counts of the splits.
 
@@ -42,7 +43,10 @@ def write(
         new = place / "new"
         new.mkdir()
         counts = {
-            split: {"sessions": len(sessions), "rows": write_split(new / f"{split}.h5", sessions, spec)}
+            split: {
+                "sessions": len(sessions),
+                "rows": write_split(new / f"{split}.h5", sessions, spec, progress=progress),
+            }
             for split, sessions in splits.items()
         }
         unknown = {split: _unknown(new / f"{split}.h5") for split in splits if split != "train"}
@@ -62,7 +66,14 @@ def _unknown(path: Path) -> int:
         )
 
 
-def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kept: int | None = None) -> int:
+def write_split(
+    path: Path,
+    sessions: Sessions | MergedSessions,
+    spec: Spec,
+    kept: int | None = None,
+    *,
+    progress: Progress = unwatched,
+) -> int:
     """Write ``sessions`` and their rows to the HDF5 file ``path``, whole or not at all; return the number of rows.
 
     Rows are built and written in chunks, so that memory does not grow with their number. ``kept`` says how many
@@ -75,7 +86,8 @@ def write_split(path: Path, sessions: Sessions | MergedSessions, spec: Spec, kep
     """
     kept = max(KEPT_BOUGHT, spec.bought) if kept is None else kept
     ends = _ends(path, sessions, spec, kept)
-    index, chunks = _index(sessions, np.diff(ends), spec), _blobs(sessions, ends, spec)
+    watched = counted(progress, f"write rows to {path.name}", int(ends[-1]))
+    index, chunks = _index(sessions, np.diff(ends), spec), _watched(_blobs(sessions, ends, spec), watched)
     write_file(path, sessions, kept, int(ends[-1]), index, chunks)
     return int(ends[-1])
 
@@ -167,6 +179,14 @@ def _index(
 def _blobs(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[Mapping[str, NDArray[Any]]]:
     """Yield the blobs of all rows in chunks; ``ends`` says where the rows of each session begin and end."""
     return prefetched(next(blobs(some, rows, spec)) for some, rows in _chunks(sessions, ends, spec))
+
+
+def _watched(
+    chunks: Iterator[Mapping[str, NDArray[Any]]], watched: Callable[[int], None]
+) -> Iterator[Mapping[str, NDArray[Any]]]:
+    for chunk in chunks:
+        yield chunk
+        watched(len(chunk["label"]))
 
 
 def _chunks(sessions: Sessions | MergedSessions, ends: Ints, spec: Spec) -> Iterator[tuple[Sessions, Rows]]:

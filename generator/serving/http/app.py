@@ -17,6 +17,7 @@ from generator.serving.http.periodic import repeat
 from generator.serving.http.routes import router
 from generator.serving.http.settings import Settings
 from generator.serving.metrics import Metrics
+from generator.serving.models.items import Items
 from generator.serving.models.recommender import Recommender
 from generator.serving.models.repository import Repository
 from generator.serving.store.sessions import Kept
@@ -42,7 +43,8 @@ def application(
     metrics, log
         Where figures and lines go.
     """
-    recommender = Recommender(store, repository, metrics, settings.batch)
+    items = Items(settings.items, repository, log, only=settings.items_only)
+    recommender = Recommender(store, repository, metrics, items, settings.batch)
 
     def keep() -> None:
         """Have sessions keep what the loaded versions read."""
@@ -53,6 +55,7 @@ def application(
             repository.scan()
         finally:
             keep()
+            items.refresh()
 
     def expire() -> None:
         metrics.expired.inc(store.expire(time.time()))
@@ -76,4 +79,12 @@ def application(
     keep()
     recommender.lists.refresh()
     routes = router(Handlers(recommender, document(bool(settings.token))), life)
-    return Guard(routes, metrics, log, token=settings.token, hosts=settings.hosts(), log_requests=settings.log_requests)
+    return Guard(
+        routes,
+        metrics,
+        log,
+        token=settings.token,
+        hosts=settings.hosts(),
+        log_requests=settings.log_requests,
+        images=settings.items is not None,
+    )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from generator.data.log.bounds import LATEST, LONGEST_LABEL, PRINTABLE
+from generator.data.log.bounds import LATEST, LONGEST_DWELL, LONGEST_LABEL, PRINTABLE
 
 __all__ = [
     "Count",
@@ -20,7 +20,6 @@ __all__ = [
     "findings",
 ]
 
-LONGEST = 1e12  # seconds, as `drn recommend` takes them
 PATH_PART = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/]+$"
 
 
@@ -70,7 +69,7 @@ class VisitBody(WishFields, _Body):
     """A page visit, and which items may be recommended after it."""
 
     page: Label = Field(description="The page, by its id in the data; one the model does not know counts as none.")
-    dwell: Annotated[float, Field(ge=0, le=LONGEST)] | None = Field(
+    dwell: Annotated[float, Field(ge=0, le=LONGEST_DWELL)] | None = Field(
         None, description="Seconds on the page if they are known already; else they last until the next visit."
     )
 
@@ -122,6 +121,9 @@ class Item(BaseModel):
 
     item: str
     probability: float
+    metadata: dict[str, str | float | bool] | None = Field(
+        None, description="What the file of --items says of it, by column; absent where that says nothing."
+    )
 
 
 class Recommendations(BaseModel):

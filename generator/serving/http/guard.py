@@ -24,12 +24,11 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        b"img-src 'self' data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
-    ),
     (b"referrer-policy", b"no-referrer"),
+)
+POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    b"img-src 'self' data:%s; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 )
 
 
@@ -49,6 +48,8 @@ class Guard:
         machine (DNS rebinding) is known by it.
     log_requests
         Whether each request is logged.
+    images
+        Whether the page may show images from elsewhere: those of the items.
     """
 
     def __init__(
@@ -60,10 +61,12 @@ class Guard:
         token: str | None = None,
         hosts: Collection[str] | None = None,
         log_requests: bool = True,
+        images: bool = False,
     ) -> None:
         self._app, self._metrics, self._log, self._log_requests = app, metrics, log, log_requests
         self._token = f"Bearer {token}".encode() if token else None
         self._hosts = None if hosts is None else frozenset(host.encode() for host in hosts)
+        self._headers = [*HEADERS, (b"content-security-policy", POLICY % (b" https: http:" if images else b""))]
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +80,7 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *HEADERS]
+                message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
         task = asyncio.current_task()

@@ -52,7 +52,9 @@ def serve(settings: Settings) -> None:
         result = {"refused": why} if why else {"loaded": True}
         log.info("model", extra={"fields": {"model": name, "version": version, **result}})
 
-    repository = Repository(settings.models, settings.model, settings.choice, report, int8=settings.int8)
+    repository = Repository(
+        settings.models, settings.model, settings.choice, report, int8=settings.int8, index=settings.index
+    )
     store = open_store(settings.store, settings.idle)
     sys.setswitchinterval(0.0002)  # the loop waits at most so long for a thread that computes in Python
     config = uvicorn.Config(

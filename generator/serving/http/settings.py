@@ -41,6 +41,12 @@ class Settings:
         Requests in a batch at most.
     int8
         Whether output layers multiply in 8 bits.
+    index
+        Whether an index finds the best items, in place of scoring all.
+    items
+        File of what the shop says of its items, which then comes back with them; None: nothing.
+    items_only
+        Whether nothing but what is in that file is recommended.
     log_requests
         Whether each request is logged.
     drain
@@ -59,6 +65,9 @@ class Settings:
     reload: float = 2.0
     batch: int = 32
     int8: bool = False
+    index: bool = False
+    items: Path | None = None
+    items_only: bool = False
     log_requests: bool = True
     drain: float = 10.0
 

@@ -14,6 +14,7 @@ from generator.model.filter import Filter
 from generator.model.query import Answer
 from generator.serving.metrics import Metrics
 from generator.serving.models.batcher import Batcher, OverloadError
+from generator.serving.models.items import Items
 from generator.serving.models.lists import Lists
 from generator.serving.models.repository import Repository
 from generator.serving.models.served import Served
@@ -87,14 +88,14 @@ class Recommender:
 
     Parameters
     ----------
-    store, repository, metrics
+    store, repository, metrics, items
         What it works with; they are the caller's to close.
     largest
         Requests in a batch.
     """
 
-    def __init__(self, store: Store, repository: Repository, metrics: Metrics, largest: int = 32) -> None:
-        self.store, self.repository, self.metrics = store, repository, metrics
+    def __init__(self, store: Store, repository: Repository, metrics: Metrics, items: Items, largest: int = 32) -> None:
+        self.store, self.repository, self.metrics, self.items = store, repository, metrics, items
         self._threads = ThreadPoolExecutor(store.workers + 2, "drn-batch")
         self._net = ThreadPoolExecutor(1, "drn-infer")
         self._inferring = 0
@@ -153,7 +154,7 @@ class Recommender:
                     found[place] = error
                 else:
                     wanting.setdefault(served, []).append((place, state, one.wish))
-        hidden = self.lists.hidden
+        hidden = [*self.lists.hidden, *self.items.filters]
         for served, places in wanting.items():
             self.metrics.batch.observe(len(places))
             answers = _each(partial(_answers, served, hidden), [(state, wish) for _, state, wish in places])

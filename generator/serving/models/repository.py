@@ -58,8 +58,8 @@ class Repository:
         Which of its versions.
     report
         Called for each version that was tried.
-    int8
-        Whether output layers multiply in 8 bits.
+    int8, index
+        Whether output layers multiply in 8 bits; whether an index finds the best items: see `Model`.
 
     Raises
     ------
@@ -75,8 +75,9 @@ class Repository:
         report: VersionTried | None = None,
         *,
         int8: bool = False,
+        index: bool = False,
     ) -> None:
-        self._int8 = int8
+        self._int8, self._index = int8, index
         self._choice, self._report = choice or VersionChoice(), report or (lambda _name, _version, _why: None)
         self._folders, only = _models(path, model)
         if only is not None:
@@ -140,7 +141,7 @@ class Repository:
         if version in versions.refused and versions.refused[version][0] == signature:
             return False
         try:
-            model = Served(path, int8=self._int8)
+            model = Served(path, int8=self._int8, index=self._index)
         except (DrnError, OSError, MemoryError) as error:
             versions.refused[version] = (signature, str(error))
             self._report(name, version, str(error))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from generator.model.windows import input_blobs
 __all__ = ["Served"]
 
 PROBES = 8
+LOG = logging.getLogger("drn.serve")
 
 
 class Served:
@@ -23,8 +25,8 @@ class Served:
     ----------
     folder
         NAME/VERSION of a model repository.
-    int8
-        See `Model`.
+    int8, index
+        See `Model`; the index is built before the version is served.
 
     Attributes
     ----------
@@ -40,11 +42,14 @@ class Served:
         probabilities.
     """
 
-    def __init__(self, folder: Path, *, int8: bool = False) -> None:
+    def __init__(self, folder: Path, *, int8: bool = False, index: bool = False) -> None:
         _compare_with_manifest(folder)
-        self.model = Model(folder / "model.onnx", int8=int8)
+        self.model = Model(folder / "model.onnx", int8=int8, index=index)
         self.version = int(folder.name)
         _probe(self.model)
+        if built := self.model.index:
+            fields = {"version": self.version, "mib": round(built.bytes / 2**20, 1), "seconds": round(built.seconds, 1)}
+            LOG.info("index", extra={"fields": {"model": self.model.name, **fields}})
 
 
 def _probe(model: Model) -> None:

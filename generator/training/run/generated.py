@@ -1,19 +1,24 @@
 """What is generated of a spec, read back: where every training starts from."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from generator.caffe.prototxt import learnable, parse_net, parse_solver
 from generator.caffe.schema import Message
 from generator.codegen.artefacts import generate
 from generator.codegen.net import net_of
+from generator.jobs.memory import require
 from generator.onnxgraph.initialise import fill
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
 from generator.training.engine.graph import threads_for
 from generator.training.engine.learner import Learner
-from generator.training.engine.solver import Array
+from generator.training.engine.solver import Array, Rule
 
 __all__ = ["Generated"]
 
@@ -34,6 +39,8 @@ class Generated:
         Caffe's messages of train_val, deploy and solver.prototxt.
     shapes
         Of the parameters by name, in the order of ``learnable(net)``.
+    gradients
+        The outputs of the gradient graph: NAME_grad is that of a whole parameter, NAME_grad_rows of some of its rows.
     """
 
     spec: Spec
@@ -43,6 +50,7 @@ class Generated:
     deploy: Message
     solver: Message
     shapes: Mapping[str, tuple[int, ...]]
+    gradients: frozenset[str]
 
     @classmethod
     def of(cls, spec: Spec) -> "Generated":
@@ -50,7 +58,8 @@ class Generated:
         files = generate(spec)
         text = {name: content.decode() for name, content in files.items() if not name.endswith(".onnx")}
         net, deploy = (parse_net(text[name], name) for name in ("train_val.prototxt", "deploy.prototxt"))
-        declared = parameter_shapes(parse(text["gradient.onnxtxt"], "gradient.onnxtxt"))
+        gradient = parse(text["gradient.onnxtxt"], "gradient.onnxtxt")
+        declared = parameter_shapes(gradient)
         return cls(
             spec,
             files,
@@ -59,11 +68,42 @@ class Generated:
             deploy,
             parse_solver(text["solver.prototxt"], "solver.prototxt"),
             {parameter.name: declared[parameter.name] for parameter in learnable(net)},
+            frozenset(output.name for output in gradient.graph.output),
         )
 
-    def fresh(self) -> dict[str, Array]:
-        """Return new weights by name, as the spec's fillers start them from its random_seed."""
-        return fill(self.spec, learnable(self.net), self.shapes, self.spec.solver.random_seed)
+    @property
+    def training_memory(self) -> int:
+        """Bytes that weights, solver history and gradients take at least while the net is trained.
+
+        A parameter that is updated whole has a copy of its weights and a gradient as large; a table has neither.
+        """
+        sizes = {name: math.prod(shape) * np.dtype(np.float32).itemsize for name, shape in self.shapes.items()}
+        whole = sum(size for name, size in sizes.items() if f"{name}_grad" in self.gradients)
+        sums = sum(sizes.values()) if self.spec.solver.iter_size > 1 else 0
+        return (1 + Rule(self.solver).histories) * sum(sizes.values()) + 2 * whole + sums
+
+    def require_memory(self) -> None:
+        """Refuse to train a net that takes more memory than there is, before anything is made or written.
+
+        Raises
+        ------
+        DrnError
+            It does.
+        """
+        what = f"{self.spec.name}: the net's weights, the solver's history and gradients"
+        require(self.training_memory, what, "lower widths, pages or items")
+
+    def fresh(self, label: NDArray[np.integer] | None = None) -> dict[str, Array]:
+        """Return new weights by name, as the spec's fillers start them from its random_seed.
+
+        With ``init.popularity`` the output's bias follows from ``label``, of the training rows, where it is given.
+        """
+        weights = fill(self.spec, learnable(self.net), self.shapes, self.spec.solver.random_seed)
+        if self.spec.init.popularity and label is not None:
+            count = np.bincount(label[label > 0], minlength=len(weights["output_bias"]))
+            logarithm = np.log(count + 1.0)
+            weights["output_bias"] = (logarithm - logarithm.mean()).astype(np.float32)
+        return weights
 
     def threads(self) -> int:
         """Return the threads that train this net fastest, as `threads_for`: of a sampled output some rows count."""

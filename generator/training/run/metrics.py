@@ -1,15 +1,13 @@
-"""metrics.jsonl: one JSON line an iteration reported, none twice; and the same for TensorBoard."""
+"""metrics.jsonl: one JSON line an iteration reported, none twice."""
 
 import json
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from generator.files import write_text
 
-__all__ = ["MetricsLog", "tensorboard"]
+__all__ = ["MetricsLog"]
 
 Also = Callable[[dict[str, float]], None]
 
@@ -68,32 +66,3 @@ def _record(line: str) -> dict[str, float] | None:
         return None
     whole = isinstance(record, dict) and all(isinstance(value, (int, float)) for value in record.values())
     return record if whole and record.keys() >= REQUIRED else None
-
-
-def tensorboard(folder: Path, iteration: int) -> Also:
-    """Return what writes records as scalars to event files for TensorBoard in ``folder``; needs tensorboardX.
-
-    Of an earlier part of the run TensorBoard then shows what came up to ``iteration`` alone.
-    """
-    # Its SummaryWriter writes in a thread that loses the last records unless it is closed: this one writes at once.
-    from tensorboardX import summary
-    from tensorboardX.proto.event_pb2 import Event, SessionLog
-    from tensorboardX.record_writer import RecordWriter
-
-    folder.mkdir(parents=True, exist_ok=True)
-    file = RecordWriter(str(folder / f"events.out.tfevents.{time.time():.0f}.{iteration}.drn"))
-
-    def put(**fields: Any) -> None:
-        file.write(Event(wall_time=time.time(), **fields).SerializeToString())
-
-    put(file_version="brain.Event:2")
-    if iteration:
-        put(step=iteration + 1, session_log=SessionLog(status=SessionLog.START))
-
-    def write(record: dict[str, float]) -> None:
-        for name, value in record.items():
-            if name != "iteration":
-                put(step=int(record["iteration"]), summary=summary.scalar(name, value))
-        file.flush()
-
-    return write

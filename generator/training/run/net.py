@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from generator.codegen.net import net_of
@@ -19,7 +20,7 @@ from generator.training.run.export import check_vocabularies, export
 from generator.training.run.folder import held_out, prepare, refuse_used, snapshot_to_resume, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Loop, Progress
-from generator.training.run.metrics import MetricsLog, tensorboard
+from generator.training.run.metrics import MetricsLog
 from generator.training.run.mixing import FILE, fitted_of, mixture_of
 from generator.training.run.options import FRESH, Result, TrainOptions
 from generator.training.run.patience import PASSES, Patience
@@ -27,6 +28,7 @@ from generator.training.run.rows import fits, load_split, load_training, trainin
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.start import Note, start_from
 from generator.training.run.testing import Tester
+from generator.training.run.watch import MlflowRun, Watchers, tensorboard
 
 __all__ = ["export_mixed", "train_net"]
 
@@ -64,36 +66,48 @@ def train_net(
     _tell_short(spec, len(rows["label"]), note)
 
     made = Generated.of(spec)
+    made.require_memory()
     threads = options.threads or made.threads()
     snapshots = Snapshots(run / "snapshots", spec.name, made.net, made.deploy)
+    mlflow = MlflowRun(options.mlflow, note) if options.mlflow else None  # before anything is written
     # A replica that takes the place of a lost one may have to wait for its end.
     with taken(run, wait=REPLICA_ENDS if exchange else 0.0):
-        learner = _begin(made, snapshots, data, run, options, threads=threads, exchange=exchange, note=note)
+        label = rows["label"]
+        learner = _begin(made, snapshots, label, data, run, options, threads=threads, exchange=exchange, note=note)
         tester = None
         if tested and test_rows is not None:
             tester = _tester(made, tested.stem, test_rows, learner, threads)
         else:
             note(UNTESTED.format(data=data))
         stopping = Patience(run / PASSES, options.patience, learner.iteration) if options.patience else None
-        also = tensorboard(run / "tensorboard", learner.iteration) if options.tensorboard else None
-        loop = Loop(
-            spec.solver,
-            learner,
-            training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
-            end=options.end(spec.solver.max_iter),
-            limit=options.seconds,
-            tester=tester,
-            snapshots=snapshots,
-            metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, also),
-            progress=progress,
-            stopping=stopping,
-        )
-        stopped = loop.run()
-        model = None
-        if not stopped:
-            weights, iteration = _to_export(made, learner, snapshots, stopping, note)
-            model = export_mixed(made, weights, data, run, fitted, iteration=iteration, threads=threads)
+        with _watchers(options, run, spec, learner.iteration, mlflow) as watchers:
+            loop = Loop(
+                spec.solver,
+                learner,
+                training_batches(spec, rows, order=options.order, tables=list(learner.tables), worth=worth),
+                end=options.end(spec.solver.max_iter),
+                limit=options.seconds,
+                tester=tester,
+                snapshots=snapshots,
+                metrics=MetricsLog(run / "metrics.jsonl", learner.iteration, watchers),
+                progress=progress,
+                stopping=stopping,
+            )
+            stopped = loop.run()
+            model = None
+            if not stopped:
+                weights, iteration = _to_export(made, learner, snapshots, stopping, note)
+                model = export_mixed(made, weights, data, run, fitted, iteration=iteration, threads=threads)
+                watchers.finished = True
         return Result(learner.iteration, loop.loss, loop.seconds, loop.samples_per_second, model, stopped)
+
+
+def _watchers(options: TrainOptions, run: Path, spec: Spec, iteration: int, mlflow: MlflowRun | None) -> Watchers:
+    """Return what the metrics are given to beside metrics.jsonl."""
+    writes = [tensorboard(run / "tensorboard", iteration)] if options.tensorboard else []
+    if mlflow:
+        mlflow.begin(run, spec, resumed=bool(options.resume))
+    return Watchers(writes, mlflow)
 
 
 def export_mixed(
@@ -122,6 +136,7 @@ def export_mixed(
 def _begin(
     made: Generated,
     snapshots: Snapshots,
+    label: npt.NDArray[np.integer],
     data: Path,
     run: Path,
     options: TrainOptions,
@@ -138,7 +153,8 @@ def _begin(
         weights, state = snapshots.load(start, made.shapes, Rule(made.solver).histories)
     else:
         refuse_used(run, snapshots)
-        weights = start_from(Path(options.weights), made, data, note) if options.weights else made.fresh()
+        given = options.weights
+        weights = start_from(Path(given), made, label, data, note) if given else made.fresh(label)
 
     prepare(made.spec, made.files, data, run)
     learner = made.learner(weights, state=state, threads=threads, provider=options.provider, exchange=exchange)

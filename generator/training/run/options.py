@@ -29,6 +29,8 @@ class TrainOptions:
         exported. None: to the end.
     tensorboard
         Whether the metrics go to ``RUN/tensorboard`` too, as event files.
+    mlflow
+        Where MLflow is that the metrics go to too: a tracking URI, or a folder for its database; None: nowhere.
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
     seconds
@@ -53,6 +55,7 @@ class TrainOptions:
     order: Order = "shuffle"
     patience: int | None = None
     tensorboard: bool = False
+    mlflow: str | None = None
     until: int | None = None
     seconds: float | None = None
     threads: int = 0
