@@ -77,6 +77,10 @@ class Mix(_Section):
     followers: int = Field(
         30, ge=1, le=1000, description="Followers kept of each page, and popular items of none, the most frequent."
     )
+    decay: Positive = Field(1.5, description="A follower d pages after the page counts d ** -decay.")
+    viewed: float = Field(
+        0.03, ge=0, le=1, description="Where purchases are the labels, what an item that was only viewed counts."
+    )
     aging: Positive | None = Field(
         None, description="Days in which a follower's count halves; null: counts do not age, nor without times."
     )
