@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from served import ITEMS, PAGES, write_version
+from windowed import row_of
 
-from generator.data.windows import window_of
 from generator.errors import ModelError
 from generator.model.model import Model
 from generator.model.query import Query
@@ -37,7 +37,7 @@ def test_a_served_model_answers_as_drn_recommend(version, asked):
         assert answer == wanted
         # And the ranking is that of the probabilities over the window that training would see.
         pages, bought = model.pages.ids([page for page, _ in query.pages]), model.items.ids(query.bought)
-        blobs = window_of(pages.tolist(), [dwell for _, dwell in query.pages], bought.tolist(), model.sizes)
+        blobs = row_of(pages.tolist(), [dwell for _, dwell in query.pages], bought.tolist(), model.sizes)
         (probability,) = model.scores(blobs)[:, 1 : len(ITEMS) + 1]
         best = np.argsort(-probability, kind="stable")[:5]
         assert answer.items == tuple((ITEMS[place], float(probability[place])) for place in best)
