@@ -70,8 +70,10 @@ class ItemIndex:
         self._tail = _session(_typed(self._split.tail, types))
         self._blobs = [one.name for one in self._head.get_inputs()]
         self._index, self._rows = _neighbours(self._output_rows(model, classes))
-        self._sample = np.sort(np.random.default_rng(0).permutation(classes)[:SAMPLE])
-        self._sample_rows = self._rows[self._sample]
+        sample = np.random.default_rng(0).permutation(classes)[:SAMPLE]
+        self._sampled = _session(_product(self._rows[sample]))
+        self._place = np.full(classes, -1, np.int32)  # of a class in the sample
+        self._place[sample] = np.arange(len(sample))
         self.bytes = self._rows.nbytes + classes * (2 * LINKS * 4 + 12)
         self.seconds = time.perf_counter() - began
 
@@ -106,36 +108,40 @@ class ItemIndex:
         given |= zip(computed, self._head.run(list(computed), given), strict=True)
         ones = np.ones((len(given[split.queries[0]]), 1), np.float32)
         query = np.concatenate([*(given[name] for name in split.queries), ones], axis=1)
-        scored = [self._scored(query[row], [given[name][row] for name in split.ids]) for row in range(rows)]
+        (sample,) = self._sampled.run(None, {"query": query})
+        scored = [
+            self._scored(query[row], sample[row], [given[name][row] for name in split.ids]) for row in range(rows)
+        ]
         scored += scored[-1:] * (len(query) - rows)
-        width = max(len(ids) for ids, _ in scored)
         feed = {name: given[name] for name in split.others}
-        feed[split.scored] = np.array([np.pad(softmax, (0, width - len(softmax))) for _, softmax in scored])
+        feed[split.scored] = np.zeros((len(scored), max(len(ids) for ids, _ in scored)), np.float32)
+        for row, (ids, softmax) in enumerate(scored):
+            feed[split.scored][row, : len(ids)] = softmax
         for name in split.ids:
             places = [np.searchsorted(ids, wanted) for (ids, _), wanted in zip(scored, given[name], strict=True)]
             feed[name] = np.array(places, given[name].dtype)
         (probability,) = self._tail.run(["probability"], feed)
         return [(ids, probability[row, : len(ids)]) for row, (ids, _) in enumerate(scored[:rows])]
 
-    def _scored(self, query: Array, wanted: Sequence[Ids]) -> tuple[Ids, Array]:
+    def _scored(self, query: Array, sample: Array, wanted: Sequence[Ids]) -> tuple[Ids, Array]:
         """Return 0, the ``wanted`` ids of a row and the nearest, ascending, and their softmax over all classes."""
         classes = len(self._rows)
         _, near = self._index.search(query[None], min(CANDIDATES, classes))
-        ids = np.unique(np.concatenate([[0], *wanted, near[0][near[0] >= 0]]))
+        ids = np.concatenate([[0], *wanted, near[0][near[0] >= 0]])
+        ids.sort()
+        ids = ids[np.append(True, ids[1:] > ids[:-1])]
         inside = ids[ids < classes]  # slots have no score: the mixture alone recommends them
-        score = _products(self._rows[inside], query)
-        others = _products(self._sample_rows, query)[~np.isin(self._sample, inside, assume_unique=True)]
+        # In this thread alone, which a BLAS would not keep to.
+        score = np.einsum("ij,j->i", self._rows[inside], query)
         highest = score.max()
         worth = np.exp(score - highest)
-        rest = np.exp(others - highest).mean(dtype=np.float64) * (classes - len(inside)) if len(others) else 0.0
+        places = self._place[inside]
+        sample[places[places >= 0]] = -np.inf  # what is scored is not among the others
+        others = len(sample) - np.count_nonzero(places >= 0)
+        rest = np.exp(sample - highest).sum(dtype=np.float64) / max(others, 1) * (classes - len(inside))
         softmax = np.zeros(len(ids), np.float32)
         softmax[: len(inside)] = worth / (worth.sum(dtype=np.float64) + rest)
         return ids, softmax
-
-
-def _products(rows: Array, query: Array) -> Array:
-    """Return the inner products of rows with a vector, in this thread alone, which a BLAS would not keep to."""
-    return np.asarray(np.einsum("ij,j->i", rows, query))
 
 
 def _neighbours(rows: Array) -> tuple[Any, Array]:
@@ -148,6 +154,21 @@ def _neighbours(rows: Array) -> tuple[Any, Array]:
     index.add(rows)
     storage: Any = faiss.downcast_index(index.storage)
     return index, faiss.rev_swig_ptr(storage.get_xb(), rows.size).reshape(rows.shape)
+
+
+def _product(rows: Array) -> "ModelProto":
+    """Return a model of the inner products of ``rows`` with each ``query``, (B, d) to (B, rows)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weight = numpy_helper.from_array(np.ascontiguousarray(rows.T), "weight")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["query", "weight"], ["score"])],
+        "product",
+        [helper.make_tensor_value_info("query", TensorProto.FLOAT, ["B", rows.shape[1]])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["B", len(rows)])],
+        [weight],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
 def _session(model: "ModelProto") -> onnxruntime.InferenceSession:
