@@ -71,7 +71,7 @@ def main() -> None:
     kind, folder = place(options.data, options.folder)
     data = prepared(kind, options.data, options.sessions, folder)
     plan = planned(kind, TABLE if options.mode == "table" else LIVE, folder, epochs=options.epochs)
-    engine = Recorded(folder) if options.mode == "table" else Processes(options.workers)
+    engine = Recorded(folder, plan.search) if options.mode == "table" else Processes(options.workers)
     curves = {
         name: np.array([found(plan, name, seed, data, engine, folder, options) for seed in range(1, options.seeds + 1)])
         for name in options.searches.split(",")
