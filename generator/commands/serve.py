@@ -47,6 +47,13 @@ __all__ = ["command"]
     "--reload", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds between looks for new versions."
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=32, show_default=True, help="Requests run together.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that answer on the port, each with the model in its own memory.",
+)
 @click.option("--int8", is_flag=True, help="Multiply the output layer in 8 bits: faster from about 50,000 items on.")
 @click.option("--index", is_flag=True, help="Find the best items by an index: for a million items; extra index.")
 @click.option(
@@ -72,6 +79,7 @@ def command(
     idle_days: float,
     reload: float,
     batch: int,
+    workers: int,
     int8: bool,
     index: bool,
     items: Path | None,
@@ -91,7 +99,7 @@ def command(
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
     from generator.api.answers import serve
-    from generator.serving.models.repository import VersionChoice
+    from generator.serving.models.choice import VersionChoice
 
     if index and int8:
         raise click.UsageError("--index scores few items, in full: leave --int8 out")
@@ -112,6 +120,7 @@ def command(
         token=token or None,
         reload=reload,
         batch=batch,
+        workers=workers,
         int8=int8,
         index=index,
         items=items,

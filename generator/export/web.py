@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from generator.data.store.folder import replacing_folder
 from generator.errors import ModelError
 from generator.export.trained import VOCABULARIES
-from generator.files import replacing_folder, write_bytes, write_text
+from generator.files import write_bytes, write_text
 from generator.model.model import Model
 
 __all__ = ["RUNTIME", "export_web"]

@@ -191,9 +191,14 @@ def _sessions(shown: Sequence[Mapping[str, Any]]) -> Section:
         ]
         for each in shown
     ]
+    note = "Of the test part, at equal distances: what was viewed, what was recommended then, what came."
+    if any(cell.startswith("new page ") for each in shown for cell in (*each["pages"], each["came"])):
+        note += (
+            " Pages that training never saw are numbered by session, new page 1 the first: their names are not kept."
+        )
     return Section(
         "Ten sessions",
-        "Of the test part, at equal distances: what was viewed, what was recommended then, what came.",
+        note,
         tables=[TextTable(["viewed", "recommended", "came", "at place"], rows)],
         name="sessions",
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["InferenceGraph"]
 
 Floats = NDArray[np.float32]
+SMALL = 2**29  # bytes of a model that may be held twice while it is opened
 OUTPUTS = ("probability", "top_item", "top_probability")
 
 
@@ -37,6 +38,10 @@ class InferenceGraph:
         Of onnxruntime within an operator; 0 takes all cores. `probabilities` takes one whatever their number.
     int8
         Whether the output layer multiplies in 8 bits.
+    resident
+        Whether it stays for long: weights in a file beside the model are read into memory, since onnxruntime maps them,
+        and a file that is written to in place changes the net; up to 512 MiB the graph goes without a copy that only
+        other runtimes need.
 
     Attributes
     ----------
@@ -57,10 +62,12 @@ class InferenceGraph:
         The file is broken, or is no inference model of drn.
     """
 
-    def __init__(self, file: Path, name: str, threads: int = 1, *, int8: bool = False) -> None:
+    def __init__(self, file: Path, name: str, threads: int = 1, *, int8: bool = False, resident: bool = False) -> None:
         self._file, self._name, self._int8, self._opening = file, name, int8, threading.Lock()
         try:
-            self._session = _open(_int8(file) if int8 else file, threads)
+            self._weights = _weights_beside(file) if resident else {}  # onnxruntime works on them where they are
+            graph = _int8(file) if int8 else file
+            self._session = _open(_quick(graph) if resident else graph, threads, self._weights)
         except ModelError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common root but this
@@ -159,11 +166,45 @@ class InferenceGraph:
             raise ModelError(f"{self._file}: onnxruntime fails on these rows ({str(error).splitlines()[0]})") from error
 
 
-def _open(graph: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+def _open(
+    graph: Path | bytes, threads: int, weights: Mapping[str, onnxruntime.OrtValue] | None = None
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
+    if weights:
+        options.add_external_initializers(list(weights), list(weights.values()))
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _weights_beside(file: Path) -> dict[str, onnxruntime.OrtValue]:
+    """Read the initializers that a model has in the file of weights beside it."""
+    beside = file.with_name(f"{file.name}.data")
+    if not beside.is_file():
+        return {}
+    import onnx
+
+    found = {}
+    for one in onnx.load(file, load_external_data=False).graph.initializer:
+        place = {entry.key: entry.value for entry in one.external_data}
+        if one.data_location != onnx.TensorProto.EXTERNAL or place["location"] != beside.name:
+            continue
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(one.data_type)
+        values = np.fromfile(beside, dtype, int(np.prod(one.dims)), offset=int(place.get("offset", 0)))
+        found[one.name] = onnxruntime.OrtValue.ortvalue_from_numpy(values.reshape(one.dims))
+    return found
+
+
+def _quick(graph: Path | bytes) -> Path | bytes:
+    """Return a graph without the copies that onnxruntime can do without; one too large to be held twice as it is."""
+    if isinstance(graph, Path) and (graph.stat().st_size > SMALL or graph.with_name(f"{graph.name}.data").is_file()):
+        return graph
+    import onnx
+
+    from generator.onnxgraph.rewrites.output_copies import without_output_copies
+
+    model = onnx.load(graph) if isinstance(graph, Path) else onnx.load_from_string(graph)
+    return without_output_copies(model).SerializeToString()
 
 
 def _int8(file: Path) -> bytes:

@@ -19,7 +19,7 @@ from generator.spec.blobs import INPUTS
 
 __all__ = ["Model"]
 
-Ranked = tuple[NDArray[np.int64], NDArray[np.float32]]  # ids of items and their probabilities, best first
+Ranked = tuple[list[int], list[float]]  # ids of items and their probabilities, best first
 
 
 class Model:
@@ -34,6 +34,8 @@ class Model:
         whatever their number: for more, call it in several threads, with some of the rows in each.
     int8
         Whether the output layer multiplies in 8 bits, for speed where items are many; its last digits suffer.
+    resident
+        Whether it stays for long, as in a server: see `InferenceGraph`.
     index
         Whether `recommend` and `scores` look at some items alone, those that an `ItemIndex` finds: for speed where
         items are very many. Its probabilities are then estimates, and those of other items 0 in `scores`.
@@ -72,12 +74,20 @@ class Model:
     Answer(item-3 0.2112, item-8 0.0734, item-1 0.0519)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, *, int8: bool = False, index: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 1,
+        *,
+        int8: bool = False,
+        index: bool = False,
+        resident: bool = False,
+    ) -> None:
         self.file = find_model(path)
         version = self.file.parent
         in_repository = version_number(version.name) is not None and self.file.name == "model.onnx"
         self.name = version.parent.name if in_repository else self.file.stem
-        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8)
+        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8, resident=resident)
         self.sizes, self.kinds = self._graph.sizes, self._graph.kinds
         self.width, self.top_k = self._graph.width, self._graph.top_k
         self.pages = self._vocabulary("pages.txt")
@@ -176,7 +186,7 @@ class Model:
             best |= zip(left, exact, strict=True)
         return [
             Answer(
-                tuple((seen.label(i, self.items), p) for i, p in zip(ids.tolist(), figures.tolist(), strict=True)),
+                tuple(zip(seen.labels(ids, self.items), figures, strict=True)),
                 unknown_pages=seen.unknown_pages,
                 unknown_bought=seen.unknown_bought,
             )
@@ -198,7 +208,7 @@ class Model:
             if np.count_nonzero(allowed) >= top:
                 places = np.flatnonzero(allowed)
                 places = places[_largest(probability[places], top)]
-                best[row] = ids[places], probability[places]
+                best[row] = ids[places].tolist(), probability[places].tolist()
         return best
 
     def _are_allowed(self, ids: NDArray[np.int64], seen: Window, filters: Sequence[Filter]) -> NDArray[np.bool_]:
@@ -226,9 +236,7 @@ class Model:
         every = self._probabilities(blobs)
         return [self._allowed(*each, top) for each in zip(every, windows, filters, strict=True)]
 
-    def _allowed(
-        self, probability: NDArray[np.float32], seen: Window, filters: Sequence[Filter], top: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _allowed(self, probability: NDArray[np.float32], seen: Window, filters: Sequence[Filter], top: int) -> Ranked:
         """Return ids and probabilities of the best items that all filters allow, of one row of `_probabilities`."""
         allowed = np.ones(len(probability), np.bool_)
         items = len(self.items)
@@ -239,7 +247,7 @@ class Model:
             allowed[items + slot] = all(one.allows(label) for one in filters)
         places = np.flatnonzero(allowed)
         places = places[_largest(probability[places], min(top, len(places)))]
-        return self._ids(places), probability[places]
+        return self._ids(places).tolist(), probability[places].tolist()
 
     def _probabilities(self, blobs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the probability of each item that has an original id, and of each slot, (B, places)."""
@@ -257,16 +265,16 @@ class Model:
         if not np.isfinite(probability).all():
             raise ModelError(f"{self.file}: it answers NaN, so its weights are broken: train again, smaller base_lr")
 
-    def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return ids and probabilities of the ``top`` items of each row, (B, top) each, best first."""
+    def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[list[list[int]], list[list[float]]]:
+        """Return ids and probabilities of the ``top`` items of each row, best first."""
         # The graph's TopK may name items beyond a vocabulary shorter than N, which have no original id.
         if top <= self.top_k and len(self.items) == self._largest_item:
             item, probability = self.infer(("top_item", "top_probability"), blobs)
             self._refuse_nan(probability)
-            return item[:, :top], probability[:, :top]
+            return item[:, :top].tolist(), probability[:, :top].tolist()
         probability = self._probabilities(blobs)
         places = np.array([_largest(row, top) for row in probability])
-        return self._ids(places), np.take_along_axis(probability, places, axis=1)
+        return self._ids(places).tolist(), np.take_along_axis(probability, places, axis=1).tolist()
 
 
 def _largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:

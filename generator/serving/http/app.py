@@ -14,7 +14,7 @@ from generator.serving.http.guard import Guard
 from generator.serving.http.handlers import Handlers
 from generator.serving.http.openapi import document
 from generator.serving.http.periodic import repeat
-from generator.serving.http.routes import router
+from generator.serving.http.routes import Routes
 from generator.serving.http.settings import Settings
 from generator.serving.metrics import Metrics
 from generator.serving.models.items import Items
@@ -26,6 +26,7 @@ from generator.serving.store.store import Store
 __all__ = ["application"]
 
 EXPIRY = 60.0  # seconds between two looks for idle sessions
+GENERATIONS = (20_000, 10, 10)  # objects that may come until the next collection: 64 requests under way have thousands
 LISTS = 1.0  # seconds between two looks at the lists of items, which other servers may change
 
 
@@ -69,6 +70,7 @@ def application(
             tasks.append(asyncio.create_task(repeat("reload", settings.reload, reload, metrics, log)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
+        gc.set_threshold(*GENERATIONS)
         yield
         for task in tasks:
             task.cancel()
@@ -78,9 +80,9 @@ def application(
 
     keep()
     recommender.lists.refresh()
-    routes = router(Handlers(recommender, document(bool(settings.token))), life)
     return Guard(
-        routes,
+        Routes(Handlers(recommender, document(bool(settings.token)))),
+        Router(lifespan=life),
         metrics,
         log,
         token=settings.token,

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from pydantic_core import ErrorDetails
 
 from generator.data.log.bounds import LATEST, LONGEST_DWELL, LONGEST_LABEL, PRINTABLE
+from generator.serving.store.store import LONGEST_LIST
 
 __all__ = [
     "Count",
@@ -28,11 +29,8 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Label = Annotated[
-    str,
-    BeforeValidator(_text, json_schema_input_type=str | int),
-    Field(min_length=1, max_length=LONGEST_LABEL, pattern=PRINTABLE),
-]
+_Text = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, pattern=PRINTABLE)]
+Label = Annotated[_Text, BeforeValidator(_text, json_schema_input_type=_Text | int)]
 SessionId = Annotated[str, Field(min_length=1, max_length=128, pattern=PATH_PART)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Moment = Annotated[float, Field(ge=0, lt=LATEST)]
@@ -48,8 +46,9 @@ class _Body(BaseModel):
     user: Label | None = Field(None, description="Who; a session is of one user.")
 
 
-Ids = Annotated[list[Label], Field(max_length=1000)]
-Names = Annotated[list[SessionId], Field(max_length=20)]
+# Tuples, because pydantic copies a default that may be changed for every body.
+Ids = Annotated[tuple[Label, ...], Field(max_length=1000)]
+Names = Annotated[tuple[SessionId, ...], Field(max_length=20)]
 
 
 class WishFields(BaseModel):
@@ -57,10 +56,10 @@ class WishFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    exclude: Ids = Field([], description="Items that are not wanted.")
+    exclude: Ids = Field((), description="Items that are not wanted.")
     only: Ids | None = Field(None, description="Items that alone are wanted.")
-    exclude_lists: Names = Field([], description="Lists whose items are not wanted.")
-    only_lists: Names = Field([], description="Lists whose items alone are wanted, those of each.")
+    exclude_lists: Names = Field((), description="Lists whose items are not wanted.")
+    only_lists: Names = Field((), description="Lists whose items alone are wanted, those of each.")
     unseen: bool = Field(False, description="Whether what the session has visited is left out.")
     unbought: bool = Field(False, description="Whether what was bought, in this session or before, is left out.")
 
@@ -80,7 +79,7 @@ class PurchaseBody(_Body):
     item: Label = Field(description="The item, by its id in the data.")
 
 
-Items = Annotated[list[Label], Field(max_length=200_000)]
+Items = Annotated[list[Label], Field(max_length=LONGEST_LIST)]
 
 
 class ListBody(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from generator.serving.models.repository import VersionChoice
+from generator.serving.models.choice import VersionChoice
 from generator.serving.store.store import IDLE
 
 __all__ = ["LOOPBACK", "Settings"]
@@ -51,6 +51,8 @@ class Settings:
         Whether each request is logged.
     drain
         Seconds that requests under way have to end after a SIGTERM.
+    workers
+        Processes that answer, each with the models in its own memory.
     """
 
     models: Path
@@ -70,6 +72,7 @@ class Settings:
     items_only: bool = False
     log_requests: bool = True
     drain: float = 10.0
+    workers: int = 1
 
     def hosts(self) -> Collection[str] | None:
         """Return what the header Host may name, lower case; None: anything."""

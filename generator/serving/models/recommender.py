@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -33,8 +33,7 @@ class ForeignSessionError(DrnError):
     """An event of one user for the session of another."""
 
 
-@dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """What a session was answered, by which version, in which state."""
 
     state: State
@@ -46,8 +45,7 @@ class Recommendation:
         return ShownItems(self.served.version, [item for item, _ in self.answer.items])
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """What a request asks of its recommendation.
 
     Attributes
@@ -205,15 +203,16 @@ class Recommender:
 
     def _judge(self, event: Event, after: Recommendation | State | None) -> None:
         """Count an event, and whether what was last shown to its session holds what it names: the figures of an A/B."""
-        self.metrics.events.labels(event.kind).inc()
+        count = self.metrics.count
+        count(self.metrics.events, event.kind)
         model = self.repository.of_session(event.session).model
         known = model.items if event.kind == "buy" else model.pages
-        if not known.ids([event.label])[0]:
-            self.metrics.unknown.labels(event.kind).inc()
+        if not known.find([event.label])[0]:
+            count(self.metrics.unknown, event.kind)
         state = after.state if isinstance(after, Recommendation) else after
         if state and state.shown:
             held = event.label in state.shown.items
-            self.metrics.shown.labels(str(state.shown.version), event.kind, str(held).lower()).inc()
+            count(self.metrics.shown, state.shown.version, event.kind, str(held).lower())
 
     async def look(self, read: Callable[..., T], *given: object) -> T:
         """Call a method of the store in a thread; raises what it does."""
@@ -290,4 +289,7 @@ def _answers(served: Served, hidden: Sequence[Filter], asked: Sequence[tuple[Sta
         most = max(tops[place] for place in others)
         some = model.recommend([queries[place] for place in others], most, [filters[place] for place in others])
         found.update(zip(others, some, strict=True))
-    return [replace(found[place], items=found[place].items[:top]) for place, top in enumerate(tops)]
+    return [
+        found[place] if top >= len(found[place].items) else replace(found[place], items=found[place].items[:top])
+        for place, top in enumerate(tops)
+    ]

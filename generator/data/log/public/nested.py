@@ -1,4 +1,4 @@
-"""Public formats of nested records, a JSON object a line: the flat rows of each record."""
+"""Public formats of nested records, JSON lines or Parquet: the flat rows of each record."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
