@@ -118,5 +118,5 @@ class Generated:
 
     def learner(self, weights: Mapping[str, Array], **options: Any) -> Learner:
         """Return a learner of this net from ``weights``; ``options`` are those of `Learner`."""
-        warmup = self.spec.solver.warmup
-        return Learner(self.files["gradient.onnx"], self.net, self.solver, weights, warmup=warmup, **options)
+        own, gradient = self.spec.solver, self.files["gradient.onnx"]
+        return Learner(gradient, self.net, self.solver, weights, warmup=own.warmup, lazy=own.lazy, **options)
