@@ -67,28 +67,31 @@ def window(
     query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[str, int], slots: Slots | None = None
 ) -> Window:
     """Return what a net with input blobs of the given ``sizes``, and ``slots``, sees of ``query``."""
-    n, h, k, s = (sizes.get(name, 0) for name in ("page", "history_page", "bought", "seen_page"))
+    n, h, k, s = [sizes.get(name, 0) for name in ("page", "history_page", "bought", "seen_page")]
     labels = [page for page, _ in query.pages]
+    dwell = [max(seconds, 1.0) for _, seconds in query.pages]
     ids = pages.find(labels)
     unseen: list[str] = []
     if slots:
         unseen = [*dict.fromkeys(label for label, page in zip(labels, ids, strict=True) if not page)][: slots.count]
         slot_of = {label: slots.after + number for number, label in enumerate(unseen, 1)}
         ids = [page or slot_of.get(label, 0) for label, page in zip(labels, ids, strict=True)]
-    known = [(page, max(seconds, 1.0)) for page, (_, seconds) in zip(ids, query.pages, strict=True) if page]
+    unknown = ids.count(0)
+    if unknown:
+        dwell = [seconds for page, seconds in zip(ids, dwell, strict=True) if page]
+        ids = [page for page in ids if page]
     bought = [item for item in items.find(query.bought) if item]
-    fallen = max(len(known) - n, 0)
-    near, far = known[fallen:], known[max(fallen - h, 0) : fallen]
-    seen = known[max(len(known) - s, 0) :]
+    fallen = max(len(ids) - n, 0)
+    far, seen = slice(max(fallen - h, 0), fallen), slice(max(len(ids) - s, 0), None)
     return Window(
-        page=[page for page, _ in near],
-        dwell=[seconds for _, seconds in near],
-        history_page=[page for page, _ in far],
-        history_dwell=[seconds for _, seconds in far],
+        page=ids[fallen:],
+        dwell=dwell[fallen:],
+        history_page=ids[far],
+        history_dwell=dwell[far],
         bought=bought[max(len(bought) - k, 0) :],
-        seen_page=[page for page, _ in seen],
-        seen_dwell=[seconds for _, seconds in seen],
-        unknown_pages=len(ids) - len(known),
+        seen_page=ids[seen],
+        seen_dwell=dwell[seen],
+        unknown_pages=unknown,
         unknown_bought=len(query.bought) - len(bought),
         slots=slots,
         unseen=unseen,

@@ -102,7 +102,7 @@ class _Worker:
     def hear(self) -> str:
         """Return why the worker cannot start; nothing where it listens, or has gone without a word."""
         with suppress(EOFError, OSError):
-            why: str = self.pipe.recv()
+            why = self.pipe.recv_bytes().decode()
             self.listens = not why
             return why
         return ""
@@ -185,11 +185,11 @@ def _work(settings: Settings, sockets: list[socket.socket], parent: Connection) 
         loop = asyncio.get_running_loop()
         loop.add_reader(parent.fileno(), gone)
         with suppress(OSError):
-            parent.send("")
+            parent.send_bytes(b"")
 
     try:
         run(settings, sockets, started)
     except DrnError as error:
         with suppress(OSError):
-            parent.send(str(error))
+            parent.send_bytes(str(error).encode())
         sys.exit(1)
