@@ -11,7 +11,7 @@ from generator.cli import drn
 from generator.codegen import net
 from generator.errors import ModelError
 from generator.export.caffe import export_caffe
-from generator.model.portable import PortableInputs
+from generator.export.portable import PortableInputs
 from generator.model.query import Query
 
 SESSION = Query(

@@ -2,7 +2,7 @@
 
 import cv2
 
-from generator.model.portable import PortableInputs
+from generator.export.portable import PortableInputs
 from generator.model.query import Query
 
 net = cv2.dnn.readNetFromCaffe("caffe/deploy.portable.prototxt", "caffe/deploy.portable.caffemodel")
