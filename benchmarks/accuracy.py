@@ -31,6 +31,8 @@ FIGURES = {
     "yoochoose": [
         ("tuned", "HR@20", 0.719),
         ("tuned", "MRR@20", 0.385),
+        ("ensemble", "HR@20", 0.724),
+        ("ensemble", "MRR@20", 0.386),
         ("sgd", "HR@20", 0.690),
         ("sgd", "MRR@20", 0.373),
     ],

@@ -28,9 +28,11 @@ class Net(nn.Module):
         self.layers, self.head, self.every, self.sparse = len(spec.rnn.widths), spec.head, spec.loss == "every", sparse
         for name, weight in weights.items():
             setattr(self, name, nn.Parameter(torch.from_numpy(weight.copy())))
+        if spec.solver.sampled:  # rows of one number, which F.embedding can look up
+            self.output_bias = nn.Parameter(self.output_bias.data[:, None])
 
-    def forward(self, page, label, visit_dropout=None, top_dropout=None):
-        """Return the loss; without masks, dropout draws its own."""
+    def forward(self, page, label, visit_dropout=None, top_dropout=None, candidate=None, candidate_correction=None):
+        """Return the loss; without masks, dropout draws its own; with candidates the softmax is over them alone."""
         page, label = page.mT, label.mT if self.every else label
         mask = (page > 0).float().unsqueeze(-1)
         visit_dropout = self.by_column(visit_dropout, len(page))
@@ -55,8 +57,18 @@ class Net(nn.Module):
             top = F.linear(top, self.projection_weight)
         if self.head.skip:
             top = top + F.linear(seen, self.skip_weight)
-        output = self.page_embedding if self.head.tied else self.output_rnn_weight
-        return F.cross_entropy(F.linear(top, output, self.output_bias), label.flatten(), ignore_index=0)
+        output, bias, label = (
+            self.page_embedding if self.head.tied else self.output_rnn_weight,
+            self.output_bias,
+            label.flatten(),
+        )
+        if candidate is None:
+            return F.cross_entropy(F.linear(top, output, bias), label, ignore_index=0)
+        top, label = top[label > 0], label[label > 0]
+        output = F.embedding(candidate, output, sparse=self.sparse)
+        bias = F.embedding(candidate, bias, sparse=self.sparse)[:, 0]
+        score = F.linear(top, output, bias + candidate_correction)
+        return F.cross_entropy(score.scatter_add(1, label[:, None], -candidate_correction[label][:, None]), label)
 
     @staticmethod
     def by_column(mask, columns):
@@ -70,30 +82,45 @@ class Net(nn.Module):
 
 
 class Torch:
-    """A net in PyTorch and the optimizer that makes the updates of the spec's solver."""
+    """A net in PyTorch and the optimizers that make the updates of the spec's solver, by rows if it is lazy."""
 
-    def __init__(self, spec: Spec, weights: dict[str, np.ndarray], *, sparse: bool = False, compiled: bool = False):
-        self.net, solver = Net(spec, weights, sparse=sparse), spec.solver
+    def __init__(
+        self,
+        spec: Spec,
+        weights: dict[str, np.ndarray],
+        *,
+        sparse: bool = False,
+        compiled: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        solver = spec.solver
+        self.net = Net(spec, weights, sparse=sparse or solver.lazy).to(device)
         self._loss = torch.compile(self.net) if compiled else self.net
         self._rate = lambda iteration: (1 - iteration / solver.max_iter) if solver.lr_policy == "poly" else 1.0
         self._base, self._delta, self._iteration = solver.base_lr, solver.delta, 0
         if solver.type == "Adam":
             betas = (solver.momentum, solver.momentum2)
-            self._optimizer = torch.optim.Adam(self.net.parameters(), solver.base_lr, betas, solver.delta, fused=True)
+            tables = [self.net.page_embedding, self.net.output_bias] if solver.lazy else []
+            dense = [each for each in self.net.parameters() if not any(each is table for table in tables)]
+            self._optimizers = [torch.optim.Adam(dense, solver.base_lr, betas, solver.delta, fused=True)]
+            if tables:
+                self._optimizers.append(torch.optim.SparseAdam(tables, solver.base_lr, betas, solver.delta))
         else:
             fused = {} if sparse else {"fused": True}
-            self._optimizer = torch.optim.SGD(self.net.parameters(), solver.base_lr, solver.momentum, **fused)
+            self._optimizers = [torch.optim.SGD(self.net.parameters(), solver.base_lr, solver.momentum, **fused)]
 
     def step(self, blobs: dict[str, torch.Tensor]) -> float:
         """Make one update; return the loss."""
-        group = self._optimizer.param_groups[0]
-        group["lr"] = self._base * self._rate(self._iteration)
-        if "eps" in group:  # Caffe adds delta before the bias is corrected, PyTorch after
-            group["eps"] = self._delta / math.sqrt(1 - group["betas"][1] ** (self._iteration + 1))
-        self._optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            group = optimizer.param_groups[0]
+            group["lr"] = self._base * self._rate(self._iteration)
+            if isinstance(optimizer, torch.optim.Adam):  # Caffe adds delta before the bias is corrected, PyTorch after
+                group["eps"] = self._delta / math.sqrt(1 - group["betas"][1] ** (self._iteration + 1))
+            optimizer.zero_grad()
         loss = self._loss(**blobs)
         loss.backward()
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self._iteration += 1
         return loss.item()
 

@@ -3,15 +3,17 @@
     python benchmarks/scale.py
     python benchmarks/scale.py --most 10000000 --most-ids 1000000 --plot scale.png
 
-First nets of N items and M = N pages, 1,000 to --most-ids, under the softmax over all items and under a sampled one
-(512 negatives): the median step, and the peak memory of a process that does nothing else, beside that of the weights
-and their history. Then simulated shops of 10,000 to --most sessions: `drn simulate`, `drn sessions`
-and an epoch of `drn train`, each in a process of its own. The exponent is the slope of the logarithms, over all sizes
-and over the upper half of them, where fixed costs weigh less: 1 is linear. --plot wants matplotlib.
+First nets of N items and M = N pages, 1,000 to --most-ids, under the softmax over all items, under a sampled one (512
+negatives), and tied with a mixture and 16 slots under a sampled one and the Adam that leaves rows alone: the median
+step, and the peak memory of a process that does nothing else, beside that of the weights and their history, and of the
+tables that the mixture adds to the model. Then simulated shops of 10,000 to --most sessions: `drn simulate`,
+`drn sessions` and an epoch of `drn train`, each in a process of its own. The exponent is the slope of the logarithms,
+over all sizes and over the upper half of them, where fixed costs weigh less: 1 is linear. --plot wants matplotlib.
 """
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from generator.codegen.net import net_of
 from generator.spec import dump_spec
 from generator.spec.schema import Spec
 from generator.training.run.generated import Generated
@@ -39,8 +42,11 @@ SECONDS = 3.0  # of steps, once the first is made
 LEAST = 5  # steps
 
 
-def make_spec(ids: int, max_iter: int = NEVER, negatives: int = 0) -> Spec:
-    """Return an RNN of ``ids`` pages and items, trained by SGD with momentum, on ``negatives`` or on all items."""
+def make_spec(ids: int, max_iter: int = NEVER, negatives: int = 0, *, mixed: bool = False) -> Spec:
+    """Return an RNN of ``ids`` pages and items, trained by SGD with momentum, on ``negatives`` or on all items.
+
+    Where it is ``mixed``: tied, with a mixture and slots, by a lazy Adam.
+    """
     solver: dict[str, Any] = {
         "base_lr": 0.05,
         "max_iter": max_iter,
@@ -50,15 +56,19 @@ def make_spec(ids: int, max_iter: int = NEVER, negatives: int = 0) -> Spec:
     }
     if negatives:
         solver["sampled"] = {"negatives": negatives}
-    rnn = {"window": WINDOW, "widths": [WIDTH]}
+    rnn: dict[str, Any] = {"window": WINDOW, "widths": [WIDTH]}
+    head: dict[str, Any] = {}
+    if mixed:
+        head = {"tied": True, "mix": {}, "slots": 16}
+        solver |= {"type": "Adam", "lazy": True, "base_lr": 0.003}
     return Spec.model_validate(
-        {"name": "scale", "net": "rnn", "pages": ids, "items": ids, "rnn": rnn, "solver": solver}
+        {"name": "scale", "net": "rnn", "pages": ids, "items": ids, "rnn": rnn, "head": head, "solver": solver}
     )
 
 
-def steps(ids: int, negatives: int) -> dict[str, Any]:
+def steps(ids: int, negatives: int, *, mixed: bool) -> dict[str, Any]:
     """Train a net of ``ids`` pages and items on pages by Zipf's law; return the seconds of a step."""
-    spec = make_spec(ids, negatives=negatives)
+    spec = make_spec(ids, negatives=negatives, mixed=mixed)
     made = Generated.of(spec)
     weights = made.fresh()
     learner = made.learner(weights, threads=THREADS)
@@ -66,13 +76,15 @@ def steps(ids: int, negatives: int) -> dict[str, Any]:
     page = np.minimum(np.exp(rng.random((100 * BATCH, WINDOW)) * np.log(ids)), ids).astype(np.int32)
     rows = {"page": page, "label": page[:, -1] % ids + 1}
     spent: list[float] = []
-    with prefetch(training_batches(spec, rows, order="file", tables=list(learner.tables)), 0) as batches:
+    with prefetch(training_batches(spec, rows, order="shuffle", tables=list(learner.tables)), 0) as batches:
         learner.step(batches)
         while len(spent) < LEAST or sum(spent) < SECONDS:
             began = time.perf_counter()
             learner.step(batches)
             spent.append(time.perf_counter() - began)
-    return {"step": statistics.median(spent), "parameters": sum(weight.size for weight in weights.values())}
+    tables = sum(math.prod(shape) for _, _, shape in net_of(spec).mix_parameters)
+    parameters = sum(weight.size for weight in weights.values())
+    return {"step": statistics.median(spent), "parameters": parameters, "tables": tables}
 
 
 @dataclass(frozen=True)
@@ -104,8 +116,9 @@ def run(*command: str) -> Spent:
 def by_ids(most: int) -> Iterator[dict[str, float]]:
     """Yield a row of the first table for each number of ids."""
     for ids in (size for size in SIZES if size <= most):
-        whole, sampled = (run(__file__, "--steps", str(ids), "--negatives", str(k)) for k in (0, NEGATIVES))
-        found, some = json.loads(whole.output), json.loads(sampled.output)
+        sides = ([], ["--negatives", str(NEGATIVES)], ["--negatives", str(NEGATIVES), "--mixed"])
+        whole, sampled, mixed = (run(__file__, "--steps", str(ids), *side) for side in sides)
+        found, some, more = (json.loads(each.output) for each in (whole, sampled, mixed))
         yield {
             "N = M": ids,
             "weights and history, MiB": 2 * 4 * found["parameters"] / 2**20,
@@ -113,6 +126,9 @@ def by_ids(most: int) -> Iterator[dict[str, float]]:
             "peak, MiB": whole.peak,
             "sampled step, ms": 1e3 * some["step"],
             "sampled peak, MiB": sampled.peak,
+            "mixed step, ms": 1e3 * more["step"],
+            "mixed peak, MiB": mixed.peak,
+            "mixture's tables, MiB": 4 * more["tables"] / 2**20,
         }
 
 
@@ -190,10 +206,11 @@ def main() -> None:
     parser.add_argument("--most-ids", type=int, default=1_000_000, help="pages and items of the largest net; 0: no net")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the tables too")
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--negatives", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--negatives", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--mixed", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.steps:
-        print(json.dumps(steps(options.steps, options.negatives)))
+        print(json.dumps(steps(options.steps, options.negatives, mixed=options.mixed)))
         return
     with tempfile.TemporaryDirectory(prefix="drn-scale-") as name:
         tables = [table(by_ids(options.most_ids)), table(by_sessions(options.most, Path(name)))]

@@ -1,44 +1,44 @@
-"""`drn tune`: its genetic algorithm against random search and TPE, at the same number of trainings.
+"""`drn tune`: its searches at equal cost, a cost of 1 being one whole training.
 
-    python benchmarks/tune.py live --data simulator
-    python benchmarks/tune.py live --data ../shared/data/yoochoose-100k --trainings 60 --plot curves.png
-    python benchmarks/tune.py table --data simulator --seeds 50
+    python benchmarks/tune.py table --data simulator --seeds 50 --folder build/tables
+    python benchmarks/tune.py live --data ../shared/data/yoochoose-100k --cost 20 --seeds 10 --searches surrogate,tpe
 
-`live` trains everything. `table` trains every spec of a discrete space once, records it, and lets the samplers search
-the record: the figures are of real trainings, but each spec has one seed, and a search costs milliseconds, so that
-fifty seeds can tell samplers apart which five cannot. What it says holds for that space. Both print the best figure so
-far after each quarter of the budget, mean and 95 % bootstrap interval over seeds, and the difference to random search.
+`table` lets the searches look up what `benchmarks/tune_table.py` recorded: the figures are of real trainings, each spec
+of one seed, and a search costs a second, so that fifty seeds can tell searches apart which five cannot. What it says
+holds for that space. `live` trains everything, in a larger space. Both print the best figure of a whole training so far
+after some costs, mean and 95 % bootstrap interval over seeds, and the differences that decide. Each call goes on where
+the last one ended, in the folder's searches.jsonl.
 """
 
 import argparse
 import json
-import shutil
 import tempfile
-from itertools import product
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tune_table import TABLE, Recorded, place, planned, prepared
 
-from generator.data.build import Options, build
-from generator.data.rewindowed import Rewindow, rewindow_folder, window_name
-from generator.data.sessions.splits import Division
-from generator.jobs.workers import Outcome, Processes
-from generator.shop.simulator import Shop, simulate
-from generator.spec import spec_hash
-from generator.spec.schema import Spec
-from generator.tuning.individual import RungJob, Score, rank, rows_in, seed_of, trained_as
-from generator.tuning.plan import load_plan
+from generator.jobs.workers import Engine, Outcome, Processes
+from generator.tuning.individual import RungJob
+from generator.tuning.plan import Halving, TuningPlan
 from generator.tuning.run import tune
 
-# Sampler by name: its kind and how many individuals it is asked for at once (None: the population).
-SAMPLERS = {"genetic": ("genetic", None), "random": ("random", None), "tpe": ("tpe", None), "tpe-1": ("tpe", 1)}
-
-FIXED = {
-    "simulator": "{name: shop, net: combined, pages: 600, items: 600, data: {target: purchase}, "
-    "rnn: {window: 4, widths: [32], history: 16}, fnn: {bought: 8, widths: [32]}, "
-    "init: {table: {type: gaussian}}, solver: {clip_gradients: 1}}",
-    "yoochoose": "{name: yoochoose, net: rnn, pages: 2933, items: 2933, loss: every, data: {target: next}, "
-    "rnn: {window: 4, widths: [64], history: 16}, init: {table: {type: gaussian}}, solver: {clip_gradients: 0.5}}",
+# Search by name: sampler, halving (None: the sampler's own), individuals asked for at once (None: as given).
+WHOLE, HALVED = Halving(rungs=1), Halving()
+SEARCHES = {
+    "surrogate": ("surrogate", None, None),
+    "surrogate-whole": ("surrogate", WHOLE, None),
+    "random-halved": ("random", HALVED, None),
+    "genetic-halved": ("genetic", HALVED, None),
+    "tpe-halved": ("tpe", HALVED, None),
+    "random": ("random", None, None),
+    "genetic": ("genetic", None, None),
+    "tpe": ("tpe", None, None),
+    "tpe-1": ("tpe", None, 1),
+    "gp": ("gp", None, None),
 }
 LIVE = """
   rnn.window: {int: [1, 8]}
@@ -50,21 +50,7 @@ LIVE = """
   solver.clip_gradients: {float: [0.1, 5], log: true}
   init.table.std: {float: [0.01, 1], log: true}
 """
-TABLE = """
-  rnn.window: {choice: [1, 2, 4, 8]}
-  rnn.widths: {list: {choice: [16, 64]}, length: [1, 2]}
-  solver.base_lr: {choice: [0.01, 0.03, 0.1, 0.3, 1]}
-  solver.momentum: {choice: [0, 0.9]}
-  solver.batch_size: {choice: [32, 128]}
-"""
-PLAN = """
-spec: {fixed}
-search:{search}
-objectives: [MRR@20]
-training: {{epochs: {epochs}}}
-budget: {{trainings: {trainings}}}
-genetic: {{population: {population}}}
-"""
+STOPS = (5, 10, 20, 40, 60)
 
 
 def main() -> None:
@@ -72,167 +58,85 @@ def main() -> None:
     parser.add_argument("mode", choices=["live", "table"])
     parser.add_argument("--data", default="simulator", help="simulator, or a folder yoochoose-100k")
     parser.add_argument("--sessions", type=int, default=20_000, help="of the simulator")
-    parser.add_argument("--trainings", type=int, default=40)
-    parser.add_argument("--population", type=int, default=10)
-    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--cost", type=int, default=60, help="whole trainings a search may cost")
+    parser.add_argument("--population", type=int, default=8)
+    parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--samplers", default="genetic,random,tpe,tpe-1", help="tpe-1: asked for one at a time")
-    parser.add_argument("--folder", type=Path, default=Path("build/benchmark-tune"), help="data and table, kept")
+    parser.add_argument("--searches", default=",".join(SEARCHES))
+    parser.add_argument("--folder", type=Path, default=Path("build/tables"), help="data and table, kept")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    kind = "simulator" if options.data == "simulator" else "yoochoose"
-    folder = options.folder / (f"simulator-{options.sessions}" if kind == "simulator" else kind)
-    data = prepared(kind, options, folder)
-    search = LIVE if options.mode == "live" else TABLE
-    plan = planned(kind, search, options, folder)
-    engine = Processes(options.workers)
-    list(engine.map(warm, [None] * engine.workers))
-    names = options.samplers.split(",")
-    used = engine
-    if options.mode == "table":
-        table = tabulated(plan, data, folder, engine)
-        used = Recorded(table)
-        best = max(score.metrics["MRR@20"] for score in table.values())
-        print(f"table: {len(table)} specs, the best {best:.4f}")
-    curves, overheads = {}, []
-    for name in names:
-        sampler, together = SAMPLERS[name]
-        curves[name] = []
-        for seed in range(1, options.seeds + 1):
-            genetic = plan.genetic.model_copy(update={"population": together or options.population})
-            changed = plan.changed(sampler=sampler, seed=seed, genetic=genetic)
-            with tempfile.TemporaryDirectory(dir=folder) as run:
-                result = tune(changed, data, Path(run) / "run", engine=used, cuts=folder / "cuts")
-            curves[name].append(curve(result.history, options.trainings))
-            if options.mode == "live":
-                spent = result.seconds - result.work_seconds / min(engine.workers, together or options.population)
-                overheads.append((name, 1e3 * spent / result.trained))
-            print(f"{name}, seed {seed}: {curves[name][-1][-1]:.4f}, {result.seconds:.1f} s", flush=True)
+    kind, folder = place(options.data, options.folder)
+    data = prepared(kind, options.data, options.sessions, folder)
+    plan = planned(kind, TABLE if options.mode == "table" else LIVE, folder, epochs=options.epochs)
+    engine = Recorded(folder) if options.mode == "table" else Processes(options.workers)
+    curves = {
+        name: np.array([found(plan, name, seed, data, engine, folder, options) for seed in range(1, options.seeds + 1)])
+        for name in options.searches.split(",")
+    }
     engine.close()
-    table_of(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split", curves)
-    if overheads and engine.workers == 1:
-        for name in names:
-            mine = [overhead for who, overhead in overheads if who == name]
-            print(f"overhead beside training and evaluation, {name}: median {np.median(mine):.1f} ms an individual")
+    table_of(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split, by cost", curves)
     if options.plot:
         plot(curves, options.plot)
 
 
-def warm(_job: object) -> None:
-    """Have a worker import what it needs before the clock runs."""
+def found(
+    plan: TuningPlan, name: str, seed: int, data: Path, engine: Engine, folder: Path, options: argparse.Namespace
+) -> list[float]:
+    """Return the best figure of a search within a cost of 1, 2, ...; what was searched before is kept in the folder."""
+    key = [options.mode, name, seed, options.cost, options.population, options.epochs]
+    kept = folder / "searches.jsonl"
+    for line in kept.read_text().splitlines() if kept.exists() else []:
+        if (known := json.loads(line))[0] == key:
+            return known[1]
+    meter, start = Meter(engine), time.process_time()
+    with tempfile.TemporaryDirectory(dir=folder) as run:
+        tune(planned_as(plan, name, seed, options), data, Path(run) / "run", engine=meter, cuts=folder / "cuts")
+    best, beside = meter.best(options.cost), 1e3 * (time.process_time() - start) / meter.jobs
+    print(f"{name}, seed {seed}: {best[-1]:.4f}; {beside:.1f} ms CPU beside a training", flush=True)
+    with kept.open("a") as stream:
+        stream.write(json.dumps([key, best, beside]) + "\n")
+    return best
 
 
-def prepared(kind: str, options: argparse.Namespace, folder: Path) -> Path:
-    """Return the data folder, made if it is not there."""
-    data = folder / "data"
-    if data.is_dir():
-        return data
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = Spec.model_validate(load_yaml(FIXED[kind]))
-    if kind == "simulator":
-        simulate(folder / "log", Shop(sessions=options.sessions, seed=1))
-        division = Division(share=0.05, valid_share=0.2)
-        build([folder / "log/events.parquet"], data, spec, Options("events", division=division), "benchmark")
-        return data
-    source = Path(options.data)
-    division = Division(files=True, valid_share=0.1)
-    chosen = Options("session-rec", test=(source / "test.tsv.gz",), division=division)
-    build([source / "train_full.tsv.gz"], data, spec, chosen, "benchmark")
-    return data
-
-
-def load_yaml(text: str) -> object:
-    import yaml
-
-    return yaml.safe_load(text)
-
-
-def planned(kind: str, search: str, options: argparse.Namespace, folder: Path) -> object:
-    """Write and load the plan."""
-    text = PLAN.format(
-        fixed=FIXED[kind],
-        search=search,
-        epochs=options.epochs,
-        trainings=options.trainings,
-        population=options.population,
+def planned_as(plan: TuningPlan, name: str, seed: int, options: argparse.Namespace) -> TuningPlan:
+    """Return the plan of a search."""
+    sampler, halving, together = SEARCHES[name]
+    return plan.model_copy(update={"confirm": None}).changed(
+        sampler=sampler,
+        seed=seed,
+        genetic=plan.genetic.model_copy(update={"population": together or options.population}),
+        training=plan.training.model_copy(update={"halving": halving}),
+        budget=plan.budget.model_copy(update={"trainings": None, "epochs": options.cost * options.epochs}),
     )
-    (folder / "plan.yaml").write_text(text)
-    return load_plan(folder / "plan.yaml")
 
 
-def curve(history: tuple, trainings: int) -> list[float]:
-    """Return the best figure after each training; a search that ran out of specs stays where it is."""
-    values = [(each.values or {"MRR@20": 0.0})["MRR@20"] for each in history if each.first == each.number]
-    values += [0.0] * (trainings - len(values))
-    return list(np.maximum.accumulate(values))
+class Meter:
+    """An engine that notes what its trainings cost, and what the whole ones came to."""
 
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.jobs, self._cost = engine, 0, 0.0
+        self._found: list[tuple[float, float]] = []
 
-class Recorded:
-    """An engine that looks trainings up."""
+    def map(self, function: Any, jobs: Any) -> Iterator[Outcome[Any]]:
+        for outcome in self.engine.map(function, jobs):
+            job = jobs[outcome.index]
+            if isinstance(job, RungJob):
+                end = job.spec.solver.max_iter
+                self.jobs += 1
+                self._cost += (job.until - job.since) / end
+                if job.until == end and outcome.value is not None:
+                    self._found.append((self._cost, outcome.value.metrics["MRR@20"]))
+            yield outcome
 
-    def __init__(self, table: dict[str, Score]) -> None:
-        self.table = table
-
-    def map(self, function, jobs):
-        for index, job in enumerate(jobs):
-            value = self.table[key_of(job.spec)] if isinstance(job, RungJob) else function(job)
-            yield Outcome(index, value, None, 1)
+    def best(self, cost: int) -> list[float]:
+        """Return the best figure within a cost of 1, 2, ... ``cost``."""
+        within = ([figure for at, figure in self._found if at <= most + 0.1] for most in range(1, cost + 1))
+        return [max(figures, default=0.0) for figures in within]
 
     def close(self) -> None:
-        pass
-
-
-def key_of(spec: Spec) -> str:
-    """Return the key of a spec in the table: all but its seed."""
-    return spec_hash(spec.model_copy(update={"solver": spec.solver.model_copy(update={"random_seed": 0})}))
-
-
-def tabulated(plan, data: Path, folder: Path, engine: Processes) -> dict[str, Score]:
-    """Return the score of every spec of the plan's space, trained where the record does not know it yet."""
-    record = folder / "table.jsonl"
-    table = {}
-    if record.exists():
-        for line in record.read_text().splitlines():
-            key, *score = json.loads(line)
-            table[key] = Score(*score)
-    specs = {}
-    for values in product(*(every(gene) for gene in plan.search.values())):
-        spec = plan.space.spec(dict(zip(plan.search, values, strict=True)))
-        specs[spec_hash(spec)] = spec
-    cuts = folder / "cuts" / "table"
-    sizes = {window_name(spec): spec for spec in specs.values()}
-    rows = {}
-    wanted = [Rewindow(data, cuts / name, spec, ("train.h5", "valid.h5")) for name, spec in sizes.items()]
-    for outcome in engine.map(rewindow_folder, wanted):
-        name = list(sizes)[outcome.index]
-        rows[name] = rows_in(cuts / name)
-    missing = []
-    for name, spec in specs.items():
-        whole = trained_as(spec, seed_of(0, name), rows[window_name(spec)], plan.training.epochs)
-        if key_of(whole) not in table:
-            missing.append(
-                RungJob(whole, cuts / window_name(spec), folder / "work" / name[:16], 0, whole.solver.max_iter)
-            )
-    print(f"table: {len(specs)} specs, {len(missing)} to train", flush=True)
-    with record.open("a") as stream:
-        for outcome in engine.map(rank, missing):
-            job = missing[outcome.index]
-            shutil.rmtree(job.run, ignore_errors=True)
-            score = outcome.value or Score({"MRR@20": 0.0}, 0, 0.0)  # diverged
-            table[key_of(job.spec)] = score
-            stream.write(json.dumps([key_of(job.spec), score.metrics, score.size, score.seconds]) + "\n")
-            stream.flush()
-    wanted = {key_of(trained_as(spec, 0, rows[window_name(spec)], plan.training.epochs)) for spec in specs.values()}
-    return {key: table[key] for key in wanted}
-
-
-def every(gene) -> list:
-    """Return all values of a choice, or of a list of choices."""
-    if hasattr(gene, "values"):
-        return list(gene.values)
-    lengths = range(gene.shortest, gene.longest + 1)
-    return [list(values) for length in lengths for values in product(gene.element.values, repeat=length)]
+        self.engine.close()
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -241,40 +145,38 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return tuple(np.percentile(draws, [2.5, 97.5]))
 
 
-def table_of(title: str, curves: dict[str, list[list[float]]]) -> None:
-    """Print the best so far after each quarter of the budget, and the difference to random at the end."""
-    length = len(next(iter(curves.values()))[0])
-    stops = [max(1, length * quarter // 4) for quarter in (1, 2, 3, 4)]
-    print(f"\n{title}\n{'sampler':<18}" + "".join(f"{f'after {stop}':>26}" for stop in stops) + f"{'minus random':>28}")
+def shown(values: np.ndarray, sign: str = "") -> str:
+    low, high = interval(values)
+    return f"{values.mean():{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
+
+
+def table_of(title: str, curves: dict[str, np.ndarray]) -> None:
+    """Print the best so far by cost, and by how much the first search is ahead of the others, seed by seed."""
+    length = next(iter(curves.values())).shape[1]
+    stops = [stop for stop in STOPS if stop <= length]
+    print(f"\n{title}\n{'search':<18}" + "".join(f"{f'cost {stop}':>26}" for stop in stops))
     for name, runs in curves.items():
-        figures = np.array(runs)
-        cells = []
-        for stop in stops:
-            low, high = interval(figures[:, stop - 1])
-            cells.append(f"{figures[:, stop - 1].mean():.4f} [{low:.4f}, {high:.4f}]")
-        gap = ""
-        if name != "random" and "random" in curves:
-            ends, others = figures[:, -1], np.array(curves["random"])[:, -1]
-            rng = np.random.default_rng(0)
-            draws = rng.choice(ends, (10_000, len(ends))).mean(1) - rng.choice(others, (10_000, len(others))).mean(1)
-            low, high = np.percentile(draws, [2.5, 97.5])
-            gap = f"{ends.mean() - others.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
-        print(f"{name:<18}" + "".join(f"{cell:>26}" for cell in cells) + f"{gap:>28}")
+        print(f"{name:<18}" + "".join(f"{shown(runs[:, stop - 1]):>26}" for stop in stops))
+    (first, own), *others = curves.items()
+    for at in (stop for stop in stops if stop in (10, 20)):
+        for name, runs in others:
+            print(f"{first} at {at} - {name} at {at}: {shown(own[:, at - 1] - runs[:, at - 1], '+')}")
+        if "random" in curves and length >= STOPS[-1]:
+            print(f"{first} at {at} - random at 60: {shown(own[:, at - 1] - curves['random'][:, 59], '+')}")
 
 
-def plot(curves: dict[str, list[list[float]]], path: Path) -> None:
+def plot(curves: dict[str, np.ndarray], path: Path) -> None:
     """Draw the best so far, mean and interval over seeds, to a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for colour, (name, runs) in zip(("#0072B2", "#7f7f7f", "#D55E00", "#CC79A7"), curves.items(), strict=False):
-        figures = np.array(runs)
-        bounds = np.array([interval(column) for column in figures.T])
-        trained = np.arange(1, figures.shape[1] + 1)
-        axes.plot(trained, figures.mean(axis=0), color=colour, label=name)
-        axes.fill_between(trained, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.15, linewidth=0)
-    axes.set(xlabel="trainings", ylabel="best MRR@20 so far, on the validation split")
+    for name, runs in curves.items():
+        bounds = np.array([interval(column) for column in runs.T])
+        cost = np.arange(1, runs.shape[1] + 1)
+        (line,) = axes.plot(cost, runs.mean(axis=0), label=name)
+        axes.fill_between(cost, bounds[:, 0], bounds[:, 1], color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.set(xlabel="cost, in whole trainings", ylabel="best MRR@20 so far, on the validation split")
     axes.legend()
     figure.savefig(path, dpi=150)
     print(f"plot: {path}")

@@ -29,7 +29,7 @@ from generator.spec.schema import Spec
 from generator.tuning.individual import RungJob, Score, rank, rows_in, seed_of, trained_as
 from generator.tuning.plan import TuningPlan, load_plan
 
-SHARES = (1 / 27, 1 / 9, 1 / 3, 1.0)  # of a training, where it is ranked
+SHARES = (1 / 9, 1 / 3, 1.0)  # of a training, where it is ranked
 CHUNK = 8  # trainings between two looks at the clock
 
 FIXED = {
@@ -40,7 +40,7 @@ FIXED = {
     "rnn: {window: 4, widths: [64], history: 16}, init: {table: {type: gaussian}}, solver: {clip_gradients: 0.5}}",
 }
 TABLE = """
-  rnn.window: {choice: [1, 2, 4, 8]}
+  rnn.window: {choice: [1, 4]}
   rnn.widths: {list: {choice: [16, 64]}, length: [1, 2]}
   solver.base_lr: {choice: [0.01, 0.03, 0.1, 0.3, 1]}
   solver.momentum: {choice: [0, 0.9]}

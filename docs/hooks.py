@@ -113,8 +113,8 @@ def spec_page() -> str:
 def formats_page() -> str:
     """Return the reference of the public formats of logs, from their table."""
     parts = [
-        "# Formats of logs\n\n`drn sessions LOG --log-format NAME` reads these, each file also as `.gz`; those of flat "
-        "rows as Parquet too. Any other log is of the format `events`: [From a log to data](data.md) tells how."
+        "# Formats of logs\n\n`drn sessions LOG --log-format NAME` reads these, each file also as `.gz` and as "
+        "Parquet. Any other log is of the format `events`: [From a log to data](data.md) tells how."
     ]
     for name, form in FORMATS.items():
         layouts = [_layout(layout, nested=form.records is not None) for layout in form.layouts]
@@ -127,7 +127,11 @@ def _layout(layout: Layout, *, nested: bool) -> str:
     """Describe a file of a format: its columns, and what its words for events mean."""
     separator = {"\t": "tabs", ",": "commas"}.get(layout.separator, layout.separator)
     columns = ", ".join(f"`{column}`" for column in layout.columns[:12]) + (", …" if len(layout.columns) > 12 else "")
-    what = "A JSON object a line." if nested else f"Separated by {separator}: {columns}."
+    what = (
+        "A JSON object a line, or a row of a Parquet file with the same nested columns."
+        if nested
+        else f"Separated by {separator}: {columns}."
+    )
     if not layout.roles["event"].meta.root_names():
         return what
     words = ", ".join(f"`{word}` {kind}" for word, kind in layout.words.items())

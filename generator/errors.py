@@ -28,6 +28,7 @@ __all__ = [
 
 # The extra that brings a package, for the message where one is not installed.
 EXTRAS = {
+    "faiss": "index",
     "fsspec": "scale",
     "implicit": "eval",
     "matplotlib": "eval",

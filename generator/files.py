@@ -2,19 +2,17 @@
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from generator.errors import DataError, ModelError
+from generator.errors import DataError
 
 __all__ = [
     "TORN",
     "check_whole",
     "replacing",
-    "replacing_folder",
     "resource",
     "unfinished",
     "write_bytes",
@@ -49,36 +47,6 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def replacing_folder(path: Path, mark: str) -> Iterator[Path]:
-    """Yield a new folder beside ``path`` to write into; on success it replaces ``path``, on failure it goes.
-
-    Files that belong together so never come from two writings.
-
-    Raises
-    ------
-    ModelError
-        ``path`` is there, is not empty, and holds no ``mark``, the file by which such a folder is known.
-    """
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / mark).exists())):
-        raise ModelError(f"{path}: is there and holds no {mark}, so it is not overwritten; take a new folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    before = beside / "before"
-    try:
-        (new := beside / "new").mkdir()
-        yield new
-        if path.exists():
-            path.rename(before)
-        new.rename(path)
-    except BaseException:
-        if before.exists():
-            before.rename(path)
-        raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def check_whole(folder: Path) -> None:

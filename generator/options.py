@@ -4,13 +4,14 @@ import re
 from collections.abc import Callable
 from enum import IntEnum
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from generator.errors import pip_install
 
-__all__ = ["Exit", "columns_option", "engine_option", "events_option", "format_option"]
+__all__ = ["Exit", "columns_option", "config_option", "engine_option", "events_option", "format_option"]
 
 
 class Exit(IntEnum):
@@ -30,6 +31,66 @@ def format_option(function: F) -> F:
     return click.option(
         "--format", "output_format", type=click.Choice(["text", "json"]), default="text", help="For people or machines."
     )(function)
+
+
+def config_option(function: F) -> F:
+    """Add ``--config FILE`` to a click command: what its arguments and options are where the command line is silent.
+
+    The file is a YAML mapping; its keys are the options' own long names and the arguments' in lower case.
+    """
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_config,
+        help="YAML file with any of these options, such as port: 9000; the command line wins.",
+    )(function)
+
+
+def _config(context: click.Context, _parameter: click.Parameter, file: Path | None) -> None:
+    """Take a file's values for defaults; SpecError, with all that is wrong, where one does not hold."""
+    if file is None:
+        return
+    from generator.spec.findings import Finding, Words, failure
+    from generator.spec.reading import mapping_of, read_file
+    from generator.spec.words import nearest
+
+    document = read_file(file, "configuration")
+    parameters = {_config_key(one): one for one in context.command.params if one.expose_value}
+    held: dict[str, Any] = {}
+    for key, value in mapping_of(document, "configuration").items():
+        place = document.keys[key,]
+        if key not in parameters:
+            hint = nearest(key, list(parameters))
+            words = Words("unknown key", "" if hint else f"one of {', '.join(parameters)}", hint)
+            document.findings.append(Finding(place, (key,), words))
+            continue
+        try:
+            held[str(parameters[key].name)] = _config_value(context, parameters[key], value)
+        except click.BadParameter as error:
+            document.findings.append(Finding(document.place((key,)), (key,), Words(error.message)))
+    if document.findings:
+        raise failure(document.findings)
+    context.default_map = held
+
+
+def _config_key(parameter: click.Parameter) -> str:
+    """Return the key of a parameter in a configuration: ``idle-days`` of ``--idle-days``, ``models`` of MODELS."""
+    return max(parameter.opts, key=len).removeprefix("--")
+
+
+def _config_value(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return a value as the command line would give it; BadParameter where it does not fit."""
+    flag = isinstance(parameter, click.Option) and parameter.is_flag
+    if parameter.multiple and isinstance(value, list):
+        several = value
+    elif isinstance(value, (list, dict)) or value is None or flag != isinstance(value, bool):
+        raise click.BadParameter("true or false is wanted" if flag else "one value is wanted, text or a number")
+    else:
+        several = [value]
+    texts = several if flag else [str(one) for one in several]
+    return parameter.type_cast_value(context, texts if parameter.multiple else texts[0])
 
 
 def engine_option(function: F) -> F:
@@ -60,7 +121,7 @@ def columns_option(function: F) -> F:
     return click.option(
         "--columns",
         callback=_columns,
-        help="For events: role=column,... of user, session, time, page, event, item, category.",
+        help="For events: role=column,... of user, session, time, page, event, item, category, dwell.",
     )(function)
 
 

@@ -128,10 +128,11 @@ def loss(spec: Spec, weights: dict[str, torch.Tensor], blobs: dict[str, torch.Te
     """The mean cross-entropy over labels other than 0."""
     z = logits(spec, weights, blobs)
     label = blobs["label"]  # a place among the candidates, if there are any
-    if "candidate" in blobs:
-        z = z[..., blobs["candidate"]] + blobs["candidate_correction"]
     if spec.loss == "last":
         z, label = z[:, -1:], label[:, None]
+    if "candidate" in blobs:  # all but the label are corrected by the chance to be there
+        others = torch.arange(len(blobs["candidate"])) != label[..., None]
+        z = z[..., blobs["candidate"]] + blobs["candidate_correction"] * others
     rows = functional.cross_entropy(z.reshape(-1, z.shape[-1]), label.reshape(-1), ignore_index=0, reduction="sum")
     return rows / max(1, int((label > 0).sum()))
 

@@ -158,8 +158,8 @@ def serve(models: PathLike, **settings: Any) -> None:
     """
     for package in ("starlette", "uvicorn", "prometheus_client"):
         require_package(package, "drn serve")
-    from generator.serving.http.server import serve as served
     from generator.serving.http.settings import Settings
+    from generator.serving.workers import serve as served
 
     served(Settings(Path(models), **settings))
 

@@ -168,7 +168,8 @@ def sessions(
     spec
         A `Spec`, or its YAML file: window, history, purchases, sizes of the vocabularies, target.
     log_format, columns
-        Format of the log; for ``events`` the column of each role (user, session, time, page, event, item, category).
+        Format of the log; for ``events`` the column of each role (user, session, time, page, event, item, category,
+        dwell).
     events
         What words of the column of events mean, beside those that the format knows: ``{"order": "buy"}``; the kinds are
         view, buy and other.

@@ -189,10 +189,10 @@ def evaluate(
     )
 
 
-def named_models(runs: Sequence[PathLike], *, int8: bool = False) -> "dict[str, Model]":
+def named_models(runs: Sequence[PathLike], *, int8: bool = False, index: bool = False) -> "dict[str, Model]":
     """Return models by name; where that is not unique, by the folder's name, or else by the path given.
 
-    With ``int8`` each comes a second time, its output layer in 8 bits.
+    With ``int8`` each comes a second time, its output layer in 8 bits; with ``index`` so, by an index of its items.
     """
     from generator.evaluation.baselines import BASELINES
     from generator.model.model import Model
@@ -204,4 +204,6 @@ def named_models(runs: Sequence[PathLike], *, int8: bool = False) -> "dict[str, 
     named = dict(zip(names, models, strict=True))
     if int8:
         named |= {f"{name} int8": Model(path, int8=True) for name, path in zip(names, paths, strict=True)}
+    if index:
+        named |= {f"{name} index": Model(path, index=True) for name, path in zip(names, paths, strict=True)}
     return named

@@ -72,9 +72,9 @@ class Net:
 
     @property
     def candidates(self) -> int:
-        """The places of a sampled softmax: "none", a batch's labels, the negatives, one left empty; 0: all items."""
+        """The places of a sampled softmax: for "none", a batch's labels and the negatives; 0: all items."""
         labels = self.batch_size * (self.window if self.every else 1)
-        return 1 + labels + self.negatives + 1 if self.negatives else 0
+        return 1 + labels + self.negatives if self.negatives else 0
 
     @property
     def mix_parameters(self) -> list[tuple[str, str, list[int]]]:

@@ -28,6 +28,7 @@ TIES = ("standard", "median", "conservative")  # those of `ranking.Ties`, which 
 @click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Rows scored at a time.")
 @click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="That rank; 0: all cores.")
 @click.option("--int8", is_flag=True, help="Beside each run, the same with its output layer in 8 bits.")
+@click.option("--index", is_flag=True, help="Beside each run, the same by an index that finds the best items.")
 @click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="PNG to draw [default: RUN/evaluation.png].")
 @click.option("--no-plot", is_flag=True, help="Draw nothing.")
 @format_option
@@ -42,6 +43,7 @@ def command(
     batch_size: int,
     threads: int,
     int8: bool,
+    index: bool,
     plot_file: Path | None,
     no_plot: bool,
     output_format: str,
@@ -60,12 +62,12 @@ def command(
     Example:
       drn evaluate runs/shop --data data/shop
       drn evaluate runs/rnn runs/combined --data data/shop --baselines all --format json
-      drn evaluate runs/shop --data data/shop --int8   # what drn serve --int8 costs
+      drn evaluate runs/shop --data data/shop --int8   # what drn serve --int8 costs, or --index
       drn evaluate --data data/shop --baselines vs-knn,vstan --tune-baselines
     """
     from generator.api.nets import evaluate, named_models
 
-    models = named_models(runs, int8=int8)
+    models = named_models(runs, int8=int8, index=index)
     with progress() as bar:
         task = bar.add_task(f"evaluate {data.name}", total=None)
         report = evaluate(
@@ -95,7 +97,7 @@ def _print(report: "Report") -> None:
 
     print_table(
         f"{escape(report.data)}, {report.split}: {report.rows:,} rows of {report.sessions:,} sessions, "
-        f"{report.items:,} items; {report.unknown:,} rows ask for an item unknown to the training part, a miss for all",
+        f"{report.items:,} items; {report.unknown:,} rows ask for an item that has no id, a miss for all",
         ["method", *HEADLINES],
         [[escape(method.name), *(_cell(method.metrics[name]) for name in HEADLINES)] for method in report.methods],
     )

@@ -43,6 +43,11 @@ __all__ = ["command"]
     metavar="DIR",
     help="Of --web: a folder with onnxruntime-web's files, in place of npm's.",
 )
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of --web: file of items: item, title, category, price, image, ...; the page shows what it says.",
+)
 @format_option
 def command(
     *,
@@ -53,6 +58,7 @@ def command(
     output: Path | None,
     web: Path | None,
     runtime: Path | None,
+    items: Path | None,
     output_format: str,
 ) -> None:
     """Write the newest model of a run in a form that other programs read.
@@ -71,7 +77,7 @@ def command(
     if (caffemodel is None) != (output is None):
         raise click.UsageError("--caffemodel all-uses and -o FILE belong together")
     with working(f"export {run}"):
-        written, lines = _exported(run, caffe, output, onnx, web, runtime)
+        written, lines = _exported(run, caffe, output, onnx, web, runtime, items)
     if output_format == "json":
         print_json(written)
     else:
@@ -79,7 +85,13 @@ def command(
 
 
 def _exported(
-    run: Path, caffe: Path | None, output: Path | None, onnx: Path | None, web: Path | None, runtime: Path | None
+    run: Path,
+    caffe: Path | None,
+    output: Path | None,
+    onnx: Path | None,
+    web: Path | None,
+    runtime: Path | None,
+    items: Path | None,
 ) -> tuple[dict[str, object], list[str]]:
     """Write what is asked for; return what that is, for machines and for people."""
     from generator.export.caffe import export_caffe, export_caffemodel
@@ -102,7 +114,7 @@ def _exported(
     if web is not None:
         from generator.export.web import export_web
 
-        export_web(run, web, runtime)
+        export_web(run, web, runtime, items)
         written["web"] = str(web)
         lines.append(f"{web}: index.html, the model and its runtime; see it by: python -m http.server -d {web}")
     return written, lines

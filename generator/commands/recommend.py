@@ -11,10 +11,17 @@ from generator.console import err, out, print_json, print_table, stages
 from generator.options import Exit, columns_option, events_option, format_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from generator.model.model import Model
     from generator.model.query import Answer
 
+    About: TypeAlias = Callable[[str], dict[str, Any] | None]  # what is known of an item
+
 __all__ = ["command"]
+
+SHOWN = ("title", "category", "price")  # what of the file of --items is printed
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +37,11 @@ __all__ = ["command"]
 @events_option
 @click.option("--gap", type=click.FloatRange(0, min_open=True), help="Of --batch: minutes between two sessions.")
 @click.option("-k", "top", type=click.IntRange(1), help="Items to recommend [default: the model's top_k].")
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of items: item, title, category, price, image, ...; what it says comes beside each.",
+)
 @click.option("--threads", type=click.IntRange(0), default=1, show_default=True, help="Of onnxruntime; 0: all cores.")
 @format_option
 def command(
@@ -44,6 +56,7 @@ def command(
     events: tuple[str, ...],
     gap: float | None,
     top: int | None,
+    items: Path | None,
     threads: int,
     output_format: str,
 ) -> None:
@@ -71,18 +84,25 @@ def command(
     if logs and output:
         if session is not None or bought is not None:
             raise click.UsageError("--batch reads its sessions from a log: leave --session and --bought out")
+        if items is not None:
+            raise click.UsageError("--batch writes ids and probabilities: leave --items out")
         reading = {"log_format": form, "columns": columns, "events": events, "gap": gap}
         _batch(Model(run, threads), logs, output, top, reading, output_format)
         return
+    about = None
+    if items is not None:
+        from generator.model.metadata import ItemMetadata
+
+        about = ItemMetadata(items).of
     if session is None and bought is None:
-        _stream(Model(run, threads), top)
+        _stream(Model(run, threads), top, about)
         return
     query = query_of_text(session or "", bought or "")
     (answer,) = Model(run, threads).recommend([query], top)
     if output_format == "json":
-        click.echo(json.dumps(answer_record(answer)))
+        click.echo(json.dumps(answer_record(answer, about)))
     else:
-        _print(answer, run.name)
+        _print(answer, run.name, about)
 
 
 def _batch(
@@ -102,7 +122,7 @@ def _batch(
     print_table(str(output), ["what", "count"], [(what, f"{count:,}") for what, count in done.table()])
 
 
-def _stream(model: "Model", top: int | None) -> None:
+def _stream(model: "Model", top: int | None, about: "About | None") -> None:
     from generator.errors import DataError
     from generator.model.text import answer_record, query_of_json
 
@@ -119,19 +139,24 @@ def _stream(model: "Model", top: int | None) -> None:
             err.print(f"line {number}: {error}", markup=False)
             continue
         (answer,) = model.recommend([query], top)
-        click.echo(json.dumps({"line": number, **answer_record(answer)}))
+        click.echo(json.dumps({"line": number, **answer_record(answer, about)}))
     if bad:
         sys.exit(Exit.PROBLEM)
 
 
-def _print(answer: "Answer", name: str) -> None:
+def _print(answer: "Answer", name: str, about: "About | None") -> None:
     from rich.markup import escape
 
     from generator.model.text import bars
 
     blocks = "█░" if out.encoding.startswith("utf") else "#."
-    rows = [[escape(cell) for cell in row] for row in bars(answer, blocks=blocks)]
-    print_table(escape(name), ["", "item", "probability", ""], rows)
+    found = [(about(item) if about else None) or {} for item, _ in answer.items]
+    shown = [column for column in SHOWN if any(column in one for one in found)]
+    rows = [
+        [escape(cell) for cell in (*row, *(str(one.get(column, "")) for column in shown))]
+        for row, one in zip(bars(answer, blocks=blocks), found, strict=True)
+    ]
+    print_table(escape(name), ["", "item", "probability", "", *shown], rows)
     for count, what in ((answer.unknown_pages, "pages"), (answer.unknown_bought, "purchases")):
         if count:
             err.print(f"{count} of the {what} left out: the model does not know them")

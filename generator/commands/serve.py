@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from generator.options import config_option
+
 __all__ = ["command"]
 
 
@@ -45,8 +47,23 @@ __all__ = ["command"]
     "--reload", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds between looks for new versions."
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=32, show_default=True, help="Requests run together.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that answer on the port, each with the model in its own memory.",
+)
 @click.option("--int8", is_flag=True, help="Multiply the output layer in 8 bits: faster from about 50,000 items on.")
+@click.option("--index", is_flag=True, help="Find the best items by an index: for a million items; extra index.")
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of items: item, title, category, price, image, ...; comes back with each, read again when it changes.",
+)
+@click.option("--items-only", is_flag=True, help="Recommend nothing but what is in the file of --items.")
 @click.option("--log-requests/--no-log-requests", default=True, show_default=True, help="A line for each request.")
+@config_option
 def command(
     *,
     models: Path,
@@ -62,7 +79,11 @@ def command(
     idle_days: float,
     reload: float,
     batch: int,
+    workers: int,
     int8: bool,
+    index: bool,
+    items: Path | None,
+    items_only: bool,
     log_requests: bool,
 ) -> None:
     """Serve recommendations over HTTP.
@@ -74,11 +95,16 @@ def command(
     Example:
       drn serve runs/shop
       drn serve runs/shop --store mongodb://localhost:27017/drn --rival 3 --share 0.1
+      drn serve --config serve.yaml
       curl -H 'Content-Type: application/json' -d '{"page": "p1"}' localhost:8000/v1/sessions/s1/visits
     """
     from generator.api.answers import serve
-    from generator.serving.models.repository import VersionChoice
+    from generator.serving.models.choice import VersionChoice
 
+    if index and int8:
+        raise click.UsageError("--index scores few items, in full: leave --int8 out")
+    if items_only and items is None:
+        raise click.UsageError("--items-only needs --items")
     token = _token(token_file) if token_file else os.environ.get("DRN_TOKEN", "")
     if host not in ("127.0.0.1", "::1", "localhost") and not token:
         click.echo(f"anyone who reaches {host}:{port} may read and erase sessions: give --token-file", err=True)
@@ -94,7 +120,11 @@ def command(
         token=token or None,
         reload=reload,
         batch=batch,
+        workers=workers,
         int8=int8,
+        index=index,
+        items=items,
+        items_only=items_only,
         log_requests=log_requests,
     )
 

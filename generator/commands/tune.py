@@ -1,4 +1,4 @@
-"""`drn tune`: search the fields of a spec by a genetic algorithm."""
+"""`drn tune`: search the fields of a spec for the best net."""
 
 import sys
 from collections.abc import Iterator
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+SAMPLERS = ("surrogate", "genetic", "random", "tpe", "gp")
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of drn sessions --valid-share.")
 @click.option("-o", "--output", "run", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder; its budget may be another.")
-@click.option("--sampler", type=click.Choice(["genetic", "random", "tpe", "gp"]), help="What draws the individuals.")
+@click.option("--sampler", type=click.Choice(SAMPLERS), help="What draws the individuals.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the run, instead of the plan's.")
 @click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Individuals at a time; 0: one a core."
@@ -44,7 +46,7 @@ def command(
     engine: str,
     output_format: str,
 ) -> None:
-    """Search the fields of a spec for the best net, by a genetic algorithm, as PLAN says.
+    """Search the fields of a spec for the best net, as PLAN says: by a surrogate, or a genetic algorithm.
 
     Individuals are trained on the training split and measured on the validation split. The folder gets best.yaml (a
     spec for gen-model and drn train), report.html, history.jsonl, with several objectives front/, and the journal that
@@ -121,6 +123,10 @@ def _note(status: "Status") -> str:
 def _as_json(result: "TuningResult", run: Path) -> dict[str, Any]:
     return {
         "best": result.best.as_json(),
+        "confirmed": [
+            {"individual": one.individual.number, "found": one.found, "mean": one.mean, "repeats": list(one.repeats)}
+            for one in result.confirmed
+        ],
         "front": [each.as_json() for each in result.front],
         "individuals": len(result.history),
         "generations": result.history[-1].generation + 1,
@@ -145,6 +151,13 @@ def _print(plan: "TuningPlan", result: "TuningResult", run: Path) -> None:
         ["individual", *plan.objectives],
         rows,
     )
+    if result.confirmed:
+        chosen = result.confirmed[0]
+        print_table(
+            f"trained again on {len(chosen.repeats)} other seeds: the first is the best of the run",
+            ["individual", "in the search", "on other seeds"],
+            [[f"{one.individual.number}", f"{one.found:.4f}", f"{one.mean:.4f}"] for one in result.confirmed],
+        )
     for name, value in result.best.genes.items():
         out.print(f"{name}: {value}", markup=False)
     out.print(f"{run / 'best.yaml'}\n{run / 'report.html'}", markup=False)

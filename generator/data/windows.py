@@ -1,6 +1,6 @@
 """Ragged sessions to the blobs of the net: window, history state, earlier purchases, labels."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from generator.data.sessions.ragged import Ints, Sessions, offsets, ragged_index
 from generator.data.sessions.slots import first_views
 from generator.data.store.runs import MergedSessions
-from generator.errors import DataError
 from generator.spec.blobs import Sizes
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "log_dwell",
     "row_counts",
     "rows_of",
-    "window_of",
 ]
 
 Blobs = dict[str, NDArray[Any]]
@@ -221,37 +219,3 @@ def blobs(sessions: Sessions, rows: Rows, sizes: Sizes) -> Iterator[Blobs]:
 def chunk_rows(sizes: Sizes) -> int:
     """Return how many rows ``blobs`` makes at a time."""
     return max(1, CELLS // (sizes.window + sizes.history + sizes.bought + sizes.seen))
-
-
-def window_of(
-    pages: Sequence[int], dwells: Sequence[float], bought: Sequence[int], columns: Mapping[str, int]
-) -> Blobs:
-    """Return the input blobs of one session, batch size 1, as its row in a split file would hold them.
-
-    Parameters
-    ----------
-    pages
-        Ids of the pages visited so far, oldest first; 0 (a page the net does not know) is passed over.
-    dwells
-        Seconds on each of them, floored at 1.
-    bought
-        Ids of the items bought in earlier sessions, oldest first; 0 is passed over.
-    columns
-        By blob: ``page``, ``history_page``, ``bought``, ``seen_page``; what is not named is absent.
-    """
-    if len(pages) != len(dwells):
-        raise DataError(f"{len(pages)} pages but {len(dwells)} dwell times: give one for each page")
-    items = np.asarray([item for item in bought if item], np.int32)
-    session = Sessions(
-        offset=np.asarray([0, len(pages)]),
-        page=np.asarray(pages, np.int32).reshape(-1),
-        dwell=np.maximum(np.asarray(dwells, np.float32).reshape(-1), 1),
-        bought_offset=np.asarray([0, len(items)]),
-        bought=items,
-        start=np.full(1, np.nan),
-        user=np.full(1, -1, np.int32),
-        label=np.zeros(1, np.int32),
-    )
-    states = session.page > 0
-    sizes = WindowSizes.of(columns)
-    return _inputs(session, session.page[states], session.dwell[states], rows_of(session, sizes.window, "last"), sizes)

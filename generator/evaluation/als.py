@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Als", "interactions"]
 
-BLOCK = 64  # rows multiplied at a time: their scores stay in a core's cache
+BLOCK = 64  # rows multiplied at a time
 Ints = NDArray[np.int64]
 
 
@@ -80,6 +80,7 @@ class Als(Baseline):
         self._popularity.fit(train)
         matrix, self._by_purchase = interactions(train)
         self._known = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
+        self._others = np.flatnonzero(~self._known)
         with threadpool_limits(1, "blas"):  # implicit has threads of its own, and warns of those of BLAS
             self._model = AlternatingLeastSquares(
                 factors=self.factors,
@@ -95,24 +96,25 @@ class Als(Baseline):
 
     def scores(self, batch: RowBatch) -> Scores:
         """Return 1 and more for the items of the matrix, and the popularity of the others."""
-        found = self._popularity.scores(batch)
         row, item = batch.row, batch.item
         if self._by_purchase:
             row = np.repeat(np.arange(len(batch)), np.diff(batch.seen.bought_offset))
             item = batch.seen.bought.astype(np.int64)
         known = self._known[item]
         rows, place = np.unique(row[known], return_inverse=True)
-        if not len(rows):
-            return found
-        history = _matrix(place, item[known], (len(rows), found.shape[1]))
-        user = self._model.recalculate_user(rows, history)
         # Always as many rows in a product: BLAS adds up in another order for few, and bits would differ by the batch.
-        user = np.concatenate([user, np.zeros((-len(user) % BLOCK, user.shape[1]), user.dtype)])
-        for start in range(0, len(rows), BLOCK):
-            part = rows[start : start + BLOCK]
-            score = (user[start : start + BLOCK] @ self._factors.T)[: len(part)]
-            score += 1 - score.min(axis=1, keepdims=True)
-            found[part] = np.where(self._known, score, found[part])
+        whole = -(-len(batch) // BLOCK) * BLOCK
+        user = np.zeros((whole, self._factors.shape[1]), np.float32)
+        if len(rows):
+            user[rows] = self._model.recalculate_user(rows, _matrix(place, item[known], (len(rows), len(self._known))))
+        found, order = np.empty((whole, len(self._known)), np.float32), self._popularity.order
+        for start in range(0, len(batch), BLOCK):
+            block = found[start : start + BLOCK]
+            np.matmul(user[start : start + BLOCK], self._factors.T, out=block)
+            block += 1 - block.min(axis=1, keepdims=True)
+            block[:, self._others] = order[self._others]
+        found = found[: len(batch)]
+        found[np.bincount(rows, minlength=len(batch)) == 0] = order
         return found
 
 

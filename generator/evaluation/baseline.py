@@ -104,14 +104,20 @@ class Popularity(Baseline):
         self._place = np.full(len(self._level), -1)  # of each item among them
         self._place[self._popular] = np.arange(len(self._popular))
 
+    @property
+    def order(self) -> NDArray[np.float32]:
+        """The popularity of each item, 0 and more but below 1, and of none -1, (N+1,)."""
+        found = (self._level / self._levels).astype(np.float32)
+        found[0] = -1
+        return found
+
     def candidates(self, batch: RowBatch) -> Candidates:
         """Return the items above the popularity for each row: none."""
         return Candidates(np.zeros(len(batch) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
     def scores(self, batch: RowBatch) -> Scores:
         """Return 1, 2, ... for the candidates of each row, worst first, and the popularity, below 1, of the others."""
-        found = np.tile((self._level / self._levels).astype(np.float32), (len(batch), 1))
-        found[:, 0] = -1
+        found = np.tile(self.order, (len(batch), 1))
         few = self.candidates(batch)
         order, differs = self._sorted(few)
         level = np.cumsum(differs[::-1])[::-1]  # of equal candidates the same, and the best of a row has the most

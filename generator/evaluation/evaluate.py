@@ -57,7 +57,7 @@ class Report:
     items: int
     rows: int
     sessions: int
-    unknown: int  # rows whose true item is out of the vocabulary: a miss for every method
+    unknown: int  # rows whose true item has no id, in the vocabulary or among the slots: a miss for every method
     ties: Ties
     methods: tuple[Method, ...]
     differences: tuple[Difference, ...]  # of every method and every one after it

@@ -12,7 +12,7 @@ __all__ = ["DataFigures", "ExperimentReport", "FoldFigures"]
 
 @dataclass(frozen=True)
 class FoldFigures:
-    """A division of the data: hash, items, sessions trained on, rows tested on and those of an unknown item."""
+    """A division of the data: hash, items, sessions trained on, rows tested on and those of an item without an id."""
 
     fingerprint: str
     items: int
@@ -23,7 +23,7 @@ class FoldFigures:
 
 @dataclass(frozen=True)
 class DataFigures:
-    """The data: each fold, and the test rows, test sessions and rows of an unknown item of all together."""
+    """The data: each fold, and the test rows, test sessions and rows of an item without an id of all together."""
 
     folds: Sequence[FoldFigures]
     test_rows: int

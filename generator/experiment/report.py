@@ -88,7 +88,7 @@ def _facts(document: ExperimentReport) -> dict[str, str]:
         "versions": ", ".join(f"{name} {version}" for name, version in document.versions.items()),
     }
     if data.unknown:
-        facts["unknown"] = f"{data.unknown:,} test rows ask for an item the training part lacks: a miss for all"
+        facts["unknown"] = f"{data.unknown:,} test rows ask for an item that has no id: a miss for all"
     return facts
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
 from generator.errors import DrnError, TrainingError
+from generator.evaluation.baselines import choose
 from generator.experiment.claims import claims_of
 from generator.experiment.document import DataFigures, ExperimentReport, FoldFigures
 from generator.experiment.figures import draw
@@ -154,8 +155,8 @@ def _results(
         for places in [_points(net, points.get(key, []), folds)]
     }
     rankings = {
-        name: [RankingJob(name, fold.folder, _kept(folders, key_of(name, fold.fingerprint))) for fold in folds]
-        for name in baselines
+        one.name: [RankingJob(one.name, fold.folder, _kept(folders, key_of(one, fold.fingerprint))) for fold in folds]
+        for one in choose(baselines)
     }
     jobs: list[Job] = [job for each in trainings.values() for seed in each for job in seed]
     jobs += [job for each in rankings.values() for job in each]

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -22,6 +22,9 @@ from generator.training.run.metrics import MetricsLog
 from generator.training.run.mixing import FILE as MIXTURE
 from generator.training.run.train import TrainOptions, train
 from generator.version import __version__
+
+if TYPE_CHECKING:
+    from generator.evaluation.baseline import Baseline
 
 __all__ = ["VERSIONS", "RankingJob", "Record", "TrainingJob", "key_of", "perform", "read_record", "training_spec"]
 
@@ -75,19 +78,19 @@ class Record:
     curve: NDArray[np.float64]
 
 
-def key_of(what: Spec | str, fingerprint: str, points: Sequence[int] = ()) -> str:
+def key_of(what: "Spec | Baseline", fingerprint: str, points: Sequence[int] = ()) -> str:
     """Return the name under which a piece of work is kept: a hash of all that its outcome depends on.
 
     Parameters
     ----------
     what
-        The spec, seed and all, or the name of a baseline.
+        The spec, seed and all, or a baseline, of which its name and its settings count.
     fingerprint
         Of the data.
     points
         Iterations after which a net is ranked.
     """
-    of = what if isinstance(what, str) else spec_hash(what)
+    of = spec_hash(what) if isinstance(what, Spec) else [what.name, what.settings]
     identity = json.dumps([FORMAT, of, fingerprint, list(points), VERSIONS], sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 

@@ -8,9 +8,10 @@ import numpy as np
 from generator.caffe.caffemodel import write_caffemodel, write_layers
 from generator.caffe.portable import input_sizes, portable_layers
 from generator.codegen.net import net_of
+from generator.data.store.folder import replacing_folder
 from generator.export.portable import MIXTURE, TABLES
 from generator.export.trained import VOCABULARIES, Trained
-from generator.files import replacing_folder, write_bytes, write_text
+from generator.files import write_bytes, write_text
 from generator.spec import dump_spec
 
 __all__ = ["PORTABLE", "export_caffe", "export_caffemodel"]

@@ -9,10 +9,12 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from generator.data.store.folder import replacing_folder
 from generator.errors import ModelError
 from generator.export.trained import VOCABULARIES
-from generator.files import replacing_folder, write_bytes, write_text
+from generator.files import write_bytes, write_text
 from generator.model.model import Model
 
 __all__ = ["RUNTIME", "export_web"]
@@ -23,17 +25,18 @@ INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3j
 RUNTIME_FILES = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 # The inputs that local.js makes of a session.
 INPUTS = {"page", "history_page", "history_weight", "bought", "bought_weight", "seen_page", "seen_dwell"}
-MARK = "about.json"
+MARK, METADATA = "about.json", "metadata.json"
 STATIC = Path(__file__).parent / "static"
 PAGE = Path(__file__).parents[1] / "serving" / "http" / "static"
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="'
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src data:"
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:%s"
     '">'
 )
 
 
-def export_web(run: Path, folder: Path, runtime: Path | None = None) -> None:
+def export_web(run: Path, folder: Path, runtime: Path | None = None, items: Path | None = None) -> None:
     """Write a run as a static folder that any web server can give out, all of it or nothing.
 
     Parameters
@@ -44,9 +47,13 @@ def export_web(run: Path, folder: Path, runtime: Path | None = None) -> None:
         Gets the page, model.onnx, the vocabularies and the runtime.
     runtime
         A folder with onnxruntime-web's files (its ``dist``); by default npm fetches the one that drn is tested with.
+    items
+        A file as `ItemMetadata` reads it: what it says of the model's items is shown.
 
     Raises
     ------
+    DataError
+        The file of items does not hold.
     ModelError
         There is no model, or it reads what the page does not make, or lies in more than one file; ``folder`` holds
         something else; the runtime is not there, or is not the one that npm should give.
@@ -57,26 +64,39 @@ def export_web(run: Path, folder: Path, runtime: Path | None = None) -> None:
     if model.file.with_name(f"{model.file.name}.data").exists():
         raise ModelError(f"{model.file}: its weights are in a file beside it, past 2 GiB, which no browser loads")
     version = model.file.parent.name
-    about = {
+    about: dict[str, Any] = {
         "name": model.name, "version": int(version) if version.isdecimal() else 1, "sizes": model.sizes,
         "top_k": model.top_k, "items": len(model.items),
         "slots": {"after": model.slots.after, "count": model.slots.count} if model.slots else None,
     }  # fmt: skip
+    metadata = _metadata(model, items) if items else None
     with replacing_folder(folder, MARK) as beside:
         _copy_runtime(beside, runtime)
         for file in (model.file, *(model.file.parent / name for name in VOCABULARIES)):
             shutil.copyfile(file, beside / file.name)
         for file in (PAGE / "app.js", PAGE / "style.css", STATIC / "local.js"):
             shutil.copyfile(file, beside / file.name)
-        write_text(beside / "index.html", _page((PAGE / "index.html").read_text(encoding="utf-8")))
+        if metadata is not None:
+            write_text(beside / METADATA, json.dumps(metadata, ensure_ascii=False) + "\n")
+            about["metadata"] = METADATA
+        page = (PAGE / "index.html").read_text(encoding="utf-8")
+        write_text(beside / "index.html", _page(page, images=metadata is not None))
         write_text(beside / MARK, json.dumps(about, indent=2) + "\n")
 
 
-def _page(served: str) -> str:
+def _metadata(model: Model, file: Path) -> dict[str, Any]:
+    """Return what a file says of the model's items, by id."""
+    from generator.model.metadata import ItemMetadata  # here, for it needs polars
+
+    about = ItemMetadata(file).of
+    return {item: metadata for item in model.items.labels if (metadata := about(item))}
+
+
+def _page(served: str, *, images: bool) -> str:
     """Return the live page for a folder: its files beside it, what was bought in place of a user, no API to read of."""
     scripts = "".join(f'<script src="{name}"></script>\n' for name in (RUNTIME_FILES[0], "local.js"))
     for pattern, replacement in (
-        (r'(?<=<meta charset="utf-8">)', f"\n{POLICY}"),
+        (r'(?<=<meta charset="utf-8">)', f"\n{POLICY % (' https: http:' if images else '')}"),
         (r'  <a href="/docs">API</a>\n', ""),
         (r'<label>User (<input id="user"[^>]*placeholder=)"none"', r'<label>Bought \1"item,item,…"'),
         (r'(?=<script src="/static/app.js">)', scripts),

@@ -2,7 +2,7 @@
 
 __all__ = ["TimeBudget"]
 
-TRIALS = 0.35  # share of the time after which no candidate is begun, nor goes on
+TRIALS = 0.3  # share of the time after which no candidate is begun, nor goes on
 USED = 0.9  # share of the time that is planned for
 LEAST = 0.1  # share of the time that the first trial gets, and the last training, whatever the rest takes
 

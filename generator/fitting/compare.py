@@ -1,5 +1,6 @@
 """What a net reached beside every rule, as a whole and on rows of a kind."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from generator.spec.schema import Spec
 
 __all__ = [
     "METRIC",
+    "Compared",
     "Group",
     "Shown",
     "best",
@@ -30,6 +32,7 @@ __all__ = [
     "extended",
     "figure",
     "groups_of",
+    "most_sessions",
     "rules",
     "sampled_test",
     "sessions_shown",
@@ -40,7 +43,7 @@ METRIC = "MRR@20"
 VIEWS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, None))
 COUNTS = ((0, 0), (1, 5), (6, 20), (21, 100), (101, None))
 SHOWN, ITEMS, PAGES = 10, 5, 12  # sessions that are shown, items recommended in each, pages viewed last
-SESSIONS = 20_000  # of the test part that are compared, at most
+SESSIONS, A_MINUTE = 20_000, 2_000  # of the test part that are compared, at most, in all and for each minute of a fit
 SAMPLE = "sample"  # the split that holds them, where the test part is larger
 
 
@@ -77,16 +80,26 @@ def _rule(name: str, listener: Listener) -> Baseline | None:
         return None
 
 
-def compare(models: Mapping[str, Path], data: Path, split: str, listener: Listener) -> Report:
+@dataclass(frozen=True)
+class Compared:
+    """A report, and what it took: seconds until all rules were fitted, and then to rank all rows."""
+
+    report: Report
+    fitting: float
+    ranking: float
+
+
+def compare(models: Mapping[str, Path], data: Path, split: str, listener: Listener) -> Compared:
     """Rank all items for every row of a split by models and by every rule that can run here."""
-    return evaluate(
-        {name: Model(path) for name, path in models.items()},
-        data,
-        rules(listener),
-        split=split,
-        threads=0,
-        step=lambda done, rows: listener.progress(f"compare, {split}", done, rows),
-    )
+    moments = [time.monotonic()]
+
+    def step(done: int, rows: int) -> None:
+        moments.append(time.monotonic())
+        listener.progress(f"compare, {split}", done, rows)
+
+    given = {name: Model(path) for name, path in models.items()}
+    report = evaluate(given, data, rules(listener), split=split, threads=0, step=step)
+    return Compared(report, moments[1] - moments[0], time.monotonic() - moments[1])
 
 
 def extended(report: dict[str, Any], models: Mapping[str, Path], data: Path, split: str) -> dict[str, Any]:
@@ -112,12 +125,17 @@ def without_pairs(report: Report, wanted: Sequence[str]) -> dict[str, Any]:
     return {**report.as_json(), "differences": [asdict(each) for each in report.differences if each.method in wanted]}
 
 
-def sampled_test(data: Path, spec: Spec) -> str:
-    """Return the split to compare on: the test part, or where that is large one of its sessions at equal distances."""
+def most_sessions(minutes: float) -> int:
+    """Return how many sessions of the test part a fit of so many minutes compares on, at most."""
+    return max(1, min(SESSIONS, round(A_MINUTE * minutes)))
+
+
+def sampled_test(data: Path, spec: Spec, most: int) -> str:
+    """Return the split to compare on: the test part, or ``most`` of its sessions at equal distances."""
     sessions = read_sessions(data / "test.h5")
-    if len(sessions) <= SESSIONS:
+    if len(sessions) <= most:
         return "test"
-    chosen = np.linspace(0, len(sessions) - 1, SESSIONS).round().astype(np.int64)
+    chosen = np.linspace(0, len(sessions) - 1, most).round().astype(np.int64)
     write_split(data / f"{SAMPLE}.h5", sessions.take(chosen), spec, read_kept(data / "test.h5"))
     return SAMPLE
 
@@ -194,9 +212,9 @@ def sessions_shown(model: Path, data: Path, split: str) -> list[Shown]:
 
 
 def _name(vocabulary: Vocabulary, identity: int) -> str:
-    """Return the page or item behind an id; of a slot, whose page is not kept, its number."""
+    """Return the page or item behind an id; of a slot, whose page is not kept, that it is new and its number."""
     known = len(vocabulary)
-    return vocabulary.label(identity) if identity <= known else f"new {identity - known}"
+    return vocabulary.label(identity) if identity <= known else f"new page {identity - known}"
 
 
 def as_json(values: Mapping[str, Sequence[Group]] | Sequence[Shown]) -> Any:

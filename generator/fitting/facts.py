@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.log.times import LIKELY
 from generator.data.sessions.ragged import Sessions
 from generator.data.store.split import Split, read_sessions
 from generator.fitting.look import day
@@ -16,6 +17,8 @@ from generator.fitting.look import day
 __all__ = ["LENGTHS", "Facts", "lengths_of"]
 
 LENGTHS = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)  # views of a session, the upper ends of the bars of a chart
+
+MOST = 256  # views of a session that are told apart
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Facts:
             items=meta["vocabulary"]["items"],
             first=float(starts.min()) if timed else None,
             last=float(starts.max()) if timed else None,
-            lengths=tuple(np.bincount(np.minimum(lengths, 256), minlength=2)[1:].tolist()),
+            lengths=tuple(np.bincount(np.minimum(lengths, MOST), minlength=2)[1:].tolist()),
             seen=_seen(train),
             bought=float((train.bought_lengths > 0).mean()),
             new=float((unknown != 0).mean()),
@@ -96,10 +99,18 @@ class Facts:
         """Return the log at a glance, in a line."""
         events = self.events["rows"]
         much = f"{events / 1e6:.1f} million" if events >= 1e6 else f"{events:,}"
-        dates = f"sessions from {day(self.first)} to {day(self.last)}" if self.first and self.last else "no times"
+        if self.first is None or self.last is None:
+            dates = f"{self.sessions:,} sessions to train on without times"
+        elif self.first < LIKELY:
+            dates = f"{self.sessions:,} sessions to train on"
+        else:
+            dates = f"sessions from {day(self.first)} to {day(self.last)}"
+        median = self.quantile(0.5)
+        views = f"{median} views" if median < MOST else f"{MOST} views or more"
+        what = ("category", "categories") if self.level == "category" else ("item", "items")
         return (
-            f"{much} events, {dates}, median {self.quantile(0.5)} views, {self.items:,} "
-            f"{'categories' if self.level == 'category' else 'items'}, {100 * self.new:.1f} % of the labels new"
+            f"{much} events, {dates}, median {views}, {self.items:,} {what[self.items != 1]}, "
+            f"{100 * self.new:.1f} % of the labels new"
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from generator.data.log.sources import Source
-from generator.data.rewindowed import Rewindow, rewindow_folder
+from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder
 from generator.data.store.split import Split
-from generator.errors import require_package
 from generator.files import write_text
 from generator.fitting import compare
 from generator.fitting.budget import TimeBudget
@@ -32,6 +31,9 @@ from generator.training.run.train import TrainOptions
 __all__ = ["Fit", "StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
+SAFE = 0.85  # of the seconds of the training that its iterations are planned for: the rate falls before all are made
+FITTED, RANKED = 1.25, 2  # times what it takes to fit and to rank by all rules: rows of a kind are ranked once more
+FEW = 100  # test sessions, below which figures tell little
 LEVEL = 0.0005  # of METRIC, from which on a rule is ahead: what rounds to less is level
 
 
@@ -73,10 +75,11 @@ class Fit:
             if (each["method"], each["other"]) == (self.spec.name, best)
         )
         stands = "ahead of" if gap["low"] > 0 else "behind" if gap["high"] < 0 else "level with"
+        few = f"; {self.test['sessions']:,} test sessions tell little" if self.test["sessions"] < FEW else ""
         return (
             f"{self.spec.name} is {stands} {best}, the best rule on the test part: {compare.METRIC} "
             f"{self.figure(self.spec.name):.3f} against {self.figure(best):.3f}, "
-            f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+            f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]{few}"
         )
 
     def behind(self) -> str:
@@ -86,8 +89,8 @@ class Fit:
         if (gap := compare.figure(report, rule) - own) >= LEVEL:
             why = "" if rule in RULES else ", and no mixture ranks as it does"
             return (
-                f"on the validation part {rule} is ahead of the net by {gap:.3f} {compare.METRIC}{why}: try --tune, "
-                "more minutes, or serve the rule"
+                f"on the validation part {rule} is ahead of the net by {gap:.3f} {compare.METRIC}{why}: try --tune "
+                "or more minutes"
             )
         if leans_on := self.selected.leans_on:
             return (
@@ -143,8 +146,6 @@ class _Work:
     def __init__(
         self, sources: Sequence[Source], folder: Path, options: FitOptions, listener: Listener, *, resume: bool
     ) -> None:
-        if options.tune:
-            require_package("optuna", "--tune")
         self.sources, self.folder, self.options, self.listener = sources, folder, options, listener
         self.trials, self.log = folder / "trials", folder / "trials" / "log"
         self.journal = FitJournal(folder, options.identity(sources), TimeBudget(60 * options.minutes), resume=resume)
@@ -174,10 +175,11 @@ class _Work:
     def _plan(self, selected: Selected, facts: Facts) -> dict[str, Any]:
         """Say how long the chosen net is trained: as its recipe says, or as long as there is time."""
         solver = selected.candidate.spec.solver
-        test_rows = min(facts.test_rows, compare.SESSIONS * facts.labels / max(facts.sessions, 1))
-        seconds = self.journal.budget.for_training(2 * selected.judging * test_rows / max(selected.report["rows"], 1))
+        most = compare.most_sessions(self.options.minutes)
+        test_rows = min(facts.test_rows, most * facts.labels / max(facts.sessions, 1))
+        seconds = self.journal.budget.for_training(FITTED * selected.fitting + RANKED * selected.ranking * test_rows)
         speed = selected.speed / (solver.batch_size * solver.iter_size)
-        iterations = max(1, min(solver.max_iter, int(seconds * speed)))
+        iterations = max(1, min(solver.max_iter, int(SAFE * seconds * speed)))
         reasons = {}
         if iterations < solver.max_iter:
             held = f"{self.options.minutes:g} minutes hold"
@@ -189,7 +191,8 @@ class _Work:
     def _write_data(self, spec: Spec) -> dict[str, Any]:
         """Write the data folder in the windows of the net, as `drn sessions` would have."""
         data = self.folder / "data"
-        shutil.rmtree(data, ignore_errors=True)
+        for left in (data, *self.folder.glob(UNFINISHED)):  # by a kill
+            shutil.rmtree(left, ignore_errors=True)
         rewindow_folder(Rewindow(self.log, data, spec, SPLITS))
         meta = json.loads((self.log / "meta.json").read_text(encoding="utf-8"))
         meta |= {"window": spec.window, "history": spec.history, "bought": spec.bought, "loss": spec.loss}
@@ -213,16 +216,16 @@ class _Work:
         """Return the reason why a training ended before its last iteration, where it did."""
         if iterations == spec.solver.max_iter:
             return {}
-        why = (
-            f"the {self.options.minutes:g} minutes were over at iteration {iterations:,}: this machine was slower than "
+        late = (
+            f"{self.options.minutes:g} minutes were over at iteration {iterations:,}, sooner than the trial let expect"
         )
-        self.listener.note(f"{why}in the trial")
-        return {"solver.max_iter": f"{why}in the trial"}
+        self.listener.note(late)
+        return {"solver.max_iter": late}
 
     def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
         data = self.folder / "data"
-        split = compare.sampled_test(data, spec)
-        report = compare.compare({spec.name: self.folder}, data, split, self.listener)
+        split = compare.sampled_test(data, spec, compare.most_sessions(self.options.minutes))
+        report = compare.compare({spec.name: self.folder}, data, split, self.listener).report
         return {
             "report": compare.without_pairs(report, (spec.name,)),
             "groups": compare.as_json(compare.groups_of(self.folder, rule, data, split)),

@@ -69,6 +69,11 @@ class FitJournal:
         self.budget.spend(found["took"])
         return found
 
+    def read(self, name: str) -> dict[str, Any]:
+        """Return what a stage that is done came to; KeyError where it is not."""
+        found: dict[str, Any] = self._done["stages"][name]
+        return found
+
     def _read(self) -> dict[str, Any] | None:
         try:
             held = json.loads(self._path.read_text(encoding="utf-8"))

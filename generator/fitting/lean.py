@@ -8,7 +8,7 @@ from generator.fitting.choose import PAGES, Candidate
 from generator.fitting.compare import figure
 from generator.fitting.facts import Facts
 from generator.mixture.mixture import Fitted
-from generator.mixture.rules import RULES, leaning, ranking_as
+from generator.mixture.rules import COUNTED, RULES, leaning, ranking_as
 
 __all__ = ["Leaning", "leanings", "rule_ahead"]
 
@@ -47,7 +47,7 @@ def leanings(base: Candidate, fitted: Fitted, rule: str, facts: Facts) -> Iterat
     pages = max(mix.pages, min(facts.quantile(1.0), PAGES.most))
     for name, changes, numbers, what in (
         ("near", {}, leaning(fitted, rule, SHARE), f"{SHARE:.0%} of its weight is that of {rule}"),
-        ("like", {"aging": None, "trend": None}, ranking_as(rule, mix.newest), f"it ranks as {rule} does"),
+        ("like", COUNTED, ranking_as(rule, mix.newest), f"it ranks as {rule} does"),
     ):
         head = base.spec.head.model_copy(update={"mix": mix.model_copy(update={"pages": pages, **changes})})
         reasons = {**base.reasons, "head.mix": f"{what}, which was ahead of every net on the validation part"}

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -14,9 +14,8 @@ from generator.data.log.importers import opened_events, read_events
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import Table, collect
 from generator.data.log.times import LIKELY, Clock
-from generator.data.log.words import KINDS
+from generator.data.log.words import KINDS, Meanings, meanings_of
 from generator.errors import DataError
-from generator.fitting.words import Meanings, meanings_of
 
 __all__ = ["Given", "Look", "day", "look"]
 
@@ -81,7 +80,8 @@ class Look:
         ]
         found.append("events: " + ("; ".join(parts) or ", ".join(f"{kind} ({n:,})" for kind, n in self.met.items())))
         if self.first is not None and self.last is not None:
-            found.append(f"times: {self.unit}, from {day(self.first)} to {day(self.last)}")
+            first, last = (f"{each:g}" if self.first < LIKELY else day(each) for each in (self.first, self.last))
+            found.append(f"times: {self.unit}, from {first} to {last}")
         return found
 
 
@@ -129,6 +129,12 @@ def _look_at_columns(sources: Sequence[Source], given: Given) -> Look:
             del roles["event"]
     meanings = meanings_of(met, given.words) if "event" in roles else Meanings({}, (), ())
     doubts += _doubtful_words(meanings, met)
+    if not {"view"} & {*meanings.kinds.values()} and "buy" in meanings.kinds.values():
+        bought = [word for word, kind in meanings.kinds.items() if kind == "buy"]
+        meanings = replace(meanings, kinds=meanings.kinds | dict.fromkeys(bought, "view"))
+        doubts.append(
+            f"no event is a view: purchases ({', '.join(bought)}) are taken for views, the next to be recommended"
+        )
     if meanings.kinds and "view" not in meanings.kinds.values():
         raise DataError(
             f"{_name(sources[0])}: no event of {roles['event']} is known as a view: the words are {_counted(met)}; "
@@ -199,7 +205,15 @@ def _events(source: Source, form: str, columns: Mapping[str, str], words: Mappin
             pieces.append(piece.select(READ).cast(SCHEMA))
             if sum(len(each) for each in pieces) >= ROWS:
                 break
-    return pl.concat(pieces)
+    found = pl.concat(pieces)
+    if not found.height:  # then they were read to the end
+        why = ", ".join(f"{reason} ({rows:,})" for reason, rows in valid.counts.skipped.items())
+        why += " (iconv -f LATIN1 -t UTF-8 FILE makes it so)" if "not UTF-8" in valid.counts.skipped else ""
+        raise DataError(
+            f"{_name(source)}: none of its {valid.counts.rows:,} rows is an event: {why}; the first:\n"
+            + "\n".join(f"  {note}" for note in valid.counts.notes)
+        )
+    return found
 
 
 def _summed(
@@ -218,7 +232,7 @@ def _summed(
     times = events["time"].drop_nulls()
     first, last = (None, None) if times.is_empty() else (float(times.min()), float(times.max()))  # type: ignore[arg-type]
     if first is not None and last is not None and first < LIKELY:
-        doubts.append(f"times run from {first:g} to {last:g} s: they are taken as they are, in order, not as dates")
+        doubts.append("the times are no dates of these days: they are taken as seconds, in their order")
     return Look(
         form,
         columns,

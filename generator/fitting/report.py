@@ -134,7 +134,7 @@ def _accuracy(figures: Figures, name: str) -> Section:
     return Section(
         "Hit rate by K",
         f"All {figures['items']:,} items are ranked for each of the {figures['rows']:,} test rows. "
-        f"{figures['unknown']:,} rows ask for an item that training does not know.",
+        f"{figures['unknown']:,} rows ask for an item that has no id.",
         [chart(figure)],
         [
             TextTable(["method", *HEADLINES], rows),
@@ -191,9 +191,14 @@ def _sessions(shown: Sequence[Mapping[str, Any]]) -> Section:
         ]
         for each in shown
     ]
+    note = "Of the test part, at equal distances: what was viewed, what was recommended then, what came."
+    if any(cell.startswith("new page ") for each in shown for cell in (*each["pages"], each["came"])):
+        note += (
+            " Pages that training never saw are numbered by session, new page 1 the first: their names are not kept."
+        )
     return Section(
         "Ten sessions",
-        "Of the test part, at equal distances: what was viewed, what was recommended then, what came.",
+        note,
         tables=[TextTable(["viewed", "recommended", "came", "at place"], rows)],
         name="sessions",
     )

@@ -39,8 +39,10 @@ class Selected:
         The rule that the candidate's mixture leans on; empty if no rule was ahead.
     speed
         Rows a second that it was trained at.
-    judging
-        Seconds that the candidates and rules took to rank the rows of the report.
+    fitting
+        Seconds that the rules would take to be fitted to the whole training part, by what they took on the trials'.
+    ranking
+        Seconds that all methods took to rank a row.
     """
 
     candidate: Candidate
@@ -48,7 +50,8 @@ class Selected:
     rule: str
     leans_on: str
     speed: float
-    judging: float
+    fitting: float
+    ranking: float
 
 
 class Selection:
@@ -93,16 +96,23 @@ class Selection:
             tried.append(self._tuned(_best(tried, report)))
             self._try(tried[-1], needed=True)
             report = self._more("judge tuned", report, lambda: tried[-1:])
-        base = _best(tried, report)
-        leans_on = rule_ahead(report, base.name) if base.spec.head.mix else ""
-        if leans_on:
+        base = chosen = _best(tried, report)
+        rule = rule_ahead(report, base.name) if base.spec.head.mix else ""
+        if rule:
             fitted = Fitted.read(self._folder / base.name / FILE)
-            leaning = list(leanings(base, fitted, leans_on, self._facts))
+            leaning = list(leanings(base, fitted, rule, self._facts))
             report = self._more("lean", report, lambda: [self._lean(base, each) for each in leaning])
-            tried += [each.candidate for each in leaning]
-        chosen = _best(tried, report)
-        speed = float(self._journal.stage(f"try {base.name}", dict)["samples_per_second"])
-        return Selected(chosen, report, compare.best(report, "baseline"), leans_on, speed, judged["took"])
+            chosen = _best([*tried, *(each.candidate for each in leaning)], report)
+        trial = self._journal.read(f"try {base.name}")
+        return Selected(
+            candidate=chosen,
+            report=report,
+            rule=compare.best(report, "baseline"),
+            leans_on=rule if chosen is not base else "",
+            speed=trial["samples_per_second"],
+            fitting=judged["fitting"] / trial["share"],
+            ranking=judged["ranking"] / max(report["rows"], 1),
+        )
 
     def _try(self, candidate: Candidate, *, needed: bool) -> bool:
         """Train a candidate on a part of the data; return whether there was time for it, or it is ``needed``."""
@@ -120,23 +130,25 @@ class Selection:
     def _tried(self, candidate: Candidate, seconds: float | None) -> dict[str, Any]:
         data = self._data(candidate)
         with Split(data / "train.h5") as split:
-            share = split.rows / max(rows_of_training(self._facts, candidate.spec), 1)
-        spec = trial_spec(candidate, min(share, 1.0))
+            share = min(split.rows / max(rows_of_training(self._facts, candidate.spec), 1), 1.0)
+        spec = trial_spec(candidate, share)
         options = TrainOptions(seconds=seconds)
         result = trained(spec, data, self._folder / candidate.name, self._listener, options)
         rows = result.iterations * spec.solver.batch_size * spec.solver.iter_size
         speed = result.samples_per_second or rows / max(result.seconds, 1e-3)
-        return {"tried": True, "samples_per_second": speed}
+        return {"tried": True, "samples_per_second": speed, "share": share}
 
     def _data(self, candidate: Candidate) -> Path:
         folder = self._folder / "data"
-        return trial_folder(self._log, folder, candidate.spec, self._recipe.epochs, self._options.seed)
+        seed, minutes = self._options.seed, self._options.minutes
+        return trial_folder(self._log, folder, candidate.spec, self._recipe.epochs, seed, minutes)
 
     def _judge(self, tried: Sequence[Candidate]) -> dict[str, Any]:
         """Rank the validation rows by all candidates and rules."""
         runs = {each.name: self._folder / each.name for each in tried}
-        report = compare.compare(runs, self._data(tried[0]), "valid", self._listener)
-        return {"report": compare.without_pairs(report, ())}
+        found = compare.compare(runs, self._data(tried[0]), "valid", self._listener)
+        report = compare.without_pairs(found.report, ())
+        return {"report": report, "fitting": found.fitting, "ranking": found.ranking}
 
     def _more(self, stage: str, report: dict[str, Any], made: Callable[[], Iterable[Candidate]]) -> dict[str, Any]:
         """Return the report with more candidates, which ``made`` gives once they are trained."""

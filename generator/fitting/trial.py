@@ -21,8 +21,9 @@ from generator.training.run.train import FRESH, Result, TrainOptions, train
 
 __all__ = ["StoppedError", "TrialParts", "trained", "trial_folder", "trial_spec"]
 
-# Of the training sessions, the newest, for validation; and of no more than SMALL.
-VALID_SHARE, SMALL_SHARE, SMALL, VALID_SESSIONS = 0.1, 0.2, 10_000, 10_000
+# Of the training sessions, the newest, for validation; of no more than SMALL; at most, in all and by the minute.
+VALID_SHARE, SMALL_SHARE, SMALL = 0.1, 0.2, 10_000
+VALID_SESSIONS, VALID_A_MINUTE = 10_000, 1_000
 SAMPLES = 200_000  # rows that a trial sees, all passes together: more sessions are left out, the oldest
 VOCABULARIES = ("pages.txt", "items.txt")
 
@@ -49,7 +50,7 @@ class TrialParts:
     valid: NDArray[np.int64]
 
     @classmethod
-    def of(cls, sessions: Sessions, most: int, seed: int) -> "TrialParts":
+    def of(cls, sessions: Sessions, most: int, seed: int, minutes: float) -> "TrialParts":
         """Divide the training sessions: the newest validate, the ``most`` before them train.
 
         Without times they are divided at random.
@@ -58,14 +59,14 @@ class TrialParts:
         if np.isnan(sessions.start).any():
             order = np.random.default_rng(seed).permutation(order)
         share = SMALL_SHARE if len(order) <= SMALL else VALID_SHARE
-        valid = min(max(1, round(share * len(order))), VALID_SESSIONS)
+        valid = max(1, min(round(share * len(order)), VALID_SESSIONS, round(VALID_A_MINUTE * minutes)))
         train = order[: len(order) - valid]
         if not len(train):
             raise DataError("the training part is one session: there is nothing to validate on")
         return cls(np.sort(train[-most:]), np.sort(order[len(order) - valid :]))
 
 
-def trial_folder(log: Path, folder: Path, spec: Spec, epochs: float, seed: int) -> Path:
+def trial_folder(log: Path, folder: Path, spec: Spec, epochs: float, seed: int, minutes: float) -> Path:
     """Make the data folder of the trials of ``spec``, whole or not at all, unless it is there; return it.
 
     Parameters
@@ -78,6 +79,8 @@ def trial_folder(log: Path, folder: Path, spec: Spec, epochs: float, seed: int) 
         Passes over the rows that the trials make.
     seed
         Of a division at random.
+    minutes
+        That the fit may take.
     """
     source = folder / "sessions"
     if not source.is_dir():
@@ -85,7 +88,7 @@ def trial_folder(log: Path, folder: Path, spec: Spec, epochs: float, seed: int) 
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         sessions, kept = read_sessions(log / "train.h5"), read_kept(log / "train.h5")
-        parts = TrialParts.of(sessions, max(1, round(SAMPLES / epochs)), seed)
+        parts = TrialParts.of(sessions, max(1, round(SAMPLES / epochs)), seed, minutes)
         write_split(beside / "train.h5", sessions.take(parts.train, training=True), spec, kept)
         write_split(beside / "valid.h5", sessions.take(parts.valid), spec, kept)
         for name in VOCABULARIES:

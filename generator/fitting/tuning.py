@@ -17,8 +17,6 @@ from generator.tuning.run import tune
 
 __all__ = ["plan_for", "tuned"]
 
-HOPELESS = {"after": [0.3], "keep": 0.5}  # of the individuals a half is given up after three tenths of the training
-
 
 def plan_for(candidate: Candidate, recipe: Recipe, minutes: float) -> str:
     """Return the plan of a search around a candidate, as `drn tune` takes it."""
@@ -26,7 +24,8 @@ def plan_for(candidate: Candidate, recipe: Recipe, minutes: float) -> str:
         "spec": yaml.safe_load(dump_spec(candidate.spec)),
         "search": recipe.tune,
         "objectives": ["MRR@20"],
-        "training": {"epochs": recipe.epochs, "early_stopping": HOPELESS},
+        "training": {"epochs": recipe.epochs},
+        "confirm": None,  # `drn fit` trains what is found once more, and compares it
         "budget": {"minutes": float(minutes)},
     }
     return "# What drn fit --tune searches.\n" + yaml.safe_dump(values, sort_keys=False, width=120)

@@ -23,6 +23,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "event": pl.String,
     "item": pl.String,
     "category": pl.String,
+    "dwell": pl.Float64,
 }
 CHUNK = 50_000  # events turned at a time
 
@@ -39,7 +40,8 @@ def events(url: str) -> pl.DataFrame:
     -------
     DataFrame
         In the order the events were first received: user (or null), session, time (unix seconds), page (of a view),
-        event (``view`` or ``buy``), item (of a buy), category (null: the service knows none).
+        event (``view`` or ``buy``), item (of a buy), category (null: the service knows none),
+        dwell (seconds on the page, where the client said so).
 
     Raises
     ------
@@ -71,6 +73,7 @@ def _rows(log: Iterator[Event]) -> list[tuple[str | float | None, ...]]:
             one.kind,
             one.label if one.kind == "buy" else None,
             None,
+            one.dwell,
         )
         for one in islice(log, CHUNK)
     ]

@@ -8,7 +8,10 @@ from generator.mixture.mixture import Fitted
 from generator.mixture.seen import FEATURES
 from generator.mixture.weights import BUCKETS
 
-__all__ = ["RULES", "leaning", "ranking_as"]
+__all__ = ["COUNTED", "RULES", "leaning", "ranking_as"]
+
+# Fields of head.mix with which the tables count as `generator.evaluation.sequential` and `baseline` do.
+COUNTED = {"aging": None, "trend": None, "decay": 1.0, "viewed": 0.05}
 
 # Beside 1 of the part that is the rule: what is popular follows, and the net orders what is left.
 POPULAR, NET = 1e-6, 1e-12
@@ -35,9 +38,9 @@ RULES = {
 
 
 def ranking_as(rule: str, newest: int) -> Fitted:
-    """Return the numbers of a mixture that ranks as a rule does, but for pages further back than it reads.
+    """Return the numbers of a mixture that ranks as a rule does, where it counts as COUNTED says.
 
-    Its followers are those of the sequential rules but for how much less a further step counts.
+    A page further back than it reads is none, and of the popular items it knows those that it keeps.
 
     Parameters
     ----------

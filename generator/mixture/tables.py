@@ -16,8 +16,6 @@ Floats = NDArray[np.float64]
 DAY = 86400.0
 NEWER = 0.01  # share of the sessions that may come after the end of the log
 STEPS = 10  # views after a page that count as its followers
-DECAY = 1.5  # a follower d steps after the page counts d ** -DECAY
-VIEWED = 0.03  # where purchases are the labels, an item that was only viewed counts so much of one bought
 PRIOR = 3.0  # counts of no item: the shares of a page that was seldom left sum to less
 SMOOTH = 2.0  # counts added before the popularity of two times is compared
 VIEWS = 2**20  # views whose followers are counted together: what bounds the memory
@@ -33,11 +31,17 @@ class Counting:
         Kept of each page, the most frequent.
     aging, trend
         Days in which the count of a follower, and of an item's popularity, halves; None: they do not age.
+    decay
+        A follower d steps after the page counts d ** -decay.
+    viewed
+        Where purchases are the labels, what an item that was only viewed counts beside one bought.
     """
 
     followers: int
     aging: float | None = None
     trend: float | None = None
+    decay: float = 1.5
+    viewed: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -112,17 +116,17 @@ def _halved(age: Floats, half_life: float | None) -> Floats:
 def _followers(
     sessions: Sessions, item: Ints, items: int, counting: Counting
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    page, sold, worth, end = _steps(sessions, item, _halved(age_of(sessions.start), counting.aging))
+    page, sold, worth, end = _steps(sessions, item, _halved(age_of(sessions.start), counting.aging), counting.viewed)
     shape = (len(item), counting.followers)
     follower, share = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     order = np.argsort(page, kind="stable")
     order = order[np.searchsorted(page[order], 1) :]
     for views in _by_pages(page[order]):
-        _fill(follower, share, order[views], page, sold, worth, end, items + 1)
+        _fill(follower, share, order[views], page, sold, worth, end, items + 1, counting.decay)
     return follower, share
 
 
-def _steps(sessions: Sessions, item: Ints, weight: Floats) -> tuple[Ints, Ints, Floats, Ints]:
+def _steps(sessions: Sessions, item: Ints, weight: Floats, viewed: float) -> tuple[Ints, Ints, Floats, Ints]:
     """Return page, item, what the item counts, and the end of its session, of each step (E,).
 
     A purchase is a step more, of page 0, behind the views of its session.
@@ -131,7 +135,7 @@ def _steps(sessions: Sessions, item: Ints, weight: Floats) -> tuple[Ints, Ints, 
     sold, worth = item[page], np.repeat(weight, sessions.lengths)
     if sessions.label is not None:
         page, sold = np.insert(page, offset[1:], 0), np.insert(sold, offset[1:], sessions.label)
-        worth = np.insert(worth * VIEWED, offset[1:], weight)
+        worth = np.insert(worth * viewed, offset[1:], weight)
         offset = offset + np.arange(len(offset))
     return page, sold, worth, np.repeat(offset[1:], np.diff(offset))
 
@@ -157,6 +161,7 @@ def _fill(
     worth: Floats,
     end: Ints,
     width: int,
+    decay: float,
 ) -> None:
     """Write the rows of the pages of ``view``, all whose views these are."""
     keys, weights = [], []
@@ -165,7 +170,7 @@ def _fill(
         after = view + step
         some = sold[after] > 0
         keys.append(page[view[some]] * width + sold[after[some]])
-        weights.append(worth[after[some]] * float(step) ** -DECAY)
+        weights.append(worth[after[some]] * float(step) ** -decay)
     key, place = np.unique(np.concatenate(keys), return_inverse=True)
     weight = np.bincount(place, np.concatenate(weights), minlength=len(key)).round(
         9

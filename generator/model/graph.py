@@ -1,20 +1,27 @@
 """The inference graph of a model.onnx, run by onnxruntime: input blobs to probabilities and top items."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from generator.errors import DataError, ModelError
+from generator.model.index import ItemIndex
 from generator.spec.blobs import INPUTS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 __all__ = ["InferenceGraph"]
 
+Floats = NDArray[np.float32]
+SMALL = 2**29  # bytes of a model that may be held twice while it is opened
 OUTPUTS = ("probability", "top_item", "top_probability")
 
 
@@ -31,6 +38,10 @@ class InferenceGraph:
         Of onnxruntime within an operator; 0 takes all cores. `probabilities` takes one whatever their number.
     int8
         Whether the output layer multiplies in 8 bits.
+    resident
+        Whether it stays for long: weights in a file beside the model are read into memory, since onnxruntime maps them,
+        and a file that is written to in place changes the net; up to 512 MiB the graph goes without a copy that only
+        other runtimes need.
 
     Attributes
     ----------
@@ -51,10 +62,12 @@ class InferenceGraph:
         The file is broken, or is no inference model of drn.
     """
 
-    def __init__(self, file: Path, name: str, threads: int = 1, *, int8: bool = False) -> None:
+    def __init__(self, file: Path, name: str, threads: int = 1, *, int8: bool = False, resident: bool = False) -> None:
         self._file, self._name, self._int8, self._opening = file, name, int8, threading.Lock()
         try:
-            self._session = _open(_int8(file) if int8 else file, threads)
+            self._weights = _weights_beside(file) if resident else {}  # onnxruntime works on them where they are
+            graph = _int8(file) if int8 else file
+            self._session = _open(_quick(graph) if resident else graph, threads, self._weights)
         except ModelError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common root but this
@@ -118,9 +131,24 @@ class InferenceGraph:
         graph = _up_to("probability", _int8(self._file) if self._int8 else self._file)
         return self._session if graph is None else _open(graph, threads=1)
 
+    def near(self, index: ItemIndex, blobs: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[np.int64], Floats]]:
+        """Return for each row the ids of the items that an index finds, and their probabilities; raises as `run`."""
+        with self._fed(blobs) as (feed, rows):
+            return index.probabilities(feed, rows)
+
+    def indexed(self) -> ItemIndex:
+        """Return an index of the output layer; ModelError where it is of no form that has one, or past 2 GiB."""
+        return ItemIndex(_loaded(self._file, "an index"), self._file, self.width - self.slots, self.kinds)
+
     def _run(
         self, session: onnxruntime.InferenceSession, outputs: Sequence[str], blobs: Mapping[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
+        with self._fed(blobs) as (feed, rows):
+            return [values[:rows] for values in session.run(list(outputs), feed)]
+
+    @contextmanager
+    def _fed(self, blobs: Mapping[str, NDArray[Any]]) -> Iterator[tuple[dict[str, NDArray[Any]], int]]:
+        """Yield the inputs, two rows at least, and how many are wanted; what onnxruntime raises is a ModelError."""
         feed = {}
         for name, size in self.sizes.items():
             if name not in blobs:
@@ -133,29 +161,67 @@ class InferenceGraph:
             # onnxruntime multiplies a lone row by another kernel, whose last bits differ from those of any batch.
             feed = {name: np.repeat(values, 2, axis=0) for name, values in feed.items()}
         try:
-            found = session.run(list(outputs), feed)
+            yield feed, rows
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(f"{self._file}: onnxruntime fails on these rows ({str(error).splitlines()[0]})") from error
-        return [values[:rows] for values in found]
 
 
-def _open(graph: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+def _open(
+    graph: Path | bytes, threads: int, weights: Mapping[str, onnxruntime.OrtValue] | None = None
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
+    if weights:
+        options.add_external_initializers(list(weights), list(weights.values()))
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
+def _weights_beside(file: Path) -> dict[str, onnxruntime.OrtValue]:
+    """Read the initializers that a model has in the file of weights beside it."""
+    beside = file.with_name(f"{file.name}.data")
+    if not beside.is_file():
+        return {}
+    import onnx
+
+    found = {}
+    for one in onnx.load(file, load_external_data=False).graph.initializer:
+        place = {entry.key: entry.value for entry in one.external_data}
+        if one.data_location != onnx.TensorProto.EXTERNAL or place["location"] != beside.name:
+            continue
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(one.data_type)
+        values = np.fromfile(beside, dtype, int(np.prod(one.dims)), offset=int(place.get("offset", 0)))
+        found[one.name] = onnxruntime.OrtValue.ortvalue_from_numpy(values.reshape(one.dims))
+    return found
+
+
+def _quick(graph: Path | bytes) -> Path | bytes:
+    """Return a graph without the copies that onnxruntime can do without; one too large to be held twice as it is."""
+    if isinstance(graph, Path) and (graph.stat().st_size > SMALL or graph.with_name(f"{graph.name}.data").is_file()):
+        return graph
+    import onnx
+
+    from generator.onnxgraph.rewrites.output_copies import without_output_copies
+
+    model = onnx.load(graph) if isinstance(graph, Path) else onnx.load_from_string(graph)
+    return without_output_copies(model).SerializeToString()
+
+
 def _int8(file: Path) -> bytes:
+    from generator.onnxgraph.rewrites.int8 import with_int8_output
+
+    return with_int8_output(_loaded(file, "int8")).SerializeToString()
+
+
+def _loaded(file: Path, what: str) -> "ModelProto":
+    """Return a model with its weights; ModelError where they are in a file beside it, which ``what`` does not take."""
     # Imported here, for reading the model is onnxruntime's work alone where it is taken as it is.
     import onnx
 
-    from generator.onnxgraph.rewrites.int8 import with_int8_output
-
     model = onnx.load(file, load_external_data=False)
     if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
-        raise ModelError(f"{file}: its weights are in a file beside it, past 2 GiB: int8 takes models of one file")
-    return with_int8_output(model).SerializeToString()
+        raise ModelError(f"{file}: its weights are in a file beside it, past 2 GiB: {what} takes models of one file")
+    return model
 
 
 def _up_to(output: str, graph: Path | bytes) -> bytes | None:

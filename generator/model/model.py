@@ -1,6 +1,6 @@
 """A trained model: its inference graph and its vocabularies, asked in original ids."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from generator.spec.blobs import INPUTS
 
 __all__ = ["Model"]
 
+Ranked = tuple[list[int], list[float]]  # ids of items and their probabilities, best first
+
 
 class Model:
     """A trained net with its vocabularies, ready to recommend and to score.
@@ -32,6 +34,11 @@ class Model:
         whatever their number: for more, call it in several threads, with some of the rows in each.
     int8
         Whether the output layer multiplies in 8 bits, for speed where items are many; its last digits suffer.
+    resident
+        Whether it stays for long, as in a server: see `InferenceGraph`.
+    index
+        Whether `recommend` and `scores` look at some items alone, those that an `ItemIndex` finds: for speed where
+        items are very many. Its probabilities are then estimates, and those of other items 0 in `scores`.
 
     Attributes
     ----------
@@ -51,6 +58,8 @@ class Model:
         The ids of the pages that the vocabulary lacks; None: such pages are left out.
     top_k
         How many items the graph ranks by itself.
+    index
+        The `ItemIndex`; None: all items are scored.
 
     Raises
     ------
@@ -65,12 +74,20 @@ class Model:
     Answer(item-3 0.2112, item-8 0.0734, item-1 0.0519)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, *, int8: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 1,
+        *,
+        int8: bool = False,
+        index: bool = False,
+        resident: bool = False,
+    ) -> None:
         self.file = find_model(path)
         version = self.file.parent
         in_repository = version_number(version.name) is not None and self.file.name == "model.onnx"
         self.name = version.parent.name if in_repository else self.file.stem
-        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8)
+        self._graph = InferenceGraph(self.file, self.name, threads, int8=int8, resident=resident)
         self.sizes, self.kinds = self._graph.sizes, self._graph.kinds
         self.width, self.top_k = self._graph.width, self._graph.top_k
         self.pages = self._vocabulary("pages.txt")
@@ -82,6 +99,8 @@ class Model:
                 f"{version / 'items.txt'}: it lists {len(self.items)} items but model.onnx knows {self._largest_item}; "
                 "the two are not of one training, export the model again by drn train"
             )
+
+        self.index = self._graph.indexed() if index else None
 
     def __repr__(self) -> str:
         """Return the file, and how many pages and items the model knows and ranks."""
@@ -122,7 +141,13 @@ class Model:
         ModelError
             onnxruntime fails, as on an id above M.
         """
-        return self._graph.probabilities(blobs)
+        if self.index is None:
+            return self._graph.probabilities(blobs)
+        found = self._graph.near(self.index, blobs)
+        scores = np.zeros((len(found), self.width), np.float32)
+        for row, (ids, probability) in zip(scores, found, strict=True):
+            row[ids] = probability
+        return scores
 
     def window(self, query: Query) -> Window:
         """Return what of ``query`` the net sees."""
@@ -153,23 +178,65 @@ class Model:
             return []
         windows = [self.window(query) for query in queries]
         blobs, top = input_blobs(windows, self.sizes), min(top or self.top_k, len(self.items))
-        if filters is None:
-            best: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]] = zip(*self._best(blobs, top), strict=True)
-        else:
-            every = self._probabilities(blobs)
-            best = (self._allowed(*each, top) for each in zip(every, windows, filters, strict=True))
+        chosen = filters or [()] * len(windows)
+        best = self._near(blobs, windows, chosen, top) if self.index else {}
+        if left := [row for row in range(len(windows)) if row not in best]:
+            rows = {name: values[left] for name, values in blobs.items()}
+            exact = self._exact(rows, [windows[row] for row in left], filters and [chosen[row] for row in left], top)
+            best |= zip(left, exact, strict=True)
         return [
             Answer(
-                tuple((seen.label(i, self.items), p) for i, p in zip(ids.tolist(), figures.tolist(), strict=True)),
+                tuple(zip(seen.labels(ids, self.items), figures, strict=True)),
                 unknown_pages=seen.unknown_pages,
                 unknown_bought=seen.unknown_bought,
             )
-            for seen, (ids, figures) in zip(windows, best, strict=True)
+            for seen, (ids, figures) in ((seen, best[row]) for row, seen in enumerate(windows))
         ]
 
-    def _allowed(
-        self, probability: NDArray[np.float32], seen: Window, filters: Sequence[Filter], top: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _near(
+        self,
+        blobs: Mapping[str, NDArray[Any]],
+        windows: Sequence[Window],
+        filters: Sequence[Sequence[Filter]],
+        top: int,
+    ) -> dict[int, Ranked]:
+        """Return by row ids and probabilities of the best allowed items near the session, where those are enough."""
+        best: dict[int, Ranked] = {}
+        for row, (ids, probability) in enumerate(self._graph.near(self.index, blobs) if self.index else ()):
+            self._refuse_nan(probability)
+            allowed = self._are_allowed(ids, windows[row], filters[row])
+            if np.count_nonzero(allowed) >= top:
+                places = np.flatnonzero(allowed)
+                places = places[_largest(probability[places], top)]
+                best[row] = ids[places].tolist(), probability[places].tolist()
+        return best
+
+    def _are_allowed(self, ids: NDArray[np.int64], seen: Window, filters: Sequence[Filter]) -> NDArray[np.bool_]:
+        """Return which ids, ascending, are of items with an original id that all filters allow."""
+        found = (ids > 0) & (ids <= len(self.items))
+        known = ids[found] - 1
+        for one in filters:
+            found[found] = one.mask(self.items)[known]
+            known = ids[found] - 1
+        for place in np.flatnonzero(ids > self._largest_item):
+            slot = ids[place] - self._largest_item - 1
+            found[place] = slot < len(seen.unseen) and all(one.allows(seen.unseen[slot]) for one in filters)
+        return found
+
+    def _exact(
+        self,
+        blobs: Mapping[str, NDArray[Any]],
+        windows: Sequence[Window],
+        filters: Sequence[Sequence[Filter]] | None,
+        top: int,
+    ) -> list[Ranked]:
+        """Return for each row ids and probabilities of the best of all items that are allowed."""
+        if filters is None:
+            return list(zip(*self._best(blobs, top), strict=True))
+        every = self._probabilities(blobs)
+        return [self._allowed(*each, top) for each in zip(every, windows, filters, strict=True)]
+
+    def _allowed(self, probability: NDArray[np.float32], seen: Window, filters: Sequence[Filter], top: int) -> Ranked:
         """Return ids and probabilities of the best items that all filters allow, of one row of `_probabilities`."""
         allowed = np.ones(len(probability), np.bool_)
         items = len(self.items)
@@ -180,7 +247,7 @@ class Model:
             allowed[items + slot] = all(one.allows(label) for one in filters)
         places = np.flatnonzero(allowed)
         places = places[_largest(probability[places], min(top, len(places)))]
-        return self._ids(places), probability[places]
+        return self._ids(places).tolist(), probability[places].tolist()
 
     def _probabilities(self, blobs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the probability of each item that has an original id, and of each slot, (B, places)."""
@@ -198,16 +265,16 @@ class Model:
         if not np.isfinite(probability).all():
             raise ModelError(f"{self.file}: it answers NaN, so its weights are broken: train again, smaller base_lr")
 
-    def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return ids and probabilities of the ``top`` items of each row, (B, top) each, best first."""
+    def _best(self, blobs: Mapping[str, NDArray[Any]], top: int) -> tuple[list[list[int]], list[list[float]]]:
+        """Return ids and probabilities of the ``top`` items of each row, best first."""
         # The graph's TopK may name items beyond a vocabulary shorter than N, which have no original id.
         if top <= self.top_k and len(self.items) == self._largest_item:
             item, probability = self.infer(("top_item", "top_probability"), blobs)
             self._refuse_nan(probability)
-            return item[:, :top], probability[:, :top]
+            return item[:, :top].tolist(), probability[:, :top].tolist()
         probability = self._probabilities(blobs)
         places = np.array([_largest(row, top) for row in probability])
-        return self._ids(places), np.take_along_axis(probability, places, axis=1)
+        return self._ids(places).tolist(), np.take_along_axis(probability, places, axis=1).tolist()
 
 
 def _largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -2,14 +2,14 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
+from generator.data.log.bounds import LONGEST_DWELL
 from generator.errors import DataError
 from generator.model.query import Answer, Query
 
 __all__ = ["answer_record", "bars", "query_of_json", "query_of_text"]
-
-LONGEST = 1e12  # seconds; beyond any session, and sums of it stay finite in float32
 
 
 def query_of_text(session: str = "", bought: str = "") -> Query:
@@ -76,18 +76,19 @@ def _identifier(value: Any, where: str) -> str:
 
 
 def _seconds(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST_DWELL:
         raise DataError(f'{where}: the dwell time is a number of seconds, at least 0, such as p1:12 or ["p1", 12]')
     return float(value)
 
 
-def answer_record(answer: Answer) -> dict[str, Any]:
-    """Return an answer in plain dicts, lists and numbers."""
-    return {
-        "items": [{"item": item, "probability": probability} for item, probability in answer.items],
-        "unknown_pages": answer.unknown_pages,
-        "unknown_bought": answer.unknown_bought,
-    }
+def answer_record(answer: Answer, about: Callable[[str], dict[str, Any] | None] | None = None) -> dict[str, Any]:
+    """Return an answer in plain dicts, lists and numbers, with what ``about`` says of an item as its ``metadata``."""
+    items: list[dict[str, Any]] = [{"item": item, "probability": probability} for item, probability in answer.items]
+    if about is not None:
+        for one in items:
+            if metadata := about(one["item"]):
+                one["metadata"] = metadata
+    return {"items": items, "unknown_pages": answer.unknown_pages, "unknown_bought": answer.unknown_bought}
 
 
 def bars(answer: Answer, width: int = 24, blocks: str = "█░") -> list[tuple[str, str, str, str]]:

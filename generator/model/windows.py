@@ -1,8 +1,7 @@
 """Queries to the input blobs of a net, many at a time: bit for bit the rows that the data floor writes of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,7 @@ from generator.model.query import Query
 __all__ = ["Window", "input_blobs", "window"]
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """What of a query the net sees, in ids, oldest first.
 
     Attributes
@@ -34,7 +32,7 @@ class Window:
     slots
         The ids of the pages that the vocabulary lacks; None: they have none.
     unseen
-        Their original ids, that of the first slot first.
+        Their original ids, that of the first slot first; none without slots.
     """
 
     page: list[int]
@@ -55,6 +53,11 @@ class Window:
             return self.unseen[identity - self.slots.after - 1]
         return vocabulary.label(identity)
 
+    def labels(self, ids: Sequence[int], vocabulary: Vocabulary) -> list[str]:
+        """Return the original ids behind ``ids`` that a graph ranks: of them none is 0, and none beyond the last."""
+        known, after = vocabulary.labels, self.slots.after if self.slots else len(vocabulary)
+        return [known[one - 1] if one <= after else self.unseen[one - after - 1] for one in ids]
+
     def history_weight(self) -> list[float]:
         """Return the aging factors of the history."""
         return _aging([self.history_dwell], len(self.history_dwell))[0].tolist() if self.history_dwell else []
@@ -64,28 +67,31 @@ def window(
     query: Query, pages: Vocabulary, items: Vocabulary, sizes: Mapping[str, int], slots: Slots | None = None
 ) -> Window:
     """Return what a net with input blobs of the given ``sizes``, and ``slots``, sees of ``query``."""
-    n, h, k, s = (sizes.get(name, 0) for name in ("page", "history_page", "bought", "seen_page"))
+    n, h, k, s = [sizes.get(name, 0) for name in ("page", "history_page", "bought", "seen_page")]
     labels = [page for page, _ in query.pages]
-    ids = pages.ids(labels).tolist()
-    unseen = [*dict.fromkeys(label for label, page in zip(labels, ids, strict=True) if not page)]
+    dwell = [max(seconds, 1.0) for _, seconds in query.pages]
+    ids = pages.find(labels)
+    unseen: list[str] = []
     if slots:
-        unseen = unseen[: slots.count]
+        unseen = [*dict.fromkeys(label for label, page in zip(labels, ids, strict=True) if not page)][: slots.count]
         slot_of = {label: slots.after + number for number, label in enumerate(unseen, 1)}
         ids = [page or slot_of.get(label, 0) for label, page in zip(labels, ids, strict=True)]
-    known = [(page, max(seconds, 1.0)) for page, (_, seconds) in zip(ids, query.pages, strict=True) if page]
-    bought = [item for item in items.ids(query.bought).tolist() if item]
-    fallen = max(len(known) - n, 0)
-    near, far = known[fallen:], known[max(fallen - h, 0) : fallen]
-    seen = known[max(len(known) - s, 0) :]
+    unknown = ids.count(0)
+    if unknown:
+        dwell = [seconds for page, seconds in zip(ids, dwell, strict=True) if page]
+        ids = [page for page in ids if page]
+    bought = [item for item in items.find(query.bought) if item]
+    fallen = max(len(ids) - n, 0)
+    far, seen = slice(max(fallen - h, 0), fallen), slice(max(len(ids) - s, 0), None)
     return Window(
-        page=[page for page, _ in near],
-        dwell=[seconds for _, seconds in near],
-        history_page=[page for page, _ in far],
-        history_dwell=[seconds for _, seconds in far],
+        page=ids[fallen:],
+        dwell=dwell[fallen:],
+        history_page=ids[far],
+        history_dwell=dwell[far],
         bought=bought[max(len(bought) - k, 0) :],
-        seen_page=[page for page, _ in seen],
-        seen_dwell=[seconds for _, seconds in seen],
-        unknown_pages=len(ids) - len(known),
+        seen_page=ids[seen],
+        seen_dwell=dwell[seen],
+        unknown_pages=unknown,
         unknown_bought=len(query.bought) - len(bought),
         slots=slots,
         unseen=unseen,

@@ -150,6 +150,16 @@ def _div(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
         tape.give(under, _like(minus, node.output[0], under, tape))
 
 
+@rule("Exp")
+def _exp(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
+    tape.give(node.input[0], tape.build.one("Mul", [_only(gradients), node.output[0]], f"{node.input[0]}_grad"))
+
+
+@rule("Log")
+def _log(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
+    tape.give(node.input[0], tape.build.one("Div", [_only(gradients), node.input[0]], f"{node.input[0]}_grad"))
+
+
 @rule("Cast")
 def _cast(node: NodeProto, gradients: Sequence[str | None], tape: Tape) -> None:
     kinds = tape.kind(node.input[0]), tape.kind(node.output[0])

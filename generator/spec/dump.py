@@ -33,6 +33,8 @@ def spec_hash(spec: "Spec") -> str:
     later: dict[str, Any] = {"solver": {"epochs"}} if spec.solver.epochs is None else {}
     if spec.ensemble == 1:
         later["ensemble"] = True
+    if not spec.init.popularity:
+        later["init"] = {"popularity"}
     # Adding 0 makes -0.0 the 0.0 that it equals.
     values = json.loads(spec.model_dump_json(exclude=later), parse_float=lambda text: float(text) + 0.0)
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))

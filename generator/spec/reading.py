@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["found", "mapping_of", "read_file", "validated"]
 
-What = Literal["spec", "plan", "recipe"]
+What = Literal["spec", "plan", "recipe", "configuration"]
 Model = TypeVar("Model", bound="BaseModel")
 
 

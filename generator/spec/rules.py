@@ -99,6 +99,12 @@ def _multistep_has_steps(policy: str, steps: list[int]) -> str | None:
     return "multistep needs stepvalue, the iterations to step at" if policy == "multistep" and not steps else None
 
 
+def _lazy_adam(lazy: bool, kind: str) -> str | None:
+    if not lazy or kind == "Adam":
+        return None
+    return f"true, but type is {kind}, whose tables are updated by rows anyway: leave it out, or set type: Adam"
+
+
 def _steps_increase(steps: list[Any]) -> str | None:
     if any(type(step) is not int for step in steps):  # reported as a field error
         return None
@@ -138,6 +144,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str | None]], ...] = (
     (("solver.epochs", "solver.max_iter"), _one_length),
     (("solver.lr_policy", "solver.stepvalue"), _multistep_has_steps),
     (("solver.stepvalue",), _steps_increase),
+    (("solver.lazy", "solver.type"), _lazy_adam),
     *(((f"solver.{name}",), _below_one_in_float32) for name in ("momentum", "momentum2")),
     *(((f"solver.{name}",), _above_zero_in_float32) for name in ("base_lr", "delta", "clip_gradients")),
 )

@@ -77,6 +77,10 @@ class Mix(_Section):
     followers: int = Field(
         30, ge=1, le=1000, description="Followers kept of each page, and popular items of none, the most frequent."
     )
+    decay: Positive = Field(1.5, description="A follower d pages after the page counts d ** -decay.")
+    viewed: float = Field(
+        0.03, ge=0, le=1, description="Where purchases are the labels, what an item that was only viewed counts."
+    )
     aging: Positive | None = Field(
         None, description="Days in which a follower's count halves; null: counts do not age, nor without times."
     )
@@ -122,6 +126,9 @@ class Init(_Section):
     bias: Filler = Field(Filler.model_construct(type="constant"), description="Biases.")
     recurrent: NotNegative | None = Field(
         None, description="Recurrent weights start as this number times the identity, in place of `weight`."
+    )
+    popularity: bool = Field(
+        False, description="The output's bias starts at the logarithm of how often training has each label, plus 1."
     )
 
 
@@ -186,6 +193,11 @@ class Solver(_Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; Adam's beta1; AdaGrad has none.")
     momentum2: float = Field(0.999, ge=0, lt=1, description="Adam's beta2.")
     delta: Positive = Field(1e-8, description="AdaGrad, Adam: the stabiliser under the fraction.")
+    lazy: bool = Field(
+        False,
+        description="Adam: rows of tables without a gradient stay as they are, as in PyTorch's SparseAdam; drn's own, "
+        "Caffe's moves them all.",
+    )
     weight_decay: NotNegative = Field(0.0, description="L2 weight decay.")
     clip_gradients: Positive | None = Field(None, description="Bound on the L2 norm of all gradients together.")
     iter_size: int = Field(1, ge=1, le=4096, description="Batches accumulated for one update.")

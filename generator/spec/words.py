@@ -144,7 +144,7 @@ def _mismatch(value: object, kind: str, node: dict[str, Any], wanted: str) -> Wo
     if kind == "string_pattern_mismatch":
         return Words(_shown(value), wanted, link="{} is not {}")
     if kind == "literal_error" and isinstance(value, str):
-        return Words(f"{_shown(value)} is unknown", wanted, _nearest(value, node["enum"]))
+        return Words(f"{_shown(value)} is unknown", wanted, nearest(value, node["enum"]))
     if kind == "finite_number":
         return Words(f"{_shown(value)} is not finite", wanted, link=_WANTED)
     return Words(_kind(value), wanted, _hint(value, node), _WANTED)
@@ -155,15 +155,15 @@ def _unknown_key(schema: dict[str, Any], path: Path) -> Words:
     key, known = str(path[-1]), list(_node_at(schema, path[:-1])["properties"])
     if (meant := _SYNONYMS.get(key.lower())) in known:
         return Words("unknown key", hint=f"did you mean {meant}?")
-    if nearest := _nearest(key, known):
-        return Words("unknown key", hint=nearest)
+    if hint := nearest(key, known):
+        return Words("unknown key", hint=hint)
     homes = [dotted((*home, key)) for home, node in sections(schema, schema) if key in node["properties"]]
     if homes:
         return Words("unknown key", hint=f"did you mean {' or '.join(homes)}?")
     return Words("unknown key", f"one of {', '.join(known)}")
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: list[str]) -> str:
     """Return a question that suggests the nearest of ``known``, or nothing."""
     by_case = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word[:64].lower(), by_case, n=1)

@@ -50,7 +50,9 @@ class GeneParameter:
         if self.high <= self.low:
             return 0.0
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
+            margin = 0.5 if self.whole else 0.0  # as in `at`
+            low, high = self.low - margin, self.high + margin
+            return math.log(value / low) / math.log(high / low)
         return (value - self.low) / (self.high - self.low)
 
 
@@ -90,6 +92,13 @@ class NumberGene:
             return int(drawn[name])
         return min(max(float(f"{drawn[name]:.{DIGITS}g}"), self.low), self.high)
 
+    def drawn(self, name: str, value: Any) -> dict[str, Any]:
+        """Return what is drawn where the gene ``name`` has ``value``, by parameter; empty if it cannot have it."""
+        fits = type(value) in (int, float) and self.low <= value <= self.high
+        if self.whole:
+            fits = fits and value == int(value) and (int(value) - int(self.low)) % self.step == 0
+        return {name: value} if fits else {}
+
     def extremes(self) -> list[Any]:
         """Return values that break a rule of the spec if any value of the gene does."""
         if not self.whole:
@@ -113,6 +122,10 @@ class ChoiceGene:
     def express(self, name: str, drawn: Mapping[str, Any]) -> Any:
         """As `NumberGene.express`."""
         return self.values[drawn[name]]
+
+    def drawn(self, name: str, value: Any) -> dict[str, Any]:
+        """As `NumberGene.drawn`."""
+        return {name: self.values.index(value)} if value in self.values else {}
 
     def extremes(self) -> list[Any]:
         """As `NumberGene.extremes`."""
@@ -142,6 +155,17 @@ class ListGene:
     def express(self, name: str, drawn: Mapping[str, Any]) -> list[Any]:
         """As `NumberGene.express`."""
         return [self.element.express(f"{name}[{index}]", drawn) for index in range(drawn[f"{name}.length"])]
+
+    def drawn(self, name: str, value: Any) -> dict[str, Any]:
+        """As `NumberGene.drawn`; what the list is too short for is left out."""
+        if not isinstance(value, list) or not self.shortest <= len(value) <= self.longest:
+            return {}
+        found = {f"{name}.length": len(value)}
+        for index, each in enumerate(value):
+            if not (one := self.element.drawn(f"{name}[{index}]", each)):
+                return {}
+            found |= one
+        return found
 
     def extremes(self) -> list[Any]:
         """As `NumberGene.extremes`: each extreme of the element in the shortest and in the longest list."""

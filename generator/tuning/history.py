@@ -1,9 +1,10 @@
 """The history of a search: its individuals, and how far it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from generator.spec import Spec
+from generator.tuning.selection import Point
 
 __all__ = ["Individual", "State", "Status"]
 
@@ -29,13 +30,15 @@ class Individual:
     first
         The number of the first individual with this spec, the one that was trained.
     state
-        ``complete``; ``stopped``: given up before the end; ``failed``.
+        ``complete``; ``stopped``: not trained to the end; ``failed``.
     share
         How much of its training it was ranked after.
     values
         The objectives by name, and further figures of the same training: HR@20, ...; None if it failed.
     told
         What the sampler was told, one figure an objective.
+    curve
+        What it came to at each rung it was trained to, more being better.
     error
         Why it failed.
     """
@@ -51,6 +54,7 @@ class Individual:
     share: float = 0.0
     values: dict[str, float] | None = None
     told: tuple[float, ...] = ()
+    curve: list[Point] = field(default_factory=list)
     error: str | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -19,9 +19,9 @@ DIGITS = 12  # of a hash of a genome's spec: enough to tell a drawn individual f
 class Journal:
     """An append-only file of what a run has found out.
 
-    Its first line says of which run it is. ``result`` lines hold what became of an individual at a rung, ``latency``
-    lines a measured latency, ``generation`` lines that a generation was begun and who was drawn for it. Each bears the
-    seconds spent so far.
+    Its first line says of which run it is. ``result`` lines hold what became of an individual at a rung, ``repeat``
+    lines what it came to on another seed, ``latency`` lines a measured latency, ``generation`` lines that a generation
+    was begun and who was drawn for it. Each bears the seconds spent so far.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class Journal:
         Result lines by spec hash and rung.
     latencies
         Latency in milliseconds by spec hash.
+    repeats
+        Lines of trainings on other seeds, by spec hash and number of the seed.
     begun
         Generations begun.
     versions
@@ -62,6 +64,7 @@ class Journal:
         self._drawn: dict[int, list[str]] = {}
         self.results: dict[tuple[str, int], dict[str, Any]] = {}
         self.latencies: dict[str, float] = {}
+        self.repeats: dict[tuple[str, int], dict[str, Any]] = {}
         self.begun: set[int] = set()
         self.seconds = 0.0
         if path.exists() and path.stat().st_size and not resume:
@@ -120,11 +123,17 @@ class Journal:
             self.results[record["hash"], record["rung"]] = record
         elif kind == "latency":
             self.latencies[record["hash"]] = record["milliseconds"]
+        elif kind == "repeat":
+            self.repeats[record["hash"], record["seed"]] = record
         elif kind == "generation":
             self.begun.add(record["generation"])
             self._drawn[record["generation"]] = record.get("drawn", [])
         else:
             raise ValueError(f"kind {kind}")
+
+    def drawn(self, generation: int) -> bool:
+        """Say whether any individual was drawn for ``generation`` before."""
+        return bool(self._drawn.get(generation))
 
     def begin(self, generation: int, hashes: Sequence[str], seconds: float) -> None:
         """Note that ``generation`` begins with the individuals of ``hashes``, or see that they are those noted before.
@@ -145,7 +154,7 @@ class Journal:
                 f"{_listed(self.versions)}; here is {_listed(self._here)}: go on under those versions, or take another "
                 "folder"
             )
-        if len(drawn) > len(before):
+        if len(drawn) > len(before) or generation not in self.begun:
             self.add("generation", seconds, generation=generation, drawn=drawn)
 
     def add(self, kind: str, seconds: float, **fields: Any) -> dict[str, Any]:

@@ -13,11 +13,24 @@ from generator.spec.overlay import laid_over
 from generator.spec.reading import mapping_of, read_file, validated
 from generator.spec.source import Document
 from generator.tuning.genes import Gene
+from generator.tuning.halving import shares
 from generator.tuning.parse_genes import parse_gene
 from generator.tuning.space import Space, flaws
 
-__all__ = ["COSTS", "Budget", "EarlyStopping", "Genetic", "IndividualTraining", "Objective", "TuningPlan", "load_plan"]
+__all__ = [
+    "COSTS",
+    "Budget",
+    "Confirm",
+    "EarlyStopping",
+    "Genetic",
+    "Halving",
+    "IndividualTraining",
+    "Objective",
+    "TuningPlan",
+    "load_plan",
+]
 
+SamplerName = Literal["surrogate", "genetic", "random", "tpe", "gp"]
 Objective = Literal["HR@1", "HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20", "size", "latency"]
 COSTS = ("size", "latency")  # less is better; of every other objective, more
 
@@ -47,6 +60,13 @@ class EarlyStopping(_Section):
     keep: float = Field(0.5, gt=0, le=1, description="Share of the individuals that goes on each time, at least.")
 
 
+class Halving(_Section):
+    """Successive halving with promotion: who is among the best of all at a rung is trained on, now or later (ASHA)."""
+
+    factor: int = Field(3, ge=2, le=10, description="Of as many at a rung one goes on, for as many times as long.")
+    rungs: int = Field(3, ge=1, le=8, description="Rungs, the last being the whole training; 1: no halving.")
+
+
 class IndividualTraining(_Section):
     """How long an individual is trained."""
 
@@ -54,6 +74,9 @@ class IndividualTraining(_Section):
         None, gt=0, le=10_000, description="Passes over the training rows; else the length each spec's solver gives."
     )
     early_stopping: EarlyStopping | None = Field(None, description="When to give an individual up.")
+    halving: Halving | None = Field(
+        None, description="Whether all of a run compete at each rung, instead; the sampler surrogate does so by itself."
+    )
     timeout: float = Field(
         3600.0, gt=0, le=1e7, description="Seconds after which a worker that does not answer counts as hung."
     )
@@ -79,6 +102,13 @@ class Genetic(_Section):
     mutation_rate: float | None = Field(None, ge=0, le=1, description="Share of the genes that mutate; else one gene.")
 
 
+class Confirm(_Section):
+    """The best of the search are trained again on other seeds, and the best on those is the best of the run."""
+
+    best: int = Field(5, ge=1, le=100, description="Individuals trained again.")
+    seeds: int = Field(3, ge=1, le=100, description="Other seeds, of each.")
+
+
 class TuningPlan(_Section):
     """One tuning plan: the whole of what `drn tune` needs beside the data."""
 
@@ -90,7 +120,13 @@ class TuningPlan(_Section):
     )
     training: IndividualTraining = Field(IndividualTraining(), description="How long an individual is trained.")
     budget: Budget = Field(description="When to stop.")
-    sampler: Literal["genetic", "random", "tpe", "gp"] = Field("genetic", description="What draws the individuals.")
+    sampler: SamplerName = Field("surrogate", description="What draws the individuals.")
+    start: list[dict[str, Any]] = Field(
+        [], max_length=1000, description="Genes of individuals to begin with; the fixed part's own come first anyway."
+    )
+    confirm: Confirm | None = Field(
+        Confirm(), description="What is trained again before one is the best; null: nothing. It is beyond the budget."
+    )
     genetic: Genetic = Field(Genetic(), description="The genetic algorithm.")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of the run.")
 
@@ -102,8 +138,17 @@ class TuningPlan(_Section):
     @property
     def rungs(self) -> tuple[float, ...]:
         """Shares of the training at which individuals are ranked, the last 1."""
+        if self.halving:
+            return shares(self.halving.factor, self.halving.rungs)
         stopping = self.training.early_stopping
         return (*(stopping.after if stopping else ()), 1.0)
+
+    @property
+    def halving(self) -> Halving | None:
+        """How individuals are promoted from rung to rung; None: not at all."""
+        training = self.training
+        alone = self.sampler == "surrogate" and not training.early_stopping
+        return training.halving or (Halving() if alone else None)
 
     def changed(self, **fields: Any) -> "TuningPlan":
         """Return the plan with other top-level ``fields``; those that are None stay."""
@@ -201,7 +246,9 @@ def _rules(document: Document, plan: TuningPlan) -> None:
         document.find(("objectives",), f"the first is {plan.objectives[0]}: begin with an accuracy, as in [MRR@20]")
     if len(set(plan.objectives)) < len(plan.objectives):
         document.find(("objectives",), "each objective can be given once")
-    *after, _whole = plan.rungs
+    if plan.training.early_stopping and plan.training.halving:
+        document.find(("training", "halving"), "early_stopping is given too: leave one of them out")
+    after = plan.training.early_stopping.after if plan.training.early_stopping else []
     if any(not 0 < share < 1 for share in after) or sorted(set(after)) != after:
         path = ("training", "early_stopping", "after")
         document.find(path, f"{after}: shares of the training above 0 and below 1 are wanted, rising")

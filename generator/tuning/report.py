@@ -1,47 +1,60 @@
 """The report of a tuning run: one HTML file that needs nothing else."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 from generator.report.charts import Axis, bars, number, parallel, scatter
 from generator.report.page import Section, TextTable, chart, page
+from generator.tuning.confirm import Confirmation, lead
 from generator.tuning.genes import ListGene, NumberGene
 from generator.tuning.history import Individual, Status
-from generator.tuning.importance import importances
+from generator.tuning.importance import importance_intervals
 from generator.tuning.plan import COSTS, TuningPlan
 
-__all__ = ["report"]
+__all__ = ["Found", "report"]
 
 MOST_LINES = 400  # individuals in the parallel coordinates: the best, and the newest of the others
 UNITS = {"size": "parameters", "latency": "latency, ms"}
 
 
-def report(
-    plan: TuningPlan, history: Sequence[Individual], front: Sequence[Individual], status: Status, end: str
-) -> str:
-    """Return the report as HTML: convergence, front, parallel coordinates, importance of the genes, failures.
+@dataclass(frozen=True)
+class Found:
+    """What a run found, as of `generator.tuning.run.TuningResult`."""
+
+    history: Sequence[Individual]
+    front: Sequence[Individual]
+    best: Individual
+    confirmed: Sequence[Confirmation]
+
+
+def report(plan: TuningPlan, found: Found, status: Status, end: str) -> str:
+    """Return the report as HTML: convergence, what was confirmed, front, smaller nets, genes and their importance, ...
 
     Parameters
     ----------
     plan
         The plan.
-    history, front
-        All individuals in order, and those none dominates, the most accurate first.
+    found
+        What the run found.
     status
         The figures of the run.
     end
         Why it ended.
     """
-    trained = [each for each in history if each.first == each.number]
+    front = found.front
+    trained = [each for each in found.history if each.first == each.number]
     sections = [
         _convergence(plan, trained, front),
+        *_confirmed(found.confirmed),
         *([_front(plan, trained, front)] if len(plan.objectives) > 1 else []),
+        *_smaller(plan, trained),
         _coordinates(plan, trained),
         _importance(plan, trained),
         _table(plan, trained, front),
         *_failures(trained),
     ]
-    return page(f"drn tune: {front[0].spec.name}", _facts(plan, history, trained, front, status, end), sections)
+    return page(f"drn tune: {front[0].spec.name}", _facts(plan, found, trained, status, end), sections)
 
 
 def _title(objective: str) -> str:
@@ -64,17 +77,12 @@ def _shown(value: object) -> str:
     return f"[{', '.join(map(number, value))}]" if isinstance(value, list) else number(value)
 
 
-def _facts(
-    plan: TuningPlan,
-    history: Sequence[Individual],
-    trained: Sequence[Individual],
-    front: Sequence[Individual],
-    status: Status,
-    end: str,
-) -> dict[str, str]:
-    states = [each.state for each in trained]
+def _facts(plan: TuningPlan, found: Found, trained: Sequence[Individual], status: Status, end: str) -> dict[str, str]:
+    states, history = [each.state for each in trained], found.history
+    figures = [f"{n} {number(v)}" for n, v in zip(plan.objectives, _figures(plan, found.best), strict=True)]
+    again = [f"{number(one.mean)} on {len(one.repeats)} other seeds" for one in found.confirmed[:1]]
     return {
-        "best": ", ".join(f"{n} {number(v)}" for n, v in zip(plan.objectives, _figures(plan, front[0]), strict=True)),
+        "best": ", ".join([f"individual {found.best.number}", *figures, *again]),
         "sampler": f"{plan.sampler}, seed {plan.seed}, {plan.genetic.population} individuals a generation",
         "individuals": f"{len(history):,} in {history[-1].generation + 1:,} generations: {len(trained):,} trained "
         f"({states.count('stopped'):,} stopped early, {states.count('failed'):,} failed), "
@@ -103,6 +111,53 @@ def _convergence(plan: TuningPlan, trained: Sequence[Individual], front: Sequenc
 
 def _kind(each: Individual, front: Sequence[Individual]) -> str:
     return "front" if each in front else each.state
+
+
+def _confirmed(confirmed: Sequence[Confirmation]) -> list[Section]:
+    """Tabulate what the best came to on other seeds, and whether the first is ahead by more than chance."""
+    if not confirmed:
+        return []
+    seeds = len(confirmed[0].repeats)
+    heads = [
+        "individual",
+        "in the search",
+        f"mean of {seeds} other seeds",
+        "lost",
+        *[f"seed {n + 1}" for n in range(seeds)],
+    ]
+    rows = [
+        [str(one.individual.number), *map(number, (one.found, one.mean, one.found - one.mean, *one.repeats))]
+        for one in confirmed
+    ]
+    note = (
+        f"The best {len(confirmed)} of the search, trained again on seeds they were not chosen by: what one loses "
+        "there, it was ahead by luck. The first row is the best of the run."
+    )
+    if (ahead := lead(confirmed)) is not None:
+        more = "more than chance" if ahead[1] > 0 else "no more than chance"
+        note += f" It is ahead of the second by {number(ahead[0])} [{number(ahead[1])}, {number(ahead[2])}]: {more}."
+    return [Section("On other seeds", note, tables=[TextTable(heads, rows)])]
+
+
+def _smaller(plan: TuningPlan, trained: Sequence[Individual]) -> list[Section]:
+    """Tabulate what smaller nets would have cost in accuracy, if there are any: the best of each size and below."""
+    complete = [each for each in trained if each.state == "complete"]
+    sizes = sorted(complete, key=lambda each: ((each.values or {})["size"], -_figures(plan, each)[0]))
+    steps: list[Individual] = []
+    for each in sizes:
+        if not steps or _figures(plan, each)[0] > _figures(plan, steps[-1])[0]:
+            steps.append(each)
+    if len(steps) < 2:
+        return []
+    best = _figures(plan, steps[-1])[0]
+    largest = (steps[-1].values or {})["size"]
+    rows = []
+    for each in reversed(steps):
+        size, figure = (each.values or {})["size"], _figures(plan, each)[0]
+        rows.append([str(each.number), f"{size:,}", f"{size / largest:.0%}", number(figure), number(best - figure)])
+    note = "The most accurate net of each size and below, as the search found them, on one seed each."
+    heads = ["individual", "parameters", "of the largest here", plan.objectives[0], "accuracy given up"]
+    return [Section("Smaller nets", note, tables=[TextTable(heads, rows)])]
 
 
 def _front(plan: TuningPlan, trained: Sequence[Individual], front: Sequence[Individual]) -> Section:
@@ -149,11 +204,18 @@ def _is_log(plan: TuningPlan, parameter: str) -> bool:
 
 def _importance(plan: TuningPlan, trained: Sequence[Individual]) -> Section:
     ranked = [each for each in trained if each.values]
-    found = importances(plan, [each.genome for each in ranked], [each.told[0] for each in ranked])
+    figures, shares = [each.curve[-1][0] for each in ranked], [each.share for each in ranked]
+    found = importance_intervals(plan, [each.genome for each in ranked], figures, shares)
     if not found:
         return Section("Importance of the genes", "Fewer than ten individuals, or all alike: nothing to tell apart.")
-    note = f"How far the best tenth by {plan.objectives[0]} differ in a gene from all that were tried (PED-ANOVA)."
-    return Section("Importance of the genes", note, [chart(bars(list(found.items()), "importance of the genes"))])
+    note = (
+        f"How much of the spread of {plan.objectives[0]} over the whole space is left when all other genes are known, "
+        "by a surrogate learned from these trainings (functional ANOVA); 95 % intervals by bootstrap over them."
+    )
+    shown = bars([(name, middle) for name, (middle, _, _) in found.items()], "importance of the genes")
+    rows = [[name, *(f"{100 * each:.0f} %" for each in interval)] for name, interval in found.items()]
+    table = TextTable(["gene", "share", "from", "to"], rows)
+    return Section("Importance of the genes", note, [chart(shown)], [table])
 
 
 def _table(plan: TuningPlan, trained: Sequence[Individual], front: Sequence[Individual]) -> Section:

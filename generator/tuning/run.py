@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,16 @@ from generator.files import write_text
 from generator.jobs.workers import Engine
 from generator.spec import dump_spec
 from generator.training.run.export import check_vocabularies
+from generator.tuning.confirm import Confirmation, confirm
 from generator.tuning.history import Individual, Status
+from generator.tuning.identity import identity_of
 from generator.tuning.individual import check_data
 from generator.tuning.journal import Journal
-from generator.tuning.optuna_samplers import require_optuna, versions
 from generator.tuning.plan import TuningPlan
-from generator.tuning.report import report
-from generator.tuning.search import Search, identity_of
+from generator.tuning.report import Found, report
+from generator.tuning.sampler import require, versions
+from generator.tuning.search import Search
+from generator.tuning.trainings import Trainings
 
 __all__ = ["TuningResult", "tune"]
 
@@ -32,9 +35,11 @@ class TuningResult:
     history
         All individuals in the order they were drawn.
     best
-        The most accurate.
+        The most accurate: on other seeds, if the best were trained again.
     front
         Those that none dominates, the most accurate first.
+    confirmed
+        What the best came to on other seeds, the best of them first; empty where the plan does not want it.
     trained, epochs
         Individuals trained, and passes over the training rows they made; earlier parts of the run included.
     seconds
@@ -48,6 +53,7 @@ class TuningResult:
     history: tuple[Individual, ...]
     best: Individual
     front: tuple[Individual, ...]
+    confirmed: tuple[Confirmation, ...]
     trained: int
     epochs: float
     seconds: float
@@ -97,38 +103,56 @@ def tune(
     TrainingError
         ``run`` holds a run already, the journal is of another search, or no individual could be trained.
     """
-    require_optuna(plan.sampler)
+    require(plan)
     check_data(data)
     start = plan.space.spec({name: gene.extremes()[0] for name, gene in plan.search.items()})
     check_vocabularies(data, start)
     identity = identity_of(plan, data)
     cuts = (cuts or run / "data") / str(identity["data"])
-    with Journal(run / "journal.jsonl", identity, resume=resume, versions=versions(plan.sampler)) as journal:
+    with Journal(run / "journal.jsonl", identity, resume=resume, versions=versions(plan)) as journal:
         for torn in cuts.glob(UNFINISHED) if cuts.parent == run / "data" else ():
             shutil.rmtree(torn, ignore_errors=True)  # what a kill left half made
-        search = Search(plan, data, run, cuts, engine, journal, progress, _keep)
-        search.run()
-    best = search.best()
-    if best is None:
-        raise TrainingError(f"{run}: no individual was trained to its end; see history.jsonl")
+        trainings = Trainings(plan, data, run, cuts, engine, journal)
+        search = Search(plan, trainings, progress, _keep)
+        try:
+            search.run()
+            confirmed = _confirmed(search)
+        finally:
+            trainings.close()
+    front = search.front()
     result = TuningResult(
         tuple(search.history),
-        best,
-        tuple(search.front()),
-        search.trained,
-        search.epochs,
-        search.seconds,
-        search.work_seconds,
+        confirmed[0].individual if confirmed else front[0],
+        tuple(front),
+        tuple(confirmed),
+        trainings.count,
+        trainings.epochs,
+        trainings.seconds,
+        trainings.work_seconds,
         search.end,
     )
-    write_text(run / "report.html", report(plan, result.history, result.front, search.status(), search.end))
+    write_text(run / "best.yaml", _commented(search, result.best, confirmed))
+    found = Found(result.history, result.front, result.best, result.confirmed)
+    write_text(run / "report.html", report(plan, found, search.status(), search.end))
     shutil.rmtree(run / "work", ignore_errors=True)
     return result
 
 
+def _confirmed(search: Search) -> list[Confirmation]:
+    """Train the best of the search again on other seeds, if the plan wants it."""
+    if not search.front():
+        raise TrainingError(f"{search.trainings.folder}: no individual was trained to its end; see history.jsonl")
+    wanted = search.plan.confirm
+    if wanted is None:
+        return []
+    complete = [each for each in search.trained if each.state == "complete"]
+    best = sorted(complete, key=lambda each: (-each.curve[-1][0], each.number))[: wanted.best]
+    return confirm(search.trainings, best, wanted.seeds)
+
+
 def _keep(search: Search) -> None:
     """Write what a generation added."""
-    run, front = search.folder, search.front()
+    run, front = search.trainings.folder, search.front()
     lines = [json.dumps(each.as_json()) + "\n" for each in search.history]
     write_text(run / "history.jsonl", "".join(lines))
     if front:
@@ -142,14 +166,20 @@ def _keep(search: Search) -> None:
                 path.unlink()
 
 
-def _commented(search: Search, each: Individual) -> str:
+def _commented(search: Search, each: Individual, confirmed: Sequence[Confirmation] = ()) -> str:
     """Return the spec of an individual, with a comment that says how it was found."""
     plan, values = search.plan, each.values or {}
     figures = ", ".join(f"{name} {values[name]:.4g}" for name in plan.objectives if name != "size")
+    again = "".join(
+        f"# On {len(one.repeats)} other seeds, by which it was chosen among {len(confirmed)}: mean "
+        f"{plan.objectives[0]} {one.mean:.4g}.\n"
+        for one in confirmed[:1]
+    )
     return (
         f"# Found by drn tune ({plan.sampler}, seed {plan.seed}): individual {each.number} of generation "
-        f"{each.generation}, of {search.trained} trained.\n"
+        f"{each.generation}, of {search.trainings.count} trained.\n"
         f"# On the validation split: {figures}; {values['size']:,} parameters.\n"
+        f"{again}"
         "# To train it again to the same weights: drn sessions with this spec, then drn train --threads 1.\n"
         f"{dump_spec(each.spec)}"
     )

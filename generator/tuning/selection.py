@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-__all__ = ["capped", "dominates", "layers", "survivors"]
+__all__ = ["Point", "capped", "dominates", "layers", "ordered", "survivors"]
 
 Point = tuple[float, ...]  # one figure an objective, more is better
 
@@ -18,6 +18,9 @@ def layers(points: Sequence[Point]) -> list[int]:
 
     Non-dominated sorting, Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002.
     """
+    if all(len(point) == 1 for point in points):
+        fronts = {point: front for front, point in enumerate(sorted(set(points), reverse=True))}
+        return [fronts[point] for point in points]
     found = [0] * len(points)
     # In falling order a point can only be dominated by one before it.
     order = sorted(range(len(points)), key=lambda index: points[index], reverse=True)
@@ -27,15 +30,19 @@ def layers(points: Sequence[Point]) -> list[int]:
     return found
 
 
+def ordered(points: Sequence[Point]) -> list[int]:
+    """Return the indices of the points, the best first: by front, then by the first objective."""
+    front = layers(points)
+    return sorted(range(len(points)), key=lambda index: (front[index], -points[index][0], index))
+
+
 def survivors(points: Sequence[Point], keep: float) -> list[int]:
     """Return the indices of the points that go on, ascending: the whole first front, and at least the share ``keep``.
 
-    They are the best by front, then by the first objective.
+    They are the first of `ordered`.
     """
-    front = layers(points)
-    order = sorted(range(len(points)), key=lambda index: (front[index], -points[index][0], index))
-    count = max(math.ceil(keep * len(points)), front.count(0))
-    return sorted(order[:count])
+    count = max(math.ceil(keep * len(points)), layers(points).count(0))
+    return sorted(ordered(points)[:count])
 
 
 def capped(own: Sequence[float], better: Sequence[Sequence[float]]) -> list[float]:

@@ -18,6 +18,7 @@ from generator.tuning.genes import Gene, GeneParameter, ListGene
 
 __all__ = ["Space", "flaws"]
 
+UNREAD = {"fnn": "rnn", "rnn": "fnn"}  # the section that a net does not read
 MOST = 4096  # combinations of genes that a rule may read together, checked one by one; of more, as many at random
 
 
@@ -64,9 +65,7 @@ class Space:
             The spec does not hold; `flaws` finds that beforehand unless there are very many combinations.
         """
         plain = self.plain(values)
-        unread = {"fnn": "rnn", "rnn": "fnn"}.get(plain.get("net", ""))
-        if unread:
-            plain.pop(unread, None)
+        plain.pop(UNREAD.get(plain.get("net", ""), ""), None)
         try:
             return Spec.model_validate(plain)
         except ValueError as error:
@@ -74,10 +73,15 @@ class Space:
             raise SpecError(f"the search space holds a spec that does not hold: {seen}: {error}") from error
 
     def readable(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a drawn genome by parameter, choices by value; None for what its list is too short to read."""
+        """Return a drawn genome by parameter, choices by value; None for what its list or net does not read."""
         found: dict[str, Any] = {}
+        values = self.express(drawn)
+        unread = UNREAD.get(values.get("net", self.fixed.get("net", "")), "")
         for name, gene in self.genes.items():
-            value = gene.express(name, drawn)
+            value = values[name]
+            if name.partition(".")[0] == unread:
+                found |= dict.fromkeys(gene.parameters(name))
+                continue
             if isinstance(gene, ListGene):
                 found[f"{name}.length"] = len(value)
                 found |= {f"{name}[{i}]": value[i] if i < len(value) else None for i in range(gene.longest)}

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from windowed import row_of
 
 from generator.data import windows
 from generator.data.sessions.ragged import Sessions
+from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.stages.write import rewindow, write_split
 from generator.data.store.split import Split, read_sessions
-from generator.data.windows import blobs, rows_of, window_of
+from generator.data.windows import blobs, rows_of
 from generator.errors import DataError
+from generator.model.query import Query
+from generator.model.windows import input_blobs, window
 from generator.spec.schema import Data, Fnn, Head, Mix, Rnn, Spec
 
 PAGES, ITEMS = 9, 9
@@ -164,46 +168,47 @@ def test_every_label_of_a_training_session_is_trained_once(case):
 
 @given(drawn())
 @settings(max_examples=100, deadline=None)
-def test_window_of_one_session_equals_its_row(case):
+def test_the_window_of_a_query_equals_its_row(case):
     pages, dwells, boughts, _, _, the_spec = case
     sessions = sessions_of(pages, dwells, boughts, [1] * len(pages))
     rows = rows_of(sessions, the_spec.window, "last")
     (whole,) = blobs(sessions, rows, spec(the_spec.window, the_spec.history, the_spec.bought, seen=4))
-    for s, row in enumerate(zip(pages, dwells, boughts, strict=True)):
-        found = window_of(*row, sizes(the_spec.window, the_spec.history, the_spec.bought, seen=4))
+    columns = {name: values.shape[1] for name, values in whole.items() if name != "label"}
+    pages_known, items_known = (Vocabulary([str(each) for each in range(1, count + 1)]) for count in (PAGES, ITEMS))
+    for s, (page, dwell, bought) in enumerate(zip(pages, dwells, boughts, strict=True)):
+        query = Query([(str(each), seconds) for each, seconds in zip(page, dwell, strict=True)], list(map(str, bought)))
+        found = input_blobs([window(query, pages_known, items_known, columns)], columns)
         assert set(found) == set(whole) - {"label"}
         for name, blob in found.items():
-            assert blob.dtype == whole[name].dtype
+            assert blob.dtype.kind == whole[name].dtype.kind
             np.testing.assert_array_equal(blob[0], whole[name][s])
 
 
 def test_aging_factors_by_hand():
     # Collapsed states of 10, 30 and 60 seconds: 10/100, 30/90, 60/60.
-    found = window_of([1, 2, 3, 4, 5], [10, 30, 60, 7, 1], [], sizes(2, 4, 1))
+    found = row_of([1, 2, 3, 4, 5], [10, 30, 60, 7, 1], [], sizes(2, 4, 1))
     assert found["page"].tolist() == [[4, 5]]
     assert found["history_page"].tolist() == [[0, 1, 2, 3]]
     np.testing.assert_allclose(found["history_weight"], [[0, 0.1, 1 / 3, 1]], rtol=1e-7)
     # Only the newest two are kept; their factors do not change.
-    found = window_of([1, 2, 3, 4, 5], [10, 30, 60, 7, 1], [], sizes(2, 2, 1))
+    found = row_of([1, 2, 3, 4, 5], [10, 30, 60, 7, 1], [], sizes(2, 2, 1))
     np.testing.assert_allclose(found["history_weight"], [[1 / 3, 1]], rtol=1e-7)
     # Without times each state counts one second: 1/3, 1/2, 1.
-    found = window_of([1, 2, 3, 4], [0, 0, 0, 0], [], sizes(1, 3, 1))
+    found = row_of([1, 2, 3, 4], [0, 0, 0, 0], [], sizes(1, 3, 1))
     np.testing.assert_allclose(found["history_weight"], [[1 / 3, 1 / 2, 1]], rtol=1e-7)
 
 
 def test_dwell_of_the_pages_seen_by_hand():
-    found = window_of([1, 2, 0, 3], [10, 30, 60, 0.5], [], sizes(4, 0, 0, seen=4))
+    found = row_of([1, 2, 0, 3], [10, 30, 60, 0.5], [], sizes(4, 0, 0, seen=4))
     np.testing.assert_allclose(found["seen_dwell"], [[0, np.log(10), np.log(30), 0]], rtol=1e-7)
 
 
-def test_window_of_an_empty_session_and_of_mismatched_lists():
-    found = window_of([], [], [0, 3], sizes(2, 1, 2))
+def test_the_row_of_an_empty_session():
+    found = row_of([], [], [0, 3], sizes(2, 1, 2))
     assert found["page"].tolist() == [[0, 0]]
     assert found["history_weight"].tolist() == [[0]]
     assert found["bought"].tolist() == [[0, 3]]
     assert found["bought_weight"].tolist() == [[0, 1]]
-    with pytest.raises(DataError, match="2 pages but 1 dwell"):
-        window_of([1, 2], [1.0], [], sizes(2, 0, 0))
 
 
 SESSIONS = ([[1, 2, 3, 4, 5], [6, 7], [3]], [[5, 1, 9, 2, 1], [3, 1], [1]], [[2, 3], [], [4]])

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from shoppers import ITEMS, TEST, write_model, write_part
+from trained_run import write_run
 
 
 def drn(*arguments, stdin="", **environment):
@@ -81,6 +82,22 @@ def test_evaluate_names_runs_that_share_a_name_by_their_path(folder, run, tmp_pa
     done = drn("evaluate", run, second, "--data", folder, "--baselines", "none", "--format", "json", "--no-plot")
     assert [method["name"] for method in json.loads(done.stdout)["methods"]] == ["run", "second"]
     assert not (run / "evaluation.png").exists()
+
+
+def test_an_index_is_ranked_beside_the_run(folder, tmp_path):
+    """Of four items it scores all, so that nothing is lost."""
+    vocabularies = {name: (folder / name).read_text() for name in ("pages.txt", "items.txt")}
+    pages, items = (len(labels.splitlines()) for labels in vocabularies.values())
+    write_run(tmp_path / "net", pages=pages, items=items, top_k=2)
+    for name, labels in vocabularies.items():
+        (tmp_path / "net" / "models" / "small" / "1" / name).write_text(labels)
+    pytest.importorskip("faiss", reason="faiss is not installed: pip install 'drn-recommender[index]'")
+    run = tmp_path / "net"
+    done = drn("evaluate", run, "--data", folder, "--index", "--baselines", "none", "--format", "json", "--no-plot")
+    assert done.returncode == 0, done.stderr
+    plain, indexed = json.loads(done.stdout)["methods"]
+    assert (plain["name"], indexed["name"]) == ("small", "small index")
+    assert plain["metrics"] == indexed["metrics"]
 
 
 def test_without_matplotlib_one_line_says_so(folder, run, tmp_path):

@@ -13,12 +13,12 @@ import pytest
 
 from generator.data.rewindowed import Rewindow, rewindow_folder
 from generator.errors import DataError, TrainingError
-from generator.evaluation.baselines import choose
+from generator.evaluation.baselines import VsKnn, choose
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.metrics import HEADLINES
 from generator.experiment.plan import load_plan
 from generator.experiment.run import experiment
-from generator.experiment.work import training_spec
+from generator.experiment.work import key_of, training_spec
 from generator.jobs.workers import Processes
 from generator.model.model import Model
 from generator.training.run.train import TrainOptions, train
@@ -234,6 +234,26 @@ def test_a_training_that_fails_is_told_and_the_others_are_kept(plan_file, tmp_pa
     assert second.startswith("tiny, rnn, seed 2: ")
     assert last == "all else is kept: fix the plan and run it again"
     assert len(kept(tmp_path / "run")) == 4
+
+
+def test_an_ensemble_is_a_net_as_any_other(plan_file, tmp_path):
+    text = plan_file.read_text().replace("  rnn: {net: rnn}", "  rnn: {net: rnn, ensemble: 2}")
+    (tmp_path / "plan.yaml").write_text(text.replace("seeds: [1, 2]", "seeds: [1]"))
+    plan = load_plan(tmp_path / "plan.yaml")
+    with Processes(1) as engine:
+        found = experiment(plan, tmp_path / "run", engine=engine, only=["convergence", "nets"]).as_json()
+    spec = training_spec(plan.specs["rnn"], 1, 80)
+    data = folder_of(tmp_path / "run")
+    result = train(spec, data, tmp_path / "again", TrainOptions(threads=1))
+    (alone,) = evaluate({"rnn": Model(result.model)}, data).methods
+    (row,) = (one for one in found["experiments"]["nets"]["methods"] if one["name"] == "rnn")
+    assert row["metrics"]["MRR@20"]["value"] == pytest.approx(alone.metrics["MRR@20"].value, abs=1e-6)
+
+
+def test_baselines_are_kept_by_their_settings():
+    one, same, other = (key_of(baseline, "data") for baseline in (VsKnn(), VsKnn(), VsKnn(k=7)))
+    assert one == same != other
+    assert one != key_of(*choose("recency"), "data")
 
 
 def test_two_at_work_in_one_folder_are_told_apart(plan_file, tmp_path):

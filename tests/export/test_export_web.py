@@ -143,6 +143,26 @@ def test_what_was_bought_counts(browser, address, run):
     assert texts(browser, "#items .name") == [item for item, _ in answer.items]
 
 
+def test_items_are_shown_with_what_the_shop_says_of_them(browser, run, runtime, tmp_path):
+    items = [f"item-{number}" for number in range(1, 51)]
+    rows = "".join(f'{item},"<b>{item}</b>",{place}.5,img/{item}.png\n' for place, item in enumerate(items))
+    (tmp_path / "items.csv").write_text(f"item,title,price,image\n{rows}of nobody,x,1,\n")
+    export_web(run, tmp_path / "site", runtime, tmp_path / "items.csv")
+    assert len(json.loads((tmp_path / "site" / "metadata.json").read_text())) == 50
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "site")) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        browser.get(address)
+        wait(browser, lambda: len(texts(browser, "#items .name")) == 20)
+        shown = texts(browser, "#items .name")
+        assert texts(browser, "#items .title") == [f"<b>{item}</b>" for item in shown]
+        assert texts(browser, "#items .price") == [f"{items.index(item) + 0.5:g}" for item in shown]
+        images = browser.execute_script("return [...document.querySelectorAll('#items img')].map((one) => one.src)")
+        assert images == [f"{address}img/{item}.png" for item in shown]
+        browser.get_log("browser")  # there are no such images
+        server.shutdown()
+
+
 def test_a_runtime_that_lacks_files_is_named(run, tmp_path):
     with pytest.raises(ModelError, match=r"lacks ort\.wasm\.min\.js, .*give the dist folder of npm's onnxruntime-web@"):
         export_web(run, tmp_path / "site", tmp_path)

@@ -128,10 +128,17 @@ def wait_for(process: "subprocess.Popen[bytes]", happened) -> None:
 def test_a_fit_killed_again_and_again_ends_with_the_same_bytes(fitted, shop_csv, tmp_path):
     whole, shop = fitted[0] / "shop", tmp_path / "shop"
     command = [sys.executable, "-m", "generator", "fit", str(shop_csv), "-o", "shop", *BRIEF]
+
+    def written(stage: str):
+        return lambda: (shop / "fit.json").exists() and f'"{stage}": ' in (shop / "fit.json").read_text()
+
     moments = [
         lambda: (shop / "trials/.log").exists() or (shop / "fit.json").exists(),  # while the log is read
         lambda: any((shop / "trials/usual/snapshots").glob("*.solverstate")),  # in a trial
+        written("judge"),
+        written("plan"),  # while the data are written
         lambda: any((shop / "snapshots").glob("*_iter_*[1-9]*.solverstate")),  # in the training
+        written("train"),  # while it is compared
     ]
     for number, moment in enumerate(moments):
         resumed = ["--resume"] if number else []
@@ -146,6 +153,7 @@ def test_a_fit_killed_again_and_again_ends_with_the_same_bytes(fitted, shop_csv,
     assert done.returncode == 0, done.stderr
     for name in ("models/shop-log/1/model.onnx", "spec.yaml", "report.html"):
         assert (shop / name).read_bytes() == (whole / name).read_bytes(), name
+    assert {path.name for path in shop.iterdir()} == {path.name for path in whole.iterdir()}
 
 
 def test_a_fit_that_is_done_is_told_again_and_not_begun_anew(fitted, shop_csv, run_drn):
@@ -235,10 +243,10 @@ def test_a_rule_that_no_mixture_ranks_as_is_named_with_its_lead():
 
     report = {"methods": [method("usual", "model", 0.31), method("vstan", "baseline", 0.334)]}
     candidate = Candidate("usual", load_spec(resource("arch_specs") / "shop.yaml"), {})
-    found = Fit(Path("shop"), None, candidate.spec, Selected(candidate, report, "vstan", "", 1.0, 1.0), {})
+    found = Fit(Path("shop"), None, candidate.spec, Selected(candidate, report, "vstan", "", 1.0, 1.0, 1.0), {})
     assert found.behind() == (
         "on the validation part vstan is ahead of the net by 0.024 MRR@20, and no mixture ranks as it does: try "
-        "--tune, more minutes, or serve the rule"
+        "--tune or more minutes"
     )
 
 
@@ -256,6 +264,9 @@ def test_what_is_new_each_day_is_recommended_once_it_was_viewed(tmp_path, run_dr
     held = json.loads((tmp_path / "shop/fit.json").read_text())["stages"]["compare"]["report"]
     figures = {each["name"]: each["metrics"]["HR@5"]["value"] for each in held["methods"]}
     assert figures["log"] > 0.9 > figures["popularity"]
+    report = (tmp_path / "shop/report.html").read_text()
+    assert "new page 1 → new page 2" in report
+    assert "Pages that training never saw are numbered by session" in report
 
 
 @pytest.mark.parametrize(

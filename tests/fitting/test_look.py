@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from generator.data.log.sources import Frame
+from generator.data.log.words import meanings_of
 from generator.errors import DataError
 from generator.fitting.look import Given, look
-from generator.fitting.words import meanings_of
 
 
 def frame(**columns: list[object]) -> list[Frame]:
@@ -62,6 +62,26 @@ def test_no_known_view_names_the_words():
         "foo": "view",
         "bar": "other",
     }
+
+
+def test_a_log_of_purchases_alone_recommends_the_next_of_them():
+    found = look(frame(sid=["a", "a", "b"], sku=["x", "y", "z"], action=["order", "order", "basket"]), Given())
+    assert found.words == {"order": "view", "basket": "other"}
+    assert "no event is a view: purchases (order) are taken for views, the next to be recommended" in found.doubts
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("sid,when,url\na,31/12/2023,x\na,31/12/2023,y\n", "no readable time (2)"),
+        ("sid,url\na,caf\udce9\na,th\udce9\n", "not UTF-8 (2) (iconv -f LATIN1 -t UTF-8 FILE makes it so)"),
+    ],
+)
+def test_rows_none_of_which_is_an_event_are_named_with_the_reason(tmp_path, content, why):
+    (tmp_path / "log.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError) as caught:
+        look([tmp_path / "log.csv"], Given())
+    assert f"log.csv: none of its 2 rows is an event: {why}; the first:\n  log.csv: row 2: " in str(caught.value)
 
 
 def test_a_column_of_many_words_is_no_event_column():

@@ -213,9 +213,9 @@ def test_the_items_of_a_sampled_softmax_are_blobs_not_parameters(tmp_path):
     spec = combined(items=10, pages=10, head={"tied": True, "projection": True}, solver=solver)
     report = inspect(written(tmp_path, spec) / "gradient.onnx")
     shapes = {blob.name: shape_text(blob.shape) for blob in report.blobs}
-    assert (shapes["candidate"], shapes["candidate_correction"]) == ("8", "8")
-    # "none", 2 labels, 4 negatives and an empty place, beside the window's 2 pages and the history's.
-    assert shapes["page_embedding_grad_rows"] == f"{2 + spec.rnn.history}B+8"
+    assert (shapes["candidate"], shapes["candidate_correction"]) == ("7", "7")
+    # "none", 2 labels and 4 negatives, beside the window's 2 pages and the history's.
+    assert shapes["page_embedding_grad_rows"] == f"{2 + spec.rnn.history}B+7"
     assert not any("candidate" in parameter.name for parameter in report.parameters)
 
 

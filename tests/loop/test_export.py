@@ -26,7 +26,8 @@ def course(sessions: int):
         for _ in range(random.integers(1, 9)):
             number += 1
             page = f"p{random.integers(1, 9)}"
-            told.append(Event(f"s{session}", str(number), "view", page, moment, number, f"u{session % 5}"))
+            dwell = [None, 0.25, float(random.integers(1, 90)), 1e9 / 3][number % 4]  # as clients say, or do not
+            told.append(Event(f"s{session}", str(number), "view", page, moment, number, f"u{session % 5}", dwell))
             moment += int(random.integers(1, 50))
         number += 1
         random.shuffle(told)
@@ -63,11 +64,14 @@ def test_the_table_has_the_generic_columns(store, store_url):
         [
             Event("s", "1", "view", "a", 10.0, 1, "u"),
             Event("s", "2", "buy", "x", 12.5, 2),
+            Event("s", "3", "view", "b", 13.0, 3, dwell=4.5),
         ]
     )
+    none = {"item": None, "category": None, "dwell": None}
     assert events(store_url).to_dicts() == [
-        {"user": "u", "session": "s", "time": 10.0, "page": "a", "event": "view", "item": None, "category": None},
-        {"user": None, "session": "s", "time": 12.5, "page": None, "event": "buy", "item": "x", "category": None},
+        none | {"user": "u", "session": "s", "time": 10.0, "page": "a", "event": "view"},
+        none | {"user": None, "session": "s", "time": 12.5, "page": None, "event": "buy", "item": "x"},
+        none | {"user": None, "session": "s", "time": 13.0, "page": "b", "event": "view", "dwell": 4.5},
     ]
     assert events(store_url).schema["user"] == pl.String
 

@@ -1,12 +1,12 @@
-"""Many windows at a time are those of `window_of`, bit for bit."""
+"""Many windows at a time are those of their rows, bit for bit."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from windowed import row_of
 
 from generator.data.sessions.vocabulary import Vocabulary
-from generator.data.windows import window_of
 from generator.model.query import Query
 from generator.model.windows import input_blobs, window
 
@@ -34,7 +34,7 @@ def test_windows_of_many_are_those_of_one(asked, n, h, k, s):
     for row, query in enumerate(asked):
         ids = VOCABULARY.ids([page for page, _ in query.pages]).tolist()
         dwell = [seconds for _, seconds in query.pages]
-        wanted = window_of(ids, dwell, SOLD.ids(query.bought).tolist(), sizes)
+        wanted = row_of(ids, dwell, SOLD.ids(query.bought).tolist(), sizes)
         assert found.keys() == wanted.keys()
         for name, values in wanted.items():
             np.testing.assert_array_equal(found[name][row], values[0], strict=False)

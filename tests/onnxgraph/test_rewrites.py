@@ -16,6 +16,7 @@ from generator.onnxgraph import rewrites
 from generator.onnxgraph.graph import GraphEditor
 from generator.onnxgraph.optimise import REWRITES
 from generator.onnxgraph.parse import parameter_shapes, parse
+from generator.onnxgraph.rewrites.output_copies import without_output_copies
 from generator.onnxgraph.rewrites.outputs import up_to
 from generator.onnxgraph.rewrites.transposes import transpose_large
 from generator.spec.schema import Spec
@@ -99,5 +100,20 @@ def test_a_graph_up_to_an_output_gives_the_same_output() -> None:
 
 def test_every_file_of_rewrites_is_among_those_above_or_has_a_test_of_its_own() -> None:
     files = {path.stem for path in Path(rewrites.__file__).parent.glob("*.py")} - {"__init__", "patterns"}
-    tested = {each.__module__.rpartition(".")[2] for each in (*REWRITES, transpose_large, up_to)}
-    assert files == tested | {"int8"}
+    tested = {each.__module__.rpartition(".")[2] for each in (*REWRITES, transpose_large, up_to, without_output_copies)}
+    assert files == tested | {"candidates", "int8"}
+
+
+def test_without_the_copies_of_outputs_the_answers_have_the_same_bits() -> None:
+    for values in (TIED, COMBINED):
+        spec = Spec.model_validate(BASE | values)
+        plain = onnx.load_from_string(generate(spec, ["binary"], init=3)["model.onnx"])
+        quick = without_output_copies(plain)
+        assert len(quick.graph.node) == len(plain.graph.node) - 1
+        onnx.checker.check_model(quick, full_check=True)
+        wanted = {one.name for one in plain.graph.input}
+        feed = {name: array for name, array in blobs(spec, BATCH, seed=4).items() if name in wanted}
+        before, after = run(plain, feed), run(quick, feed)
+        assert list(before) == list(after)
+        for name, array in before.items():
+            np.testing.assert_array_equal(after[name], array)

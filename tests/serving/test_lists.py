@@ -8,6 +8,7 @@ from served import ITEMS, Drn
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.serving.store.open import open_store
+from generator.serving.store.store import LONGEST_LIST, LongListError
 
 
 def new() -> str:
@@ -126,4 +127,23 @@ def test_a_long_list_is_taken(drn):
     status, answer, _ = drn("PUT", "/v1/lists/long", {"items": items})
     assert (status, len(answer["items"])) == (200, 150_000)
     assert drn("PUT", "/v1/lists/long", {"items": ["x" * 200] * 30_000})[0] == 413
+    assert drn("DELETE", "/v1/lists/long")[0] == 204
+
+
+def test_no_list_grows_beyond_its_bound(store):
+    store.put_list("stock", map(str, range(LONGEST_LIST - 1)), hidden=True)
+    assert store.change_list("stock", ["a", "b"], ["0", "b"])
+    with pytest.raises(LongListError, match="200000 items at most"):
+        store.change_list("stock", ["c", "d", "e"], ["1"])
+    items = store.item_list("stock").items
+    assert "a" in items
+    assert not items & {"b", "c", "d", "e", "0"}
+    assert len(items) == LONGEST_LIST - 1
+
+
+def test_a_change_that_makes_a_list_too_long_is_refused(drn):
+    assert drn("PUT", "/v1/lists/long", {"items": [f"item-{number}" for number in range(150_000)]})[0] == 200
+    status, answer, _ = drn("PATCH", "/v1/lists/long", {"add": [f"more-{number}" for number in range(60_000)]})
+    assert (status, "200000 items at most" in answer["error"]) == (422, True)
+    assert drn("GET", "/v1/lists")[1]["lists"][0]["items"] == 150_000
     assert drn("DELETE", "/v1/lists/long")[0] == 204

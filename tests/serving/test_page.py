@@ -1,12 +1,15 @@
 """The page in a real Chromium: clicks, bars, window, history state."""
 
 import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from served import Drn
+from served import ITEMS, Drn
 
 from generator.model.model import Model
 from generator.model.query import Query
@@ -104,6 +107,66 @@ def test_markup_in_a_page_stays_text(browser, drn):
     wait(browser, lambda: "1 of 1" in texts(browser, "#unknown")[0])
     assert browser.title == "drn"
     assert problems(browser) == []
+
+
+IMAGE = bytes.fromhex(  # a PNG of one pixel
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63f8cfc0f01f00050001ff"
+    "89993d1d0000000049454e44ae426082"
+)
+
+
+class Images(SimpleHTTPRequestHandler):
+    """The shop's own server: any path is the image, and noted."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):  # the name that the base class calls
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Type", "image/png")
+        self.end_headers()
+        self.wfile.write(IMAGE)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_items_are_shown_with_what_the_shop_says_of_them(browser, repository, tmp_path):
+    """Title, category, price and image; markup stays text, and an image of no web address is no image."""
+    shop = ThreadingHTTPServer(("127.0.0.1", 0), Images)
+    threading.Thread(target=shop.serve_forever, daemon=True).start()
+    lines = ["item,title,category,price,image"]
+    for number, item in enumerate(ITEMS):
+        image = f"http://127.0.0.1:{shop.server_port}/{item}.png"
+        title = f"<img src=x onerror=document.title=1> {item}" if number % 2 else ""
+        lines.append(f"{item},{title},Light & more,{number + 0.5},{['data:image/png;base64', image][number % 3 > 0]}")
+    (tmp_path / "items.csv").write_text("\n".join(lines) + "\n")
+    drn = Drn(repository, f"sqlite:///{tmp_path}/a.sqlite", "--items", str(tmp_path / "items.csv"))
+    browser.get(f"http://127.0.0.1:{drn.port}/")
+    click(browser, "p1")
+    wait(browser, lambda: texts(browser, "#window .name") == ["p1"])
+    shown = texts(browser, "#items .name")
+    assert len(shown) == 5
+    assert set(shown) <= set(ITEMS)
+    places = [ITEMS.index(item) for item in shown]
+    assert texts(browser, "#items .price") == [f"{place + 0.5:g}" for place in places]
+    assert texts(browser, "#items .category") == ["Light & more"] * 5
+    titles = [f"<img src=x onerror=document.title=1> {ITEMS[place]}" for place in places if place % 2]
+    assert texts(browser, "#items .title") == titles
+    loaded = (
+        "return [...document.querySelectorAll('#items img')].filter((one) => one.complete && one.naturalWidth).length"
+    )
+    wanted = [f"/{ITEMS[place]}.png" for place in places if place % 3]
+    wait(browser, lambda: browser.execute_script(loaded) == len(wanted))
+    assert set(wanted) <= set(Images.asked)
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('#items img')].every((one) => one.loading == 'lazy')"
+    )
+    assert browser.title == "drn"
+    assert problems(browser) == []
+    assert browser.save_screenshot(str(tmp_path / "items.png"))
+    shop.shutdown()
+    assert drn.stop() == 0
 
 
 def test_the_docs_page_lists_the_operations(browser, drn):

@@ -4,10 +4,9 @@ import itertools
 import shutil
 import sys
 import threading
-import time
 
 import pytest
-from served import Drn, write_version
+from served import Drn, wait_for, write_version
 
 from generator.errors import ModelError
 from generator.loop.round import publish
@@ -21,12 +20,6 @@ from generator.serving.models.repository import Repository, VersionChoice
 def shop(tmp_path):
     write_version(tmp_path / "models" / "shop", 1, seed=1)
     return tmp_path / "models" / "shop"
-
-
-def wait_for(condition):
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until
 
 
 def test_versions_come_and_go_without_a_failed_request(shop, tmp_path):

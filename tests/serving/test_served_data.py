@@ -63,6 +63,34 @@ def test_served_purchases_are_trained_on(repository, store_url, spec, tmp_path):
     assert answer.items[0][0] == "p4"
 
 
+def test_dwell_times_that_clients_say_are_trained_on(repository, store_url, spec, tmp_path):
+    """A session of six visits, three of them in the history, aged by hand as in section 3 of the paper."""
+    server = Drn(repository, store_url)
+    said = [
+        30,
+        None,
+        0.5,
+        7,
+        None,
+        12,
+    ]  # the second lasts until the third, 10 s later; less than a second counts as one
+    for session in range(8):
+        user, moment = f"u{session}", 1000.0 * session
+        for place, dwell in enumerate(said):
+            known = {} if dwell is None else {"dwell": dwell}
+            server.visit(f"s{session}", f"p{place + 1}", user=user, time=moment + 10 * place, **known)
+        server("POST", f"/v1/sessions/s{session}/purchases", {"item": "p1", "user": user, "time": moment + 99})
+    seen = server("GET", "/v1/sessions/s7")[1]
+    server.stop()
+    data = tmp_path / "data"
+    made = drn("sessions", "--from", store_url, "--spec", spec, "-o", data, "--test-share", 0.25)
+    assert made.returncode == 0, made.stderr
+    aged = [30 / (30 + 10 + 1), 10 / (10 + 1), 1]
+    with h5py.File(data / "test.h5") as file:
+        assert file["history_weight"][-1].tolist() == pytest.approx([0, *aged])
+    assert [one["weight"] for one in seen["history"]] == pytest.approx(aged)
+
+
 def test_what_gives_no_data_is_told(spec, tmp_path):
     log, out = tmp_path / "log.csv", tmp_path / "data"
     log.write_text("")

@@ -16,10 +16,20 @@ from generator.serving.http.settings import Settings
 from generator.serving.metrics import Metrics
 from generator.serving.models.repository import Repository
 from generator.serving.store.open import open_store
-from generator.serving.store.sessions import SPARE, Event, Kept, Session
+from generator.serving.store.sessions import SPARE, Event, Kept, Session, ShownItems
 from generator.serving.store.store import StoreError
 
 NUMBERS = itertools.count()
+BEFORE = """\
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY, session TEXT NOT NULL, event TEXT NOT NULL, kind TEXT NOT NULL, label TEXT NOT NULL,
+    time REAL NOT NULL, received INTEGER NOT NULL, user TEXT, dwell REAL, UNIQUE (session, event)
+);
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY, user TEXT, start REAL, seen REAL NOT NULL, visits TEXT NOT NULL, purchases TEXT NOT NULL
+);
+CREATE TABLE shown (session TEXT PRIMARY KEY, version INTEGER NOT NULL, items TEXT NOT NULL, seen REAL NOT NULL);
+"""
 
 
 def visit(session, event, page, time, received=None, user=None, dwell=None):
@@ -245,6 +255,37 @@ def test_a_sqlite_file_that_is_taken_away_is_told(tmp_path):
     path.rename(tmp_path / "elsewhere")
     assert store.state("s") is None  # the path holds another file now: nothing is written to the one moved away
     store.close()
+
+
+def test_a_sqlite_file_of_before_is_taken_on(tmp_path):
+    """Its sessions had no column for what they were shown, which was a table of its own."""
+    path = tmp_path / "a.sqlite"
+    row = '["s", "1", "view", "a", 10.0, 10000000, "u", null]'
+    with sqlite3.connect(path) as db:
+        db.executescript(BEFORE)
+        db.execute("INSERT INTO events VALUES (1, 's', '1', 'view', 'a', 10, 10000000, 'u', NULL)")
+        db.execute("INSERT INTO sessions VALUES ('s', 'u', 10, 10, ?, '[]')", (f"[{row}]",))
+        db.execute("INSERT INTO shown VALUES ('s', 1, '[]', 10)")
+    one, other = open_store(f"sqlite:///{path}"), open_store(f"sqlite:///{path}")
+    assert pages(one.state("s")) == ["a"]
+    (state,) = one.record([visit("s", "2", "b", 11)])
+    assert (pages(state), state.shown) == (["a", "b"], None)
+    other.show({"s": ShownItems(3, ["x", "y"])}, 12)
+    assert other.state("s").shown == one.state("s").shown == ShownItems(3, ["x", "y"])
+    one.close()
+    other.close()
+
+
+def test_what_a_session_was_shown_makes_no_session_of_it(store):
+    store.show({"s": ShownItems(1, ["x"])}, 10)
+    assert store.state("s") is None
+    assert not store.forget_session("s")
+    store.show({"s": ShownItems(2, ["y"])}, 11)
+    (state,) = store.record([visit("s", "1", "a", 12)])
+    assert (pages(state), state.shown) == (["a"], ShownItems(2, ["y"]))
+    assert store.forget_session("s")
+    (state,) = store.record([visit("s", "2", "b", 13)])
+    assert (pages(state), state.shown) == (["b"], None)
 
 
 @pytest.mark.parametrize("url", ["redis://localhost", "sqlite://", "sqlite:///", "mongodb://127.0.0.1:notaport/x", "x"])

@@ -61,6 +61,10 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
         optimizer = torch.optim.SGD(groups, solver.base_lr, solver.momentum, nesterov=solver.type == "Nesterov")
     elif solver.type == "AdaGrad":
         optimizer = torch.optim.Adagrad(groups, solver.base_lr, eps=solver.delta)
+    elif solver.lazy:
+        optimizer = torch.optim.SparseAdam(
+            parameters.values(), solver.base_lr, (solver.momentum, solver.momentum2), eps=solver.delta
+        )
     else:
         optimizer = torch.optim.Adam(groups, solver.base_lr, (solver.momentum, solver.momentum2), eps=solver.delta)
     count, place, losses = len(rows["label"]), 0, []
@@ -86,9 +90,20 @@ def torch_losses(spec: Spec, data: Path, initial: dict[str, np.ndarray[Any, Any]
         for parameter in parameters.values():
             if parameter.grad is not None:
                 parameter.grad /= solver.iter_size
+        if solver.lazy:
+            _keep_rows_read(parameters, blobs)
         optimizer.step()
         losses.append(total)
     return losses
+
+
+def _keep_rows_read(parameters: dict[str, torch.nn.Parameter], blobs: dict[str, np.ndarray[Any, Any]]) -> None:
+    """Make the gradients sparse: of the tables those rows alone that the batch reads."""
+    read = {"page_embedding": ("page", "history_page", "candidate"), "output_bias": ("candidate",)}
+    for name, parameter in parameters.items():
+        rows = np.unique(np.concatenate([blobs[blob].reshape(-1) for blob in read[name]])) if name in read else None
+        ids = torch.arange(len(parameter)) if rows is None else torch.from_numpy(rows)
+        parameter.grad = torch.sparse_coo_tensor(ids[None], parameter.grad[ids], parameter.shape, check_invariants=True)
 
 
 LARGE = {"items": 3000, "rnn": {"window": 3, "widths": [96], "history": 2}}
@@ -119,6 +134,10 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         ({"net": "fnn"}, {"base_lr": 0.02, "type": "Nesterov", "clip_gradients": 1.0, "iter_size": 2, **SAMPLED}),
         ({}, {"base_lr": 0.02, "type": "AdaGrad", "momentum": 0.0, **SAMPLED}),
         ({}, {"base_lr": 0.005, "type": "Adam", "delta": 1e-8, **SAMPLED}),
+        (
+            {"net": "rnn", "items": 12, "head": HEAD, "loss": "every"},
+            {"base_lr": 0.005, "type": "Adam", "lazy": True, "delta": 1e-4, **SAMPLED},
+        ),
     ],
     ids=[
         "sgd",
@@ -139,6 +158,7 @@ HEAD = {"tied": True, "projection": True, "skip": True}
         "sampled-nesterov",
         "sampled-adagrad",
         "sampled-adam",
+        "sampled-lazy-adam",
     ],
 )
 def test_losses_are_those_of_pytorch(
@@ -170,7 +190,7 @@ def test_another_number_of_threads_changes_the_last_digits_alone(
 
 
 @pytest.mark.parametrize("sampled", [None, SAMPLED["sampled"]], ids=["all", "sampled"])
-@pytest.mark.parametrize("kind", ["SGD", "AdaGrad", "Adam"])
+@pytest.mark.parametrize("kind", ["SGD", "AdaGrad", "Adam", "lazy"])
 def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
     kind: str, sampled: dict[str, Any] | None, tmp_path: Path, data: Path, make_spec: Make
 ) -> None:
@@ -178,7 +198,8 @@ def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
         momentum = 0.0 if kind == "AdaGrad" else 0.9
         policy = {"lr_policy": "multistep", "stepvalue": [8, 25], "base_lr": 0.05, "sampled": sampled}
         head = {"dropout": 0.3 if kind == "SGD" else 0.0}
-        return make_spec(head=head, solver={"type": kind, "momentum": momentum, "max_iter": max_iter, **policy})
+        rule = {"type": "Adam", "lazy": True} if kind == "lazy" else {"type": kind}
+        return make_spec(head=head, solver={**rule, "momentum": momentum, "max_iter": max_iter, **policy})
 
     train(spec(40), data, tmp_path / "whole", TrainOptions(threads=1))
     # Dropout's masks and the candidates, too, are those of the batch, whenever the run began.

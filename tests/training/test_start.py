@@ -18,6 +18,7 @@ from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.shop.simulator import Shop, simulate
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
+from generator.training.run.rows import load_split
 from generator.training.run.train import TrainOptions, train
 
 Make = Callable[..., Spec]
@@ -43,6 +44,20 @@ def test_a_run_starts_from_the_newest_snapshot_of_another(tmp_path: Path, data: 
     assert started.keys() == newest.keys()
     for name, values in newest.items():
         np.testing.assert_array_equal(started[name], values, err_msg=name)
+
+
+def test_the_bias_starts_at_the_logarithm_of_popularity(tmp_path: Path, data: Path, make_spec: Make) -> None:
+    label = load_split(data / "train.h5", make_spec())["label"]
+    often = np.array([np.count_nonzero(label == item) if item else 0 for item in range(11)])
+    assert often.sum() == 100
+    for name, changes in (("known", {"init": {"popularity": True}}), ("afresh", {"init": {}})):
+        train(make_spec(**changes), data, tmp_path / name, TrainOptions(threads=1, until=0))
+    known, afresh = (weights_at(tmp_path / name, 0) for name in ("known", "afresh"))
+    odds = np.exp(known["output_bias"])
+    np.testing.assert_allclose(odds / odds.sum(), (often + 1) / (often + 1).sum(), rtol=1e-5)
+    for name, values in afresh.items():
+        if name != "output_bias":
+            np.testing.assert_array_equal(known[name], values)
 
 
 def test_a_folder_without_a_snapshot_is_refused(tmp_path: Path, data: Path, make_spec: Make) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_solver import Settings
@@ -70,6 +71,32 @@ def test_rows_end_where_an_update_of_all_rows_leads(
     np.testing.assert_allclose(table.weight, w, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(table.histories[0], v, rtol=1e-5, atol=1e-6)
     assert not table.behind(len(updates))
+
+
+@settings(max_examples=50, deadline=None)
+@given(touches=touches, momentum=st.sampled_from([0.0, 0.5, 0.875]), seed=st.integers(0, 9))
+def test_lazy_adam_is_pytorchs_sparse_adam(touches: list[list[int]], momentum: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rule = Rule(Settings(type="Adam", momentum=momentum, momentum2=0.75, delta=1e-4))
+    assert LazyRows.fits(rule, UpdateFactors(), lazy=True)
+    assert not LazyRows.fits(rule, UpdateFactors()), "Caffe's Adam moves every row"
+    start = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    table = LazyRows(start.copy(), [np.zeros_like(start) for _ in range(2)], rule, UpdateFactors())
+    peer = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = torch.optim.SparseAdam([peer], lr=0.25, betas=(momentum, 0.75), eps=1e-4)
+    for iteration, ids in enumerate(touches):
+        values = rng.standard_normal((len(ids), WIDTH)).astype(np.float32)
+        table.catch_up(np.unique(ids), iteration)
+        table.add((np.array(ids), values))
+        table.update(iteration, 0.25, 1.0)
+        peer.grad = torch.sparse_coo_tensor(
+            torch.tensor([ids]), torch.from_numpy(values), peer.shape, check_invariants=True
+        )
+        optimizer.step()
+    table.flush(len(touches))
+    np.testing.assert_allclose(table.weight, peer.detach().numpy(), rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(table.histories, ("exp_avg", "exp_avg_sq"), strict=True):
+        np.testing.assert_allclose(ours, optimizer.state[peer][theirs].numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_wide_tables_are_updated_in_blocks() -> None:

@@ -32,6 +32,8 @@ search:
   solver.base_lr: {float: [0.01, 1], log: true}
 training: {epochs: 2}
 budget: {trainings: 10}
+sampler: genetic
+confirm: null
 genetic: {population: 4}
 """
 

@@ -85,6 +85,6 @@ def test_the_fixed_part_lies_over_its_base(root, tmp_path):
 
 
 def test_a_generation_smaller_than_its_crossover_is_refused(make_plan):
-    plan = make_plan(("population: 4", "population: 1"), ("budget:", "sampler: tpe\nbudget:"))
+    plan = make_plan(("population: 4", "population: 1"), ("sampler: genetic", "sampler: tpe"))
     with pytest.raises(SpecError, match=r"genetic\.population: 1 is too small: crossover blxalpha needs 2"):
         plan.changed(sampler="genetic")

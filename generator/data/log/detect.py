@@ -29,7 +29,7 @@ COLUMN_NAMES = {
     "sessionkey",
     "time": "time timestamp eventtime ts datetime when date eventtimestamp clicktimestamp eventdatetime servertime "
     "servertimestamp servertimestampepochms derivedtstamp collectortstamp unixtime epoch createdat occurredat loggedat "
-    "receivedat",
+    "receivedat orderdate ordertime purchasedate purchasetime purchasedat visittime visitdate clicktime viewtime",
     "page": "page url pageurl pageid pagepath pagelocation itemid item productid product articleid clickarticleid "
     "article path uri link href contentid content documentid document newsid postid videoid video trackid track songid "
     "movieid sku skuid asin productskuhash goodsid aid offerid listingid hotelid reference",
@@ -58,13 +58,16 @@ def detect(source: Source) -> str:
     if isinstance(source, Frame):
         return "events"
     with tables.unpacked(source) as plain, TemporaryDirectory(prefix="drn-") as name:
-        parquet = plain.suffix in formats.PARQUET
-        first = "" if parquet else tables.first_line(plain, source)
-        head = plain if parquet else _head(plain, Path(name))
+        head = _head(plain, Path(name))
+        if plain.suffix in formats.PARQUET:
+            first, nested = "", tables.is_nested(head, source)
+        else:
+            first = tables.first_line(plain, source)
+            nested = first.startswith("{")
         for form, told in FORMATS.items():
             if form == "recbole" and ":" not in first:  # whose columns name their types
                 continue
-            if (told.records is not None) != first.startswith("{"):
+            if (told.records is not None) != nested:
                 continue
             try:
                 table, layout = formats.published(head, source, Path(name), form)
@@ -76,8 +79,11 @@ def detect(source: Source) -> str:
 
 
 def _head(plain: Path, folder: Path) -> Path:
-    """Return a file of the first lines of another."""
-    head = folder / "head"
+    """Return a file of the first rows of another."""
+    head = folder / f"head{plain.suffix}"
+    if plain.suffix in formats.PARQUET:
+        tables.collect(tables.parquet(plain, plain).frame.drop(tables.ROW).head(PROBED), str(plain)).write_parquet(head)
+        return head
     with plain.open("rb") as stream:
         head.write_bytes(b"".join(islice(stream, PROBED)))
     return head

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from generator.data.log import sequences, tables
-from generator.data.log.layouts import ROLES, Format, Layout, generic, normal, with_words
+from generator.data.log import records, sequences, tables
+from generator.data.log.layouts import NUMBERS, ROLES, Format, Layout, generic, normal, with_words
 from generator.data.log.public.table import FORMATS
 from generator.data.log.sources import Frame, Source
 from generator.data.log.tables import LINE, MALFORMED, ROW, Table
@@ -99,8 +99,8 @@ def _named(plain: Path, path: Path, folder: Path, columns: Mapping[str, str]) ->
         return tables.parquet(plain, path)
     first = tables.first_line(plain, path)
     if plain.suffix in JSON:
-        identities = {columns.get(role, role) for role in ROLES if role != "time"}
-        return tables.json_lines(plain, path, folder, tables.flat_record(identities))
+        identities = {columns.get(role, role) for role in ROLES if role not in NUMBERS}
+        return records.json_lines(plain, path, folder, records.flat_record(identities))
     separator = max("\t;,", key=first.count)
     names = first.replace('"', "").split(separator)
     return tables.separated(plain, path, folder, separator, names, header=True, quote='"')
@@ -124,8 +124,8 @@ def _typed(plain: Path, path: Path, folder: Path, form: Format) -> tuple[Table, 
     """Open a file of nested records, or a Parquet file of the columns of a format."""
     layout = form.layouts[0]
     if form.records:
-        table = tables.json_lines(plain, path, folder, tables.flat_records(form.records), layout.columns)
-        return table, layout
+        read = records.nested if plain.suffix in PARQUET else records.json_lines
+        return read(plain, path, folder, records.flat_records(form.records), layout.columns), layout
     table = _renamed(tables.parquet(plain, path))
     fitting = (each for each in form.layouts if each.needed <= set(table.columns) and each.name in path.name)
     layout = next(fitting, layout)

@@ -10,7 +10,7 @@ import polars as pl
 
 from generator.data.log import sequences
 from generator.data.log.formats import open_log
-from generator.data.log.layouts import LABEL, Layout
+from generator.data.log.layouts import LABEL, NUMBERS, Layout
 from generator.data.log.sources import Source
 from generator.data.log.statistics import RowCounts
 from generator.data.log.tables import MALFORMED, ROW, Table
@@ -30,6 +30,7 @@ SCHEMA = {
     "category": LABEL,
     "event": pl.Enum(KINDS),
     "item": LABEL,
+    "dwell": pl.Float32(),
 }
 
 
@@ -41,8 +42,8 @@ class Events:
     ----------
     frame
         user, session (Categorical or null), time (Float64 unix seconds, or null in all rows), page, category
-        (Categorical or null), event (Enum: view, buy, other), item (Categorical or null). Labels share one set of
-        categories.
+        (Categorical or null), event (Enum: view, buy, other), item (Categorical or null), dwell (Float32 seconds on the
+        page, null where they last until the next view). Labels share one set of categories.
     counts
         What became of the rows.
     resolution
@@ -140,8 +141,10 @@ def _valid_events(table: Table, layout: Layout, max_bad: float, schema: Mapping[
     malformed = MALFORMED in table.frame.collect_schema()
     word = layout.roles["event"].cast(pl.String)
     known = word.cast(pl.Enum(list(layout.words)), strict=False)
-    roles = {role: layout.roles.get(role, pl.lit(None)).cast(kind) for role, kind in schema.items() if role != "event"}
+    plain = (role for role in schema if role not in ("event", *NUMBERS))
+    roles = {role: layout.roles.get(role, pl.lit(None)).cast(schema[role]) for role in plain}
     roles["time"] = layout.roles.get("time", pl.lit(None, pl.Float64))
+    roles["dwell"] = _seconds(layout.roles.get("dwell"))
     roles["session"] = pl.when(roles["session"] != "").then(roles["session"])
     roles |= {"event": known, WORD: word}  # as it is: polars takes as long to leave the known words out as to read them
     if layout.within is not None:
@@ -150,6 +153,14 @@ def _valid_events(table: Table, layout: Layout, max_bad: float, schema: Mapping[
         ROW, *([MALFORMED] if malformed else []), **{role: roles[role] for role in dict.fromkeys((*schema, *roles))}
     )
     return ValidRows(table, values, EventChecks(layout, malformed=malformed), max_bad)
+
+
+def _seconds(column: pl.Expr | None) -> pl.Expr:
+    """Return a column as seconds, NaN where it holds something else; null where it is null or blank, or not there."""
+    if column is None:
+        return pl.lit(None, pl.Float32)
+    said = column.cast(pl.String).str.strip_chars() != ""
+    return pl.when(said).then(column.cast(pl.Float32, strict=False).fill_null(float("nan")))
 
 
 class _SequenceChecks:

@@ -35,7 +35,7 @@ def labelled(
     label = pl.when(event="buy").then(columns["buy"]).otherwise(columns["view"])
     what = pl.struct(pl.col("event", "page", "item", "category").cast(pl.String)).hash()
     alike = {"content": what} if content else {}
-    return frame.select("in_test", "user", "session", "time", "event", label=label, **alike), counts
+    return frame.select("in_test", "user", "session", "time", "event", "dwell", label=label, **alike), counts
 
 
 def without_labels(counts: Mapping[str, tuple[int, int]], spec: Spec) -> dict[str, int]:

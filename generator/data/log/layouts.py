@@ -9,9 +9,10 @@ import polars as pl
 from generator.data.log.words import WORDS
 from generator.errors import DataError
 
-__all__ = ["LABEL", "ROLES", "Format", "Layout", "generic", "normal", "with_words"]
+__all__ = ["LABEL", "NUMBERS", "ROLES", "Format", "Layout", "generic", "normal", "with_words"]
 
-ROLES = ("user", "session", "time", "page", "event", "item", "category")
+ROLES = ("user", "session", "time", "page", "event", "item", "category", "dwell")
+NUMBERS = ("time", "dwell")  # the others identify something
 LABEL = pl.Categorical(pl.Categories("drn-label"))  # pages, items and their categories have codes in common
 
 
@@ -25,7 +26,7 @@ class Layout:
         The columns as published, in order; a header is matched by name, whatever its case and underscores.
     roles
         What each role of an event (ROLES) is made of: an expression over the columns under their ``normal`` names, as
-        text but for ``time``, which is as it stands in the file. ``event`` is a word.
+        text but for NUMBERS, which are as they stand in the file. ``event`` is a word.
     words
         What the words of ``event`` mean, of KINDS.
     lenient
@@ -63,14 +64,15 @@ class Layout:
     @property
     def identities(self) -> tuple[str, ...]:
         """Columns of which users, sessions, labels and words are made."""
-        several = (role.meta.root_names() for name, role in self.roles.items() if name != "time")
+        several = (role.meta.root_names() for name, role in self.roles.items() if name not in NUMBERS)
         return tuple(dict.fromkeys(column for columns in several for column in columns))
 
     @property
     def needed(self) -> set[str]:
         """The columns a header must have, under their normal names."""
         within = self.within.meta.root_names() if self.within is not None else []
-        read = {*self.identities, *self.roles.get("time", pl.lit(0)).meta.root_names(), *within}
+        numbers = [name for role in NUMBERS if role in self.roles for name in self.roles[role].meta.root_names()]
+        read = {*self.identities, *numbers, *within}
         made = {} if self.unfold is None else read - {normal(column) for column in self.columns}
         return {*self.mark, *read} - set(made)
 

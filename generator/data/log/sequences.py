@@ -30,7 +30,7 @@ def events(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the events of ``rows``: the views of each list, then the purchase of item_id.
 
     Whatever else is within a list, carts and purchases, is of the kind `other`: the label is item_id. The layout has
-    no times and no users; a row is a session.
+    no times, no dwell times and no users; a row is a session.
     """
     lists = rows.lazy().select(
         session=pl.int_range(pl.len()).cast(pl.String),
@@ -48,6 +48,7 @@ def events(rows: pl.DataFrame) -> pl.DataFrame:
             pl.lit(None, pl.String).alias("category"),
             kind.alias("event"),
             "item",
+            pl.lit(None, pl.Float32).alias("dwell"),
         )
         .collect()
     )

@@ -1,17 +1,14 @@
 """Log files opened as tables: CSV, TSV, JSON lines and Parquet, each also gzipped; and DataFrames."""
 
 import gzip
-import json
-import math
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 
@@ -20,26 +17,22 @@ from generator.data.log.sources import Frame
 from generator.errors import DataError
 
 __all__ = [
+    "EXACT",
     "LINE",
     "MALFORMED",
     "ROW",
-    "Malformed",
     "Table",
     "collect",
     "first_line",
-    "flat_record",
-    "flat_records",
     "identified",
-    "identity",
     "in_memory",
-    "json_lines",
+    "is_nested",
     "parquet",
     "pieces",
     "separated",
     "unpacked",
 ]
 
-LINES = 100_000  # JSON lines turned into a table at a time
 PIECE = 1 << 19  # rows read at a time
 ROW, MALFORMED, LINE = "_row", "_malformed", "_line"
 EXACT = 1 << 53  # whole numbers beyond it are not told apart as doubles
@@ -151,113 +144,6 @@ def separated(
     return Table(str(path), tuple(names), frame.filter(~blank), bad=found.bad)
 
 
-def json_lines(
-    plain: Path,
-    path: Path,
-    folder: Path,
-    flat: Callable[[Any], Iterable[Mapping[str, Any]]],
-    columns: Iterable[str] = (),
-) -> Table:
-    """Return a JSON-lines file as a table of strings, by way of Parquet files in ``folder``.
-
-    ``flat`` returns the rows of a record, of plain values; a line of which there are several has as many rows. A line
-    that is no JSON object, or whose record does not hold, has its reason in the column ``_malformed``. The table has
-    the ``columns`` whether a record has them or not.
-    """
-    chunks: list[pl.LazyFrame] = []
-    names: dict[str, None] = dict.fromkeys(columns)
-    with plain.open("rb") as stream:
-        start = 1
-        while lines := list(islice(stream, LINES)):
-            if start == 1 and lines[0].lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
-                raise DataError(f"{path}: is a JSON array, but a log is JSON lines, an object a line: jq -c '.[]' FILE")
-            rows = [
-                (number, row) for number, line in enumerate(lines, start) if line.strip() for row in _rows(line, flat)
-            ]
-            for _, row in rows:
-                names.update(dict.fromkeys(row))
-            values = {name: [row.get(name) for _, row in rows] for name in names}
-            schema = {ROW: pl.UInt32, **dict.fromkeys(names, pl.String)}
-            file = folder / f"{start}.parquet"
-            pl.DataFrame({ROW: [number for number, _ in rows], **values}, schema=schema).write_parquet(file)
-            chunks.append(pl.scan_parquet(file))
-            start += len(lines)
-    own = tuple(name for name in names if name not in (MALFORMED, LINE))
-    return Table(str(path), own, pl.concat(chunks, how="diagonal"))
-
-
-def _rows(line: bytes, flat: Callable[[Any], Iterable[Mapping[str, Any]]]) -> list[dict[str, str | None]]:
-    try:
-        value = json.loads(line)
-        if not isinstance(value, dict):
-            return [_malformed("not a JSON object", line)]
-        rows = [{name: _plain(field) for name, field in row.items()} for row in flat(value)]
-        if taken := next((name for row in rows for name in row if name in (ROW, MALFORMED, LINE)), None):
-            return [_malformed(f"a field {taken}, a name that drn needs", line)]
-        if b"\\u" in line or b"\xed" in line:  # JSON may hold, or escape, what no text of UTF-8 does
-            "".join(text for row in rows for pair in row.items() for text in pair if text).encode()
-        return rows
-    except UnicodeEncodeError:
-        return [_malformed("half of a character, a lone surrogate", line)]
-    except Malformed as error:
-        return [_malformed(str(error), line)]
-    except (ValueError, RecursionError):
-        return [_malformed("not a JSON object", line)]
-
-
-def _malformed(reason: str, line: bytes) -> dict[str, str | None]:
-    return {MALFORMED: reason, LINE: line[:200].decode("utf-8", "replace").rstrip()}
-
-
-class Malformed(Exception):  # noqa: N818 - it never leaves this module's callers, who count the row
-    """A record that does not hold; says why."""
-
-
-def flat_record(identities: Collection[str]) -> Callable[[Mapping[str, Any]], Iterator[Mapping[str, Any]]]:
-    """Return the function to a record itself, where its ``identities`` are text or whole numbers."""
-
-    def flat(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        yield {name: identity(name, value) if name in identities else value for name, value in record.items()}
-
-    return flat
-
-
-def flat_records(
-    rows: Callable[[Mapping[str, Any]], Iterator[Mapping[str, Any]]],
-) -> Callable[[Mapping[str, Any]], Iterator[Mapping[str, Any]]]:
-    """Return the function to the rows of a nested record, roles as columns; Malformed if it lacks a part."""
-
-    def flat(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        try:
-            for row in rows(record):
-                yield {name: value if name == "time" else identity(name, value) for name, value in row.items()}
-        except KeyError as error:
-            raise Malformed(f"no {error.args[0]}") from error
-        except (AttributeError, TypeError, ValueError) as error:
-            raise Malformed("not a record of the format") from error
-
-    return flat
-
-
-def identity(name: str, value: Any) -> Any:
-    """Return a JSON value as what it identifies: text or a whole number; Malformed if it is neither."""
-    if isinstance(value, dict | list):
-        raise Malformed(f"nested value in {name}")
-    if not isinstance(value, float):
-        return value
-    if math.isnan(value):
-        return None
-    if abs(value) > EXACT:
-        raise Malformed(f"a double beyond 2^53 in {name}")
-    if not value.is_integer():
-        raise Malformed(f"a fraction in {name}")
-    return int(value)
-
-
-def _plain(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
-
-
 def parquet(plain: Path, path: Path) -> Table:
     """Return a Parquet file as a table of its own types."""
     try:
@@ -268,6 +154,11 @@ def parquet(plain: Path, path: Path) -> Table:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet: {_first(error)}") from error
     return Table(str(path), columns, frame, rows)
+
+
+def is_nested(plain: Path, path: Path) -> bool:
+    """Return whether a Parquet file has columns of lists or records."""
+    return any(kind.is_nested() for kind in parquet(plain, path).frame.collect_schema().values())
 
 
 def in_memory(frame: Frame) -> Table:

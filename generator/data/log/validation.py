@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from generator.data.log import tables
-from generator.data.log.bounds import LATEST, LONGEST_LABEL, PRINTABLE
+from generator.data.log.bounds import LATEST, LONGEST_DWELL, LONGEST_LABEL, PRINTABLE
 from generator.data.log.distinct import Distinct
 from generator.data.log.layouts import Layout
 from generator.data.log.statistics import RowCounts
@@ -208,4 +208,6 @@ def _checks(layout: Layout, *, malformed: bool) -> dict[str, pl.Expr]:
     checks["unknown event"] = event.is_null()
     checks["no page"] = (event == "view") & pl.col("page").is_null()
     checks["no item"] = (event == "buy") & pl.col("item").is_null()
+    if "dwell" in layout.roles:
+        checks["a dwell time that is no number of seconds"] = ~pl.col("dwell").is_between(0, LONGEST_DWELL)
     return checks

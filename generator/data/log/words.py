@@ -1,27 +1,89 @@
 """The words of a log for its events, and what they mean: view, buy or other."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from generator.errors import DataError
 
-__all__ = ["KINDS", "WORDS", "kinds_of", "logs_and_words", "meant", "nearest", "parsed"]
+__all__ = ["KINDS", "WORDS", "Meanings", "kinds_of", "logs_and_words", "meanings_of", "meant", "nearest", "parsed"]
 
 KINDS = ("view", "buy", "other")
 WORDS = {"view": "view", "buy": "buy", "other": "other"}  # of the format `events`
 ENUM = pl.Enum(KINDS)
 
-# What a word is likely to mean, where it holds one of these; the first that fits counts.
-LIKELY = {
-    "other": (
-        *("cart", "basket", "remove", "wish", "fav", "return", "refund", "cancel"),
-        *("list", "search", "sort", "begin", "impression"),
+
+@dataclass(frozen=True)
+class _Signs:
+    """What tells a kind: words in small letters without what parts them, and parts that make others likely."""
+
+    words: str
+    parts: tuple[str, ...]
+
+
+# Of the parts the first that a word holds counts, in this order.
+SIGNS = {
+    "other": _Signs(
+        "cart carts addtocart addcart addedtocart productadded basket addtobasket removefromcart removecart "
+        "productremoved fav favorite favourite favorites wishlist addtowishlist like share rate search searchforitem "
+        "filter sort scroll impression impressions viewitemlist productlistviewed begincheckout checkout "
+        "checkoutstarted addpaymentinfo addshippinginfo login logout signup sessionstart firstvisit userengagement "
+        "refund orderrefunded",
+        (
+            *("cart", "basket", "remove", "wish", "fav", "return", "refund", "cancel"),
+            *("list", "search", "sort", "begin", "impression"),
+        ),
     ),
-    "buy": ("buy", "purchase", "order", "transaction", "conversion", "sale", "sold", "paid", "bought"),
-    "view": ("view", "click", "pv", "detail", "visit", "page", "read", "play", "open", "interaction"),
+    "buy": _Signs(
+        "buy buys bought purchase purchases purchased order orders ordered ordercompleted ordercomplete orderplaced "
+        "transaction transactions sale sold checkoutcompleted completeorder paid pay payment conversion booking booked "
+        "book clickoutitem clickout",
+        ("buy", "purchase", "order", "transaction", "conversion", "sale", "sold", "paid", "bought"),
+    ),
+    "view": _Signs(
+        "view views viewed click clicks clicked pv pageview pageviews pageviewed pageping detail details detailview "
+        "detailviews viewitem viewcontent contentview itemview itemviewed productview productviewed productdetail "
+        "productdetails productdetailview productclick selectitem clickitem visit visited read open opened browse show "
+        "watch listen play screenview",
+        ("view", "click", "pv", "detail", "visit", "page", "read", "play", "open", "interaction"),
+    ),
 }
+KIND_OF = {word: kind for kind, signs in SIGNS.items() for word in signs.words.split()}
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """The kind (view, buy, other) of each word, and the words whose kind is a guess or not known at all."""
+
+    kinds: dict[str, str]
+    guessed: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def meanings_of(words: Iterable[str], given: Mapping[str, str]) -> Meanings:
+    """Return what ``words`` mean; those in ``given``, kind by word, mean that.
+
+    A log of one unknown word is a log of views.
+
+    >>> meanings_of(["detail", "order_v2", "hover"], {}).kinds
+    {'detail': 'view', 'order_v2': 'buy', 'hover': 'other'}
+    """
+    words = list(words)
+    kinds: dict[str, str] = {}
+    guessed: list[str] = []
+    unknown: list[str] = []
+    for word in words:
+        kind = given.get(word) or KIND_OF.get(re.sub(r"[^a-z0-9]", "", word.lower()))
+        if kind is None:
+            kind = nearest(word)
+            (unknown if kind is None else guessed).append(word)
+        kinds[word] = kind or "other"
+    if len(words) == 1 and unknown:
+        kinds[words[0]] = "view"
+    return Meanings(kinds, tuple(guessed), tuple(unknown))
 
 
 def nearest(word: str) -> str | None:
@@ -33,7 +95,7 @@ def nearest(word: str) -> str | None:
     ('buy', 'other', None)
     """
     low = word.lower()
-    return next((kind for kind, parts in LIKELY.items() if any(part in low for part in parts)), None)
+    return next((kind for kind, signs in SIGNS.items() if any(part in low for part in signs.parts)), None)
 
 
 def parsed(texts: Sequence[str]) -> dict[str, str]:

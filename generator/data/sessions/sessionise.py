@@ -44,6 +44,8 @@ class SessionLog:
         float64 (E,) unix seconds, NaN in all where the log has none.
     order
         uint32 (E,): place in the log.
+    dwell
+        float32 (E,) seconds on the page viewed as the log has them, NaN where it says nothing; None: nowhere.
     user, in_test
         int32 (S,) code, -1 for none; uint8 (S,): 1 for the sources given as test, else 0, or 2 where those have a
         session of the same id too.
@@ -62,6 +64,7 @@ class SessionLog:
     in_test: NDArray[np.uint8]
     resolution: float = 0.0
     repeats: int = 0
+    dwell: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.offset) - 1
@@ -84,7 +87,7 @@ class SessionLog:
 
 def _numpy(column: pl.Series, kind: type[np.generic], missing: float) -> NDArray[Any]:
     """Return the codes of a categorical, or the values of a number, with ``missing`` for null."""
-    physical = column.to_physical() if column.dtype != pl.Float64 else column
+    physical = column if column.dtype.is_float() else column.to_physical()
     if kind is np.int32:
         physical = physical.cast(pl.Int32)
     return physical.fill_null(missing).to_numpy().astype(kind, copy=False)
@@ -98,10 +101,10 @@ def sessionise(
     Parameters
     ----------
     frame
-        The events in log order: ``user``, ``session``, ``time``, ``event`` as in ``Events.frame``; ``label``, the page
-        viewed or the item bought at the level asked for (Categorical or null); ``in_test`` (0, or 1 for the sources
-        given as test), across which no session reaches. Where some events of a session name its user and some do not,
-        it is that user's.
+        The events in log order: ``user``, ``session``, ``time``, ``event``, ``dwell`` as in ``Events.frame``;
+        ``label``, the page viewed or the item bought at the level asked for (Categorical or null); ``in_test`` (0, or 1
+        for the sources given as test), across which no session reaches. Where some events of a session name its user
+        and some do not, it is that user's.
     gap
         Minutes without any event, of whatever kind, after which a user starts a new session; default 30. Where session
         ids are given, a session is a (user, session id), which a gap cuts only if it is given too.
@@ -128,7 +131,8 @@ def sessionise(
     owner, owners = _owner(frame, user, given=given)
     time = _numpy(frame["time"], np.float64, np.nan)
     order = _order(owner, time)
-    events = frame.select("in_test", "event", "label")
+    said = [] if frame["dwell"].null_count() == frame.height else ["dwell"]
+    events = frame.select("in_test", "event", "label", *said)
     if order is not None:
         events, user, owner, time = events[order], user[order], owner[order], time[order]
     dropped = 0
@@ -155,6 +159,7 @@ def sessionise(
         in_test=in_test,
         resolution=resolution,
         repeats=dropped,
+        dwell=_numpy(events["dwell"], np.float32, np.nan) if said else None,
     )
 
 
@@ -200,13 +205,17 @@ def _order(owner: Ints, time: NDArray[np.float64]) -> NDArray[np.uint32] | None:
     return table.sort("owner", "time", "order")["order"].to_numpy()
 
 
-def _dwell(time: NDArray[np.float64], offset: Ints) -> NDArray[np.float32]:
-    """Return the seconds until the next of these views in the same session; at least 1, and 1 for the last."""
+def _dwell(log: SessionLog, views: Ints, offset: Ints) -> NDArray[np.float32]:
+    """Return the seconds on the pages of views, at least 1: the log's, else until the next one, 1 for the last."""
+    time = log.time[views]
     seconds = np.ones(len(time), np.float32)
     between = np.diff(time)
     seconds[:-1] = np.fmax(between, 1, out=between)  # fmax: NaN where there are no times gives 1
     seconds[offset[1:] - 1] = 1
-    return seconds
+    if log.dwell is None:
+        return seconds
+    said = log.dwell[views]
+    return np.where(np.isnan(said), seconds, np.fmax(said, 1))
 
 
 def target_sessions(log: SessionLog, target: str | None, kept: int = KEPT_BOUGHT) -> tuple[Sessions, Ints]:
@@ -234,7 +243,7 @@ def target_sessions(log: SessionLog, target: str | None, kept: int = KEPT_BOUGHT
     sessions = Sessions(
         offset=offset,
         page=log.label[views],
-        dwell=_dwell(log.time[views], offset),
+        dwell=_dwell(log, views, offset),
         bought_offset=bought_offset,
         bought=bought,
         start=log.time[log.offset[chosen]],

@@ -47,6 +47,10 @@ class Vocabulary:
         """Return the ids of ``labels``, int32 of the same length; 0 where a label is unknown."""
         return np.fromiter((self._ids.get(label, 0) for label in labels), np.int32, count=len(labels))
 
+    def find(self, labels: Sequence[str]) -> list[int]:
+        """Return the ids of a few ``labels``, as `ids` does, without an array."""
+        return [self._ids.get(label, 0) for label in labels]
+
     def label(self, identity: int) -> str:
         """Return the original id behind ``identity`` (1..N); DataError for any other number."""
         if not 1 <= identity <= len(self.labels):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from generator.errors import DrnError
+from generator.errors import DrnError, ModelError
 from generator.files import TORN
 from generator.jobs.locks import locked
 
-__all__ = ["beside", "publish"]
+__all__ = ["beside", "publish", "replacing_folder"]
 
 HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
@@ -49,6 +49,23 @@ def publish(new: Path, folder: Path, known: Callable[[str], bool]) -> None:
             else:
                 (folder / name).unlink(missing_ok=True)
         (folder / TORN).unlink()
+
+
+@contextmanager
+def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
+    """Yield a new folder to write into, which takes the place of ``folder`` at the end, whole or not at all.
+
+    Raises
+    ------
+    ModelError
+        ``folder`` is there, is not empty, and holds no ``mark``, the file by which such a folder is known.
+    """
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / mark).exists())):
+        raise ModelError(f"{folder}: is there and holds no {mark}, so it is not overwritten; take a new folder")
+    with beside(folder) as place:
+        (new := place / "new").mkdir()
+        yield new
+        publish(new, folder, lambda _: True)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

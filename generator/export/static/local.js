@@ -9,14 +9,16 @@ globalThis.local = (() => {
   async function load() {
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.wasmPaths = new URL("./", document.baseURI).href;
-    const [about, pages, items, net] = await Promise.all([
-      asked("about.json").then((response) => response.json()),
+    const json = (file) => asked(file).then((response) => response.json());
+    const about = await json("about.json");
+    const [metadata, pages, items, net] = await Promise.all([
+      about.metadata ? json(about.metadata) : {},
       lines("pages.txt"),
       lines("items.txt"),
       ort.InferenceSession.create("model.onnx", { executionProviders: ["wasm"] }),
     ]);
     const ids = (labels) => new Map(labels.map((label, place) => [label, place + 1]));
-    return { about, pages, items, net, pageIds: ids(pages), itemIds: ids(items) };
+    return { about, metadata: new Map(Object.entries(metadata)), pages, items, net, pageIds: ids(pages), itemIds: ids(items) };
   }
 
   async function asked(file) {
@@ -97,9 +99,10 @@ globalThis.local = (() => {
   const listed = (text) => (text ?? "").split(",").map((part) => part.trim()).filter(Boolean);
 
   async function answer(session, bought) {
-    const { about } = await ready;
+    const { about, metadata } = await ready;
     const visits = timed(sessions.get(session) ?? []).map(({ page, dwell }) => [page, dwell]);
-    const { items } = await recommend(visits, bought, Math.min(about.top_k, about.items));
+    const found = await recommend(visits, bought, Math.min(about.top_k, about.items));
+    const items = found.items.map((one) => ({ ...one, metadata: metadata.get(one.item) }));
     return { session, items, model: { name: about.name, version: about.version } };
   }
 

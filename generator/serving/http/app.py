@@ -14,9 +14,10 @@ from generator.serving.http.guard import Guard
 from generator.serving.http.handlers import Handlers
 from generator.serving.http.openapi import document
 from generator.serving.http.periodic import repeat
-from generator.serving.http.routes import router
+from generator.serving.http.routes import Routes
 from generator.serving.http.settings import Settings
 from generator.serving.metrics import Metrics
+from generator.serving.models.items import Items
 from generator.serving.models.recommender import Recommender
 from generator.serving.models.repository import Repository
 from generator.serving.store.sessions import Kept
@@ -25,6 +26,7 @@ from generator.serving.store.store import Store
 __all__ = ["application"]
 
 EXPIRY = 60.0  # seconds between two looks for idle sessions
+GENERATIONS = (20_000, 10, 10)  # objects that may come until the next collection: 64 requests under way have thousands
 LISTS = 1.0  # seconds between two looks at the lists of items, which other servers may change
 
 
@@ -42,7 +44,8 @@ def application(
     metrics, log
         Where figures and lines go.
     """
-    recommender = Recommender(store, repository, metrics, settings.batch)
+    items = Items(settings.items, repository, log, only=settings.items_only)
+    recommender = Recommender(store, repository, metrics, items, settings.batch)
 
     def keep() -> None:
         """Have sessions keep what the loaded versions read."""
@@ -53,6 +56,7 @@ def application(
             repository.scan()
         finally:
             keep()
+            items.refresh()
 
     def expire() -> None:
         metrics.expired.inc(store.expire(time.time()))
@@ -66,6 +70,7 @@ def application(
             tasks.append(asyncio.create_task(repeat("reload", settings.reload, reload, metrics, log)))
         gc.collect()
         gc.freeze()  # models and modules stay: no collection need look at them again
+        gc.set_threshold(*GENERATIONS)
         yield
         for task in tasks:
             task.cancel()
@@ -75,5 +80,13 @@ def application(
 
     keep()
     recommender.lists.refresh()
-    routes = router(Handlers(recommender, document(bool(settings.token))), life)
-    return Guard(routes, metrics, log, token=settings.token, hosts=settings.hosts(), log_requests=settings.log_requests)
+    return Guard(
+        Routes(Handlers(recommender, document(bool(settings.token)))),
+        Router(lifespan=life),
+        metrics,
+        log,
+        token=settings.token,
+        hosts=settings.hosts(),
+        log_requests=settings.log_requests,
+        images=settings.items is not None,
+    )

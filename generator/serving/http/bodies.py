@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from generator.data.log.bounds import LATEST, LONGEST_LABEL, PRINTABLE
+from generator.data.log.bounds import LATEST, LONGEST_DWELL, LONGEST_LABEL, PRINTABLE
+from generator.serving.store.store import LONGEST_LIST
 
 __all__ = [
     "Count",
@@ -20,7 +21,6 @@ __all__ = [
     "findings",
 ]
 
-LONGEST = 1e12  # seconds, as `drn recommend` takes them
 PATH_PART = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/]+$"
 
 
@@ -29,11 +29,8 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Label = Annotated[
-    str,
-    BeforeValidator(_text, json_schema_input_type=str | int),
-    Field(min_length=1, max_length=LONGEST_LABEL, pattern=PRINTABLE),
-]
+_Text = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, pattern=PRINTABLE)]
+Label = Annotated[_Text, BeforeValidator(_text, json_schema_input_type=_Text | int)]
 SessionId = Annotated[str, Field(min_length=1, max_length=128, pattern=PATH_PART)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Moment = Annotated[float, Field(ge=0, lt=LATEST)]
@@ -49,8 +46,9 @@ class _Body(BaseModel):
     user: Label | None = Field(None, description="Who; a session is of one user.")
 
 
-Ids = Annotated[list[Label], Field(max_length=1000)]
-Names = Annotated[list[SessionId], Field(max_length=20)]
+# Tuples, because pydantic copies a default that may be changed for every body.
+Ids = Annotated[tuple[Label, ...], Field(max_length=1000)]
+Names = Annotated[tuple[SessionId, ...], Field(max_length=20)]
 
 
 class WishFields(BaseModel):
@@ -58,10 +56,10 @@ class WishFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    exclude: Ids = Field([], description="Items that are not wanted.")
+    exclude: Ids = Field((), description="Items that are not wanted.")
     only: Ids | None = Field(None, description="Items that alone are wanted.")
-    exclude_lists: Names = Field([], description="Lists whose items are not wanted.")
-    only_lists: Names = Field([], description="Lists whose items alone are wanted, those of each.")
+    exclude_lists: Names = Field((), description="Lists whose items are not wanted.")
+    only_lists: Names = Field((), description="Lists whose items alone are wanted, those of each.")
     unseen: bool = Field(False, description="Whether what the session has visited is left out.")
     unbought: bool = Field(False, description="Whether what was bought, in this session or before, is left out.")
 
@@ -70,7 +68,7 @@ class VisitBody(WishFields, _Body):
     """A page visit, and which items may be recommended after it."""
 
     page: Label = Field(description="The page, by its id in the data; one the model does not know counts as none.")
-    dwell: Annotated[float, Field(ge=0, le=LONGEST)] | None = Field(
+    dwell: Annotated[float, Field(ge=0, le=LONGEST_DWELL)] | None = Field(
         None, description="Seconds on the page if they are known already; else they last until the next visit."
     )
 
@@ -81,7 +79,7 @@ class PurchaseBody(_Body):
     item: Label = Field(description="The item, by its id in the data.")
 
 
-Items = Annotated[list[Label], Field(max_length=200_000)]
+Items = Annotated[list[Label], Field(max_length=LONGEST_LIST)]
 
 
 class ListBody(BaseModel):
@@ -122,6 +120,9 @@ class Item(BaseModel):
 
     item: str
     probability: float
+    metadata: dict[str, str | float | bool] | None = Field(
+        None, description="What the file of --items says of it, by column; absent where that says nothing."
+    )
 
 
 class Recommendations(BaseModel):

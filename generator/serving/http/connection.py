@@ -2,15 +2,19 @@
 
 import asyncio
 import resource
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httptools
 from pydantic_core import to_json
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-__all__ = ["HEAD", "PIPELINE", "Connection", "Connections"]
+__all__ = ["ANSWER", "HEAD", "PIPELINE", "Connection", "Connections"]
+
+ANSWER = "drn.answer"  # where an ASGI scope holds what answers a request in one write: status, header fields, body
 
 HEAD = 64 * 2**10  # bytes of a request line and its header fields
 PIPELINE = 16  # requests that may wait behind the one under way
@@ -167,6 +171,7 @@ class Connection(HttpToolsProtocol):
             self._timer = None
         self._bounds.silent.pop(self, None)
         super().on_headers_complete()
+        self.scope[ANSWER] = partial(self._answer, self.cycle)  # type: ignore[literal-required]  # a key of ours
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -183,6 +188,31 @@ class Connection(HttpToolsProtocol):
             self._timer = self._timer or self.loop.call_later(SECONDS, self.transport.abort)
         elif not self.pipeline and self.cycle.response_complete:
             self._bounds.silent[self] = None
+
+    async def _answer(
+        self, cycle: RequestResponseCycle, status: int, fields: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """Send an answer whole, which ``cycle.send`` would do in two writes; the fields are of ours, and hold."""
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
+        cycle.response_started, cycle.waiting_for_100_continue = True, False
+        parts = [STATUS_LINE[status]]
+        for name, value in fields:
+            if name == b"connection":  # only ever to close it
+                cycle.keep_alive = False
+            else:
+                parts += (name, b": ", value, b"\r\n")
+        parts += (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", body)
+        if cycle.scope["method"] == "HEAD":
+            parts.pop()
+        self.transport.write(b"".join(parts))
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

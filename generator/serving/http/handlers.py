@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from generator.errors import DataError, ModelError
 from generator.model.filter import Filter
+from generator.model.text import answer_record
 from generator.serving.http import bodies, protocol
 from generator.serving.http.bodies import ListBody, ListChange, PurchaseBody, VisitBody, WishFields
 from generator.serving.http.reading import BodyBudget, compressed, json_body, read
@@ -63,7 +64,7 @@ class Handlers:
         body = await json_body(request, VisitBody)
         wish = self._wish(body, top)
         event = self._event(session, "view", body.page, body, body.dwell)
-        return _recommended(await self._recommender.visit(event, wish), event.event)
+        return self._recommended(await self._recommender.visit(event, wish), event.event)
 
     async def purchase(self, request: Request) -> Response:
         """Record a purchase."""
@@ -79,7 +80,17 @@ class Handlers:
         user = request.query_params.get("user")
         wish = self._wish(bodies.wish(request.query_params.multi_items()), top)
         found = await self._recommender.recommend(session, wish, None if user is None else bodies.label(user))
-        return _recommended(found, None)
+        return self._recommended(found, None)
+
+    def _recommended(self, found: Recommendation, event: str | None) -> Response:
+        return answered(
+            {
+                "session": found.state.session.id,
+                "event": event,
+                "model": {"name": found.served.model.name, "version": found.served.version},
+                **answer_record(found.answer, self._recommender.items.about),
+            }
+        )
 
     async def session(self, request: Request) -> Response:
         """Answer what is kept of a session, and what of it the net sees."""
@@ -283,19 +294,6 @@ def _tensors(content: bytes, head: int | None, accepted: str) -> Response:
 def _top(request: Request) -> int | None:
     given = request.query_params.get("k") if request.scope["query_string"] else None
     return None if given is None else bodies.count(given)
-
-
-def _recommended(found: Recommendation, event: str | None) -> Response:
-    return answered(
-        {
-            "session": found.state.session.id,
-            "event": event,
-            "model": {"name": found.served.model.name, "version": found.served.version},
-            "items": [{"item": item, "probability": probability} for item, probability in found.answer.items],
-            "unknown_pages": found.answer.unknown_pages,
-            "unknown_bought": found.answer.unknown_bought,
-        }
-    )
 
 
 def _view(state: State, served: Served) -> dict[str, Any]:

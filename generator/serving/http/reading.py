@@ -9,12 +9,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Scope
 
 from generator.errors import DataError
 from generator.serving.models.batcher import OverloadError
 
-__all__ = ["BodyBudget", "compressed", "json_body", "read"]
+__all__ = ["BodyBudget", "compressed", "header", "json_body", "read"]
 
 ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # by name, as zlib takes them
 WORTH = 1024  # bytes from which an answer is compressed
@@ -65,6 +66,15 @@ class BodyShare:
         self.size += size
 
 
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Return a field of a request's head by its name in lower case; None if it has none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return None
+
+
 async def read(request: Request, limit: int, share: BodyShare | None = None) -> bytes:
     """Return the body, uncompressed.
 
@@ -82,12 +92,16 @@ async def read(request: Request, limit: int, share: BodyShare | None = None) -> 
     OverloadError : other bodies take what there is.
     ClientDisconnect : the client has gone.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = (header(request.scope, b"content-encoding") or b"identity").decode("latin-1").strip().lower()
     if encoding not in (*ENCODINGS, "identity"):
         raise HTTPException(415, "of the content encodings gzip, deflate and identity are taken", CLOSE)
     unpacker = zlib.decompressobj(ENCODINGS[encoding]) if encoding in ENCODINGS else None
-    parts, size = [], 0
-    async for part in request.stream():
+    parts, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part, more = message.get("body", b""), message.get("more_body", False)
         plain = part if unpacker is None else _unpacked(unpacker, part, limit - size + 1)
         size += len(plain)
         if size > limit:
@@ -129,7 +143,7 @@ async def json_body(request: Request, kind: type[B], limit: int = SMALL) -> B:
     HTTPException : 415 or 413.
     ValidationError : it does not hold.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if (header(request.scope, b"content-type") or b"").partition(b";")[0].strip().lower() != b"application/json":
         raise HTTPException(415, "send application/json")
     body = await read(request, limit)
     if len(body) <= SMALL:

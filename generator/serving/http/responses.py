@@ -13,7 +13,7 @@ from generator.serving.http import bodies
 from generator.serving.models.batcher import OverloadError
 from generator.serving.models.lists import NoListError
 from generator.serving.models.recommender import ForeignSessionError
-from generator.serving.store.store import StoreError
+from generator.serving.store.store import LongListError, StoreError
 
 __all__ = ["answered", "refused"]
 
@@ -35,8 +35,8 @@ def refused(error: Exception) -> Response | None:
         return answered({"error": error.detail}, error.status_code, error.headers)
     if isinstance(error, ValidationError):
         return answered({"error": bodies.findings(error)}, 422)
-    if isinstance(error, NoListError):
-        return answered({"error": str(error)}, 404)
+    if isinstance(error, (NoListError, LongListError)):
+        return answered({"error": str(error)}, 404 if isinstance(error, NoListError) else 422)
     if isinstance(error, (DataError, ForeignSessionError)):
         return answered({"error": str(error)}, 400 if isinstance(error, DataError) else 409)
     later = next((text for kind, text in LATER.items() if isinstance(error, kind)), None)

@@ -1,43 +1,26 @@
-"""The endpoints in Starlette's router."""
+"""The endpoints by their paths."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from starlette.convertors import Convertor, register_url_convertor
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
-from starlette.types import Lifespan, Receive, Scope, Send
 
 from generator.serving.http.endpoints import ENDPOINTS
 from generator.serving.http.handlers import Handlers
 
-__all__ = ["PathRoute", "router"]
+__all__ = ["Route", "Routes"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 PAGES = ("/", "/docs", "/static/{file}")
+OPEN_ENDED = "user"  # the last part of its paths, which may hold anything, a slash and a line break too
 
 
-class _NameConvertor(Convertor[str]):
-    """A name that may hold anything, a slash and a line break too: a user's, the last part of its path."""
+class Route(NamedTuple):
+    """A path with all its methods.
 
-    regex = "(?s:.+)"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("name", _NameConvertor())
-
-
-class PathRoute(Route):
-    """One path with all its methods; a request that comes here has it as ``route`` in its scope.
-
-    Parameters
+    Attributes
     ----------
     path
         Its template.
@@ -45,42 +28,63 @@ class PathRoute(Route):
         What answers, by method.
     """
 
-    def __init__(self, path: str, handlers: Mapping[str, Handler]) -> None:
-        self._handlers = handlers
-        super().__init__(path, self.answer, methods=list(handlers))
-
-    async def answer(self, request: Request) -> Response:
-        """Return the response of the method's handler; HTTPException 405 where there is none."""
-        handler = self._handlers.get(request.method)
-        if handler is None:
-            raise HTTPException(405, headers={"Allow": ", ".join(self._handlers)})
-        return await handler(request)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; exceptions are for the guard, so that none of Starlette's own layers is needed."""
-        scope["route"] = self
-        response = await self.answer(Request(scope, receive))
-        await response(scope, receive, send)
+    path: str
+    handlers: Mapping[str, Handler]
 
 
-def router(handlers: Handlers, lifespan: Lifespan[Any]) -> Router:
-    """Return the router of the endpoints, of their document and of the web page.
+@dataclass
+class _Node:
+    """What may follow the parts of a path so far: a part by its text, or else a parameter; and the route that ends."""
+
+    parts: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: str = ""
+    below: "_Node | None" = None  # behind the parameter
+    route: Route | None = None
+
+
+class Routes:
+    """The routes of the endpoints, of their document and of the web page, looked up part by part.
 
     Parameters
     ----------
     handlers
         What answers.
-    lifespan
-        Entered at startup, left at shutdown.
     """
-    table: dict[str, dict[str, Handler]] = {}
-    for endpoint in ENDPOINTS:
-        table.setdefault(endpoint.path, {})[endpoint.method] = getattr(handlers, endpoint.handler)
-    table["/openapi.json"] = {"GET": handlers.openapi}
-    table |= {path: {"GET": handlers.page} for path in PAGES}
-    routes = [PathRoute(path.replace("{user}", "{user:name}"), methods) for path, methods in table.items()]
-    return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
 
+    def __init__(self, handlers: Handlers) -> None:
+        table: dict[str, dict[str, Handler]] = {}
+        for endpoint in ENDPOINTS:
+            table.setdefault(endpoint.path, {})[endpoint.method] = getattr(handlers, endpoint.handler)
+        table["/openapi.json"] = {"GET": handlers.openapi}
+        table |= {path: {"GET": handlers.page} for path in PAGES}
+        self._root = _Node()
+        for path, methods in table.items():
+            self._add(Route(path, methods))
 
-async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise HTTPException(404)
+    def _add(self, route: Route) -> None:
+        node = self._root
+        for part in route.path.split("/")[1:]:
+            if part.startswith("{"):
+                node.parameter, node.below = part[1:-1], node.below or _Node()
+                node = node.below
+            else:
+                node = node.parts.setdefault(part, _Node())
+        node.route = route
+
+    def find(self, path: str) -> tuple[Route | None, dict[str, str]]:
+        """Return the route of a path and the parameters in it; None where there is none."""
+        node, found = self._root, dict[str, str]()
+        parts = path.split("/")[1:]
+        for place, part in enumerate(parts):
+            below = node.parts.get(part)
+            if below is None:
+                below, value = node.below, part
+                if node.parameter == OPEN_ENDED:
+                    value, parts = "/".join(parts[place:]), []
+                if below is None or not value:
+                    return None, {}
+                found[node.parameter] = value
+            node = below
+            if not parts:
+                break
+        return node.route, found

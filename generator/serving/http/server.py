@@ -1,9 +1,10 @@
-"""The service at work: `drn serve` under uvicorn."""
+"""The service at work under uvicorn, in one process."""
 
 import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import uvicorn
@@ -17,24 +18,40 @@ from generator.serving.metrics import Metrics
 from generator.serving.models.repository import Repository
 from generator.serving.store.open import open_store
 
-__all__ = ["serve"]
+__all__ = ["Server", "run"]
+
+SWITCH = 0.002  # seconds that the event loop waits at most for a thread that computes in Python
 
 
-class _Server(uvicorn.Server):
-    """A server that says when it listens."""
+class Server(uvicorn.Server):
+    """uvicorn's server, that calls ``started`` once it listens."""
 
-    def __init__(self, config: uvicorn.Config, log: logging.Logger) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[["Server"], None]) -> None:
         super().__init__(config)
-        self._log = log
+        self._started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
         await super().startup(sockets)
         if self.started:
-            self._log.info("started", extra={"fields": {"host": self.config.host, "port": self.config.port}})
+            self._started(self)
 
 
-def serve(settings: Settings) -> None:
+def run(
+    settings: Settings,
+    sockets: Sequence[socket.socket] | None = None,
+    started: Callable[[Server], None] | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered first.
+
+    Parameters
+    ----------
+    settings
+        What to serve and how.
+    sockets
+        Where to listen; host and port of the settings by default.
+    started
+        Called in the event loop once the server listens; a line of the log by default.
 
     Raises
     ------
@@ -52,9 +69,11 @@ def serve(settings: Settings) -> None:
         result = {"refused": why} if why else {"loaded": True}
         log.info("model", extra={"fields": {"model": name, "version": version, **result}})
 
-    repository = Repository(settings.models, settings.model, settings.choice, report, int8=settings.int8)
+    repository = Repository(
+        settings.models, settings.model, settings.choice, report, int8=settings.int8, index=settings.index
+    )
     store = open_store(settings.store, settings.idle)
-    sys.setswitchinterval(0.0002)  # the loop waits at most so long for a thread that computes in Python
+    sys.setswitchinterval(SWITCH)
     config = uvicorn.Config(
         application(settings, store, repository, metrics, log),
         host=settings.host,
@@ -69,13 +88,17 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=int(settings.drain),
         backlog=2048,
     )
-    server = _Server(config, log)
+    server = Server(config, started or partial(_say, settings, log))
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises a signal again once it has drained: to have done so is success
         signal.signal(number, lambda *_: None)
     try:
-        server.run()
+        server.run(None if sockets is None else list(sockets))
     except SystemExit as error:  # uvicorn's word for a port that it cannot have
         raise DrnError(f"cannot listen on {settings.host}:{settings.port}: is the port taken?") from error
     if not server.started:
         raise DrnError(f"cannot listen on {settings.host}:{settings.port}: is the port taken?")
+
+
+def _say(settings: Settings, log: logging.Logger, _server: Server) -> None:
+    log.info("started", extra={"fields": {"host": settings.host, "port": settings.port}})

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from generator.serving.models.repository import VersionChoice
+from generator.serving.models.choice import VersionChoice
 from generator.serving.store.store import IDLE
 
 __all__ = ["LOOPBACK", "Settings"]
@@ -41,10 +41,18 @@ class Settings:
         Requests in a batch at most.
     int8
         Whether output layers multiply in 8 bits.
+    index
+        Whether an index finds the best items, in place of scoring all.
+    items
+        File of what the shop says of its items, which then comes back with them; None: nothing.
+    items_only
+        Whether nothing but what is in that file is recommended.
     log_requests
         Whether each request is logged.
     drain
         Seconds that requests under way have to end after a SIGTERM.
+    workers
+        Processes that answer, each with the models in its own memory.
     """
 
     models: Path
@@ -59,8 +67,12 @@ class Settings:
     reload: float = 2.0
     batch: int = 32
     int8: bool = False
+    index: bool = False
+    items: Path | None = None
+    items_only: bool = False
     log_requests: bool = True
     drain: float = 10.0
+    workers: int = 1
 
     def hosts(self) -> Collection[str] | None:
         """Return what the header Host may name, lower case; None: anything."""

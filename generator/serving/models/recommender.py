@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +14,7 @@ from generator.model.filter import Filter
 from generator.model.query import Answer
 from generator.serving.metrics import Metrics
 from generator.serving.models.batcher import Batcher, OverloadError
+from generator.serving.models.items import Items
 from generator.serving.models.lists import Lists
 from generator.serving.models.repository import Repository
 from generator.serving.models.served import Served
@@ -32,8 +33,7 @@ class ForeignSessionError(DrnError):
     """An event of one user for the session of another."""
 
 
-@dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """What a session was answered, by which version, in which state."""
 
     state: State
@@ -45,8 +45,7 @@ class Recommendation:
         return ShownItems(self.served.version, [item for item, _ in self.answer.items])
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """What a request asks of its recommendation.
 
     Attributes
@@ -87,14 +86,14 @@ class Recommender:
 
     Parameters
     ----------
-    store, repository, metrics
+    store, repository, metrics, items
         What it works with; they are the caller's to close.
     largest
         Requests in a batch.
     """
 
-    def __init__(self, store: Store, repository: Repository, metrics: Metrics, largest: int = 32) -> None:
-        self.store, self.repository, self.metrics = store, repository, metrics
+    def __init__(self, store: Store, repository: Repository, metrics: Metrics, items: Items, largest: int = 32) -> None:
+        self.store, self.repository, self.metrics, self.items = store, repository, metrics, items
         self._threads = ThreadPoolExecutor(store.workers + 2, "drn-batch")
         self._net = ThreadPoolExecutor(1, "drn-infer")
         self._inferring = 0
@@ -153,7 +152,7 @@ class Recommender:
                     found[place] = error
                 else:
                     wanting.setdefault(served, []).append((place, state, one.wish))
-        hidden = self.lists.hidden
+        hidden = [*self.lists.hidden, *self.items.filters]
         for served, places in wanting.items():
             self.metrics.batch.observe(len(places))
             answers = _each(partial(_answers, served, hidden), [(state, wish) for _, state, wish in places])
@@ -204,15 +203,16 @@ class Recommender:
 
     def _judge(self, event: Event, after: Recommendation | State | None) -> None:
         """Count an event, and whether what was last shown to its session holds what it names: the figures of an A/B."""
-        self.metrics.events.labels(event.kind).inc()
+        count = self.metrics.count
+        count(self.metrics.events, event.kind)
         model = self.repository.of_session(event.session).model
         known = model.items if event.kind == "buy" else model.pages
-        if not known.ids([event.label])[0]:
-            self.metrics.unknown.labels(event.kind).inc()
+        if not known.find([event.label])[0]:
+            count(self.metrics.unknown, event.kind)
         state = after.state if isinstance(after, Recommendation) else after
         if state and state.shown:
             held = event.label in state.shown.items
-            self.metrics.shown.labels(str(state.shown.version), event.kind, str(held).lower()).inc()
+            count(self.metrics.shown, state.shown.version, event.kind, str(held).lower())
 
     async def look(self, read: Callable[..., T], *given: object) -> T:
         """Call a method of the store in a thread; raises what it does."""
@@ -289,4 +289,7 @@ def _answers(served: Served, hidden: Sequence[Filter], asked: Sequence[tuple[Sta
         most = max(tops[place] for place in others)
         some = model.recommend([queries[place] for place in others], most, [filters[place] for place in others])
         found.update(zip(others, some, strict=True))
-    return [replace(found[place], items=found[place].items[:top]) for place, top in enumerate(tops)]
+    return [
+        found[place] if top >= len(found[place].items) else replace(found[place], items=found[place].items[:top])
+        for place, top in enumerate(tops)
+    ]

@@ -9,31 +9,12 @@ from pathlib import Path
 
 from generator.errors import DrnError, ModelError
 from generator.model.find import find_model, version_number
-from generator.serving.models.served import Served
+from generator.serving.models.choice import VersionChoice
+from generator.serving.models.served import Served, Signature, signature
 
 __all__ = ["Repository", "VersionChoice"]
 
-Signature = tuple[tuple[str, int, int], ...]
 VersionTried = Callable[[str, int, str], None]  # model, version, and "" or why it was refused
-
-
-@dataclass(frozen=True)
-class VersionChoice:
-    """Which versions of the model serve sessions.
-
-    Attributes
-    ----------
-    pin
-        The version served; None: the newest that holds.
-    rival
-        Another version, compared with it.
-    share
-        Of the sessions that the rival serves, by the hash of their ids.
-    """
-
-    pin: int | None = None
-    rival: int | None = None
-    share: float = 0.0
 
 
 @dataclass
@@ -58,8 +39,8 @@ class Repository:
         Which of its versions.
     report
         Called for each version that was tried.
-    int8
-        Whether output layers multiply in 8 bits.
+    int8, index
+        Whether output layers multiply in 8 bits; whether an index finds the best items: see `Model`.
 
     Raises
     ------
@@ -75,8 +56,9 @@ class Repository:
         report: VersionTried | None = None,
         *,
         int8: bool = False,
+        index: bool = False,
     ) -> None:
-        self._int8 = int8
+        self._int8, self._index = int8, index
         self._choice, self._report = choice or VersionChoice(), report or (lambda _name, _version, _why: None)
         self._folders, only = _models(path, model)
         if only is not None:
@@ -136,13 +118,13 @@ class Repository:
         if version in versions.loaded:
             return True
         path = folder / str(version)
-        signature = _signature(path)
-        if version in versions.refused and versions.refused[version][0] == signature:
+        found = signature(path)
+        if version in versions.refused and versions.refused[version][0] == found:
             return False
         try:
-            model = Served(path, int8=self._int8)
+            model = Served(path, int8=self._int8, index=self._index)
         except (DrnError, OSError, MemoryError) as error:
-            versions.refused[version] = (signature, str(error))
+            versions.refused[version] = (found, str(error))
             self._report(name, version, str(error))
             return False
         versions.loaded = {**versions.loaded, version: model}
@@ -228,12 +210,3 @@ def _version_numbers(folder: Path) -> list[int]:
         for inner in folder.iterdir()
         if (number := version_number(inner.name)) and inner.is_dir() and any(inner.iterdir())
     ]
-
-
-def _signature(folder: Path) -> Signature:
-    """Return names, sizes and times of the files of a version: by which a refused one is seen to have changed."""
-    try:
-        stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
-    except OSError:  # it is gone, or going
-        return ()
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

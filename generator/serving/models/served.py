@@ -2,18 +2,22 @@
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from generator.errors import ModelError
+from generator.jobs.fingerprints import add_content
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.model.windows import input_blobs
 
-__all__ = ["Served"]
+__all__ = ["Served", "Signature", "signature"]
 
 PROBES = 8
+Signature = tuple[tuple[str, int, int], ...]
+LOG = logging.getLogger("drn.serve")
 
 
 class Served:
@@ -23,8 +27,8 @@ class Served:
     ----------
     folder
         NAME/VERSION of a model repository.
-    int8
-        See `Model`.
+    int8, index
+        See `Model`; the index is built before the version is served.
 
     Attributes
     ----------
@@ -36,15 +40,30 @@ class Served:
     Raises
     ------
     ModelError
-        It cannot be loaded, differs from the hashes of its manifest, or answers a probe with anything but
-        probabilities.
+        It cannot be loaded, differs from the hashes of its manifest, is written to meanwhile, or answers a probe with
+        anything but probabilities.
     """
 
-    def __init__(self, folder: Path, *, int8: bool = False) -> None:
+    def __init__(self, folder: Path, *, int8: bool = False, index: bool = False) -> None:
+        before = signature(folder)
         _compare_with_manifest(folder)
-        self.model = Model(folder / "model.onnx", int8=int8)
+        self.model = Model(folder / "model.onnx", int8=int8, index=index, resident=True)
         self.version = int(folder.name)
         _probe(self.model)
+        if signature(folder) != before:
+            raise ModelError(f"{folder}: it was written to while it was loaded; publish a version by renaming it")
+        if built := self.model.index:
+            fields = {"version": self.version, "mib": round(built.bytes / 2**20, 1), "seconds": round(built.seconds, 1)}
+            LOG.info("index", extra={"fields": {"model": self.model.name, **fields}})
+
+
+def signature(folder: Path) -> Signature:
+    """Return names, sizes and times of the files of a version: by which it is seen to have changed."""
+    try:
+        stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    except OSError:  # it is gone, or going
+        return ()
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def _probe(model: Model) -> None:
@@ -81,9 +100,9 @@ def _compare_with_manifest(folder: Path) -> None:
         hashes = {name: str(digest) for name, digest in manifest.get("sha256", {}).items()}
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"{file}: is no manifest of drn: {error}") from error
-    for name in ("model.onnx", "pages.txt", "items.txt"):
+    for name in ("model.onnx", "model.onnx.data", "pages.txt", "items.txt"):
         if name in hashes and (folder / name).is_file():
-            with (folder / name).open("rb") as stream:
-                digest = hashlib.sha256(stream.read()).hexdigest()
-            if digest != hashes[name]:
+            digest = hashlib.sha256()
+            add_content(digest, folder / name)
+            if digest.hexdigest() != hashes[name]:
                 raise ModelError(f"{folder / name}: is not the file its manifest.json names: damaged or half copied")

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -21,6 +20,7 @@ __all__ = ["MongoStore"]
 
 DUPLICATE, OPTIONS_CONFLICT, SPECS_CONFLICT = 11000, 85, 86
 ATTEMPTS = 5  # at an update that meets the same document being made elsewhere
+CHANGES = 50  # attempts at a change of a list, whose writers meet in one document
 ORDER = {"time": ASCENDING, "received": ASCENDING}
 
 Document = dict[str, Any]
@@ -242,13 +242,17 @@ class MongoStore:
             self._lists.replace_one({"_id": name}, document, upsert=True)
 
     def change_list(self, name: str, add: Iterable[str], remove: Iterable[str]) -> bool:
-        """See `Store.change_list`: an update that adds, and one that removes."""
-        found = 0
-        with _reported():
-            for change in ({"$addToSet": {"items": {"$each": list(add)}}}, {"$pullAll": {"items": list(remove)}}):
-                revised = {**change, "$set": {"revision": uuid.uuid4().hex}}
-                found += self._lists.update_one({"_id": name}, revised).matched_count
-        return found > 0
+        """See `Store.change_list`: an update that fails where another came first, and is made again."""
+        add, remove = list(add), list(remove)
+        for _ in range(CHANGES):
+            held = self.item_list(name)
+            if held is None:
+                return False
+            items = {"items": sorted(held.changed(add, remove)), "revision": uuid.uuid4().hex}
+            with _reported():
+                if self._lists.update_one({"_id": name, "revision": held.revision}, {"$set": items}).matched_count:
+                    return True
+        raise StoreError(f"MongoDB: a list was changed from elsewhere {CHANGES} times over")
 
     def drop_list(self, name: str) -> bool:
         """See `Store.drop_list`."""
@@ -321,9 +325,7 @@ def _update(event: Event, seen: float, kept: Kept) -> UpdateOne:
 
 
 def _document(event: Event) -> Document:
-    kept = asdict(event)
-    del kept["timed"]
-    return {name: value for name, value in kept.items() if value is not None}
+    return {name: value for name, value in event._asdict().items() if value is not None and name != "timed"}
 
 
 def _event(document: Mapping[str, Any]) -> Event:
@@ -351,10 +353,13 @@ def _shown(document: Mapping[str, Any]) -> ShownItems:
 
 def _session(document: Mapping[str, Any]) -> Session:
     with _readable("a session"):
-        return replace(
-            Session(document["_id"], document.get("user"), document.get("start"), document["seen"].timestamp()),
-            visits=tuple(_event(one) for one in document.get("visits", ())),
-            purchases=_purchases(document),
+        return Session(
+            document["_id"],
+            document.get("user"),
+            document.get("start"),
+            document["seen"].timestamp(),
+            tuple(_event(one) for one in document.get("visits", ())),
+            _purchases(document),
         )
 
 

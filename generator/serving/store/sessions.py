@@ -1,9 +1,10 @@
 """Events, the sessions they make, and what of a session the net is asked."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
+from typing import NamedTuple
 
 from generator.model.query import Query
 
@@ -41,8 +42,7 @@ class Kept:
         )
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One visit or purchase.
 
     Attributes
@@ -77,13 +77,13 @@ class Event:
 
 def insert(events: tuple[Event, ...], event: Event, kept: int) -> tuple[Event, ...]:
     """Return ``events`` with ``event`` in its place in time, the newest ``kept`` of them; an event known stays once."""
-    if any(one.session == event.session and one.event == event.event for one in events):
+    name = event[:2]  # session and event
+    if any(one[:2] == name for one in events):
         return events
     return tuple(sorted((*events, event), key=attrgetter("time", "received"))[-kept:])
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(NamedTuple):
     """A session as its store keeps it.
 
     Attributes
@@ -107,23 +107,22 @@ class Session:
 
     def after(self, event: Event, seen: float, kept: Kept) -> "Session":
         """Return the session after ``event``, received at ``seen``; one already applied changes nothing."""
-        known = replace(self, user=self.user or event.user, seen=max(self.seen, seen))
+        start, visits, purchases = self.start, self.visits, self.purchases
         if event.kind == "buy":
-            return replace(known, purchases=insert(self.purchases, event, kept.purchases))
-        start = event.time if self.start is None else min(self.start, event.time)
-        return replace(known, start=start, visits=insert(self.visits, event, kept.visits))
+            purchases = insert(purchases, event, kept.purchases)
+        else:
+            start = event.time if start is None else min(start, event.time)
+            visits = insert(visits, event, kept.visits)
+        return Session(self.id, self.user or event.user, start, max(self.seen, seen), visits, purchases)
 
     def arriving(self, event: Event) -> Event:
         """Return ``event`` as it is kept: one without a time of its own comes after all that the session holds."""
         if event.timed:
             return event
-        held = [*self.visits[-1:], *self.purchases[-1:]]
-        return replace(
-            event,
-            time=max([event.time, *(one.time for one in held)]),
-            received=max([event.received, *(one.received + 1 for one in held)]),
-            timed=True,
-        )
+        time, received = event.time, event.received
+        for one in (*self.visits[-1:], *self.purchases[-1:]):
+            time, received = max(time, one.time), max(received, one.received + 1)
+        return event._replace(time=time, received=received, timed=True)
 
     def takes(self, event: Event) -> bool:
         """Return whether ``event`` may belong here: a session is of one user."""
@@ -139,16 +138,14 @@ class Session:
         ]
 
 
-@dataclass(frozen=True)
-class ShownItems:
+class ShownItems(NamedTuple):
     """What a session was recommended last: the version that did so, and the items."""
 
     version: int
     items: Sequence[str]
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """A session, what its user has bought in any session, oldest first, and what it was shown before."""
 
     session: Session

@@ -1,6 +1,5 @@
 """Sessions in one SQLite file, write-ahead log, flushed to disk at every commit."""
 
-import json
 import os
 import sqlite3
 import threading
@@ -10,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
+
+from pydantic_core import from_json, to_json
 
 from generator.serving.store.sessions import Event, Kept, Session, ShownItems, State, insert
 from generator.serving.store.store import DamagedError, ItemList, StoreError
@@ -24,19 +25,17 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_user ON events (user) WHERE user IS NOT NULL;
 CREATE TABLE IF NOT EXISTS sessions (
-    id TEXT PRIMARY KEY, user TEXT, start REAL, seen REAL NOT NULL, visits TEXT NOT NULL, purchases TEXT NOT NULL
+    id TEXT PRIMARY KEY, user TEXT, start REAL, seen REAL NOT NULL, visits TEXT NOT NULL, purchases TEXT NOT NULL,
+    shown TEXT
 );
 CREATE INDEX IF NOT EXISTS sessions_seen ON sessions (seen);
 CREATE INDEX IF NOT EXISTS sessions_user ON sessions (user) WHERE user IS NOT NULL;
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, purchases TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS shown (
-    session TEXT PRIMARY KEY, version INTEGER NOT NULL, items TEXT NOT NULL, seen REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS shown_seen ON shown (seen);
 CREATE TABLE IF NOT EXISTS lists (
     name TEXT PRIMARY KEY, hidden INTEGER NOT NULL, revision TEXT NOT NULL, items TEXT NOT NULL
 );
 """
+CHECKPOINT = 4000  # pages in the write-ahead log: a page written often goes to the file once
 PAGE = 10_000  # events read at a time
 EXPIRED, PAUSE = 500, 0.002  # sessions forgotten in a transaction, seconds until the next: those who wait come first
 PROBE = "\n"  # a session's id that no client can send
@@ -80,7 +79,9 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")  # erased means erased
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             connection.executescript(SCHEMA)
+            _upgrade(connection)
             self._file = self._path.stat().st_ino
             self._connection, self._durable = connection, True
         return self._connection
@@ -124,27 +125,37 @@ class SqliteStore:
     def record(self, events: Sequence[Event]) -> list[State | None]:
         """See `Store.record`."""
         with self._transaction() as db:
-            return [self._apply(db, event) for event in events]
+            return self._apply(db, events)
 
-    def _apply(self, db: sqlite3.Connection, event: Event) -> State | None:
-        seen = event.received / 1e6
-        session = _session(db, event.session)
-        if session is None or session.seen + self._idle < seen:
-            session = Session(event.session)
-        if not session.takes(event):
-            return None
-        event = _logged(db, session.arriving(event))
-        changed = session.after(event, seen, self.kept)
-        _save(db, changed)
-        if changed.user and changed.purchases and (event.kind == "buy" or session.user is None):
-            _credit(db, changed.user, changed.purchases, self.kept.purchases)
-        return _state(db, changed)
+    def _apply(self, db: sqlite3.Connection, events: Sequence[Event]) -> list[State | None]:
+        """Log events and apply them to their sessions, each of which is read and written once."""
+        before = _rows(db, {one.session for one in events})
+        after, found = dict(before), list[State | None]()
+        for event in events:
+            seen, held = event.received / 1e6, after.get(event.session)
+            if held and held.session.seen + self._idle < seen:
+                before.pop(event.session, None)
+                held = None
+            session = held.session if held else Session(event.session)
+            if not session.takes(event):
+                found.append(None)
+                continue
+            changed = session.after(_logged(db, session.arriving(event)), seen, self.kept)
+            if changed.user and changed.purchases and (event.kind == "buy" or session.user is None):
+                _credit(db, changed.user, changed.purchases, self.kept.purchases)
+            state = State(changed, _bought(db, changed), held.shown if held else None)
+            after[event.session] = state
+            found.append(state)
+        _save(db, before, {one.session.id: one.session for one in found if one})
+        return found
 
     def state(self, session: str) -> State | None:
         """See `Store.state`."""
         with self._reading() as db:
-            found = _session(db, session)
-            return _state(db, found) if found else None
+            found = _rows(db, [session]).get(session)
+            if found is None or not (found.session.visits or found.session.purchases):  # none, or shown something only
+                return None
+            return State(found.session, _bought(db, found.session), found.shown)
 
     def purchases(self, user: str) -> tuple[Event, ...] | None:
         """See `Store.purchases`."""
@@ -156,17 +167,20 @@ class SqliteStore:
 
     def show(self, shown: Mapping[str, ShownItems], now: float) -> None:
         """See `Store.show`: a transaction that does not wait for the disk."""
-        rows = [(session, one.version, json.dumps(one.items), now) for session, one in shown.items()]
+        rows = [(session, now, to_json((one.version, one.items)).decode()) for session, one in shown.items()]
         with self._transaction(durable=False) as db:
-            db.executemany("REPLACE INTO shown (session, version, items, seen) VALUES (?, ?, ?, ?)", rows)
+            db.executemany(
+                "INSERT INTO sessions (id, seen, visits, purchases, shown) VALUES (?, ?, '[]', '[]', ?)"
+                " ON CONFLICT (id) DO UPDATE SET shown = excluded.shown",
+                rows,
+            )
 
     def forget_session(self, session: str) -> bool:
         """See `Store.forget_session`."""
         with self._transaction() as db:
-            db.execute("DELETE FROM shown WHERE session = ?", (session,))
             users = db.execute("SELECT DISTINCT user FROM events WHERE session = ?", (session,)).fetchall()
             gone = db.execute("DELETE FROM events WHERE session = ?", (session,)).rowcount
-            gone += db.execute("DELETE FROM sessions WHERE id = ? RETURNING 1", (session,)).fetchone() is not None
+            db.execute("DELETE FROM sessions WHERE id = ?", (session,))
             owners = {user for (user,) in users if user}
             for user in owners:
                 kept = tuple(one for one in _purchases(db, user) or () if one.session != session)
@@ -176,13 +190,16 @@ class SqliteStore:
     def forget_user(self, user: str) -> bool:
         """See `Store.forget_user`."""
         with self._transaction() as db:
-            db.execute("DELETE FROM shown WHERE session IN (SELECT session FROM events WHERE user = ?)", (user,))
             gone = db.execute(
+                "DELETE FROM sessions WHERE user = ?1"
+                " OR user IS NULL AND id IN (SELECT session FROM events WHERE user = ?1)",
+                (user,),
+            ).rowcount
+            gone += db.execute(
                 "DELETE FROM events WHERE session IN (SELECT session FROM events WHERE user = ?1)"
                 " AND (user IS NULL OR user = ?1)",
                 (user,),
             ).rowcount
-            gone += db.execute("DELETE FROM sessions WHERE user = ?", (user,)).rowcount
             gone += db.execute("DELETE FROM users WHERE id = ?", (user,)).rowcount
             return gone > 0
 
@@ -221,7 +238,7 @@ class SqliteStore:
         with self._transaction() as db:
             held = _item_list(db, name)
             if held:
-                _save_list(db, name, held.items.union(add).difference(remove), hidden=held.hidden)
+                _save_list(db, name, held.changed(add, remove), hidden=held.hidden)
             return held is not None
 
     def drop_list(self, name: str) -> bool:
@@ -231,17 +248,11 @@ class SqliteStore:
 
     def expire(self, now: float) -> int:
         """See `Store.expire`."""
-        self._expire("shown", now)
-        return self._expire("sessions", now)
-
-    def _expire(self, table: str, now: float) -> int:
-        """Delete the idle rows of a table, some in a transaction; return how many."""
         gone, part = 0, EXPIRED
-        idle = f"SELECT rowid FROM {table} WHERE seen < ? LIMIT ?"  # noqa: S608  # a name of ours
         while part == EXPIRED:
             with self._transaction() as db:
                 part = db.execute(
-                    f"DELETE FROM {table} WHERE rowid IN ({idle})",  # noqa: S608
+                    "DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions WHERE seen < ? LIMIT ?)",
                     (now - self._idle, EXPIRED),
                 ).rowcount
             gone += part
@@ -252,7 +263,7 @@ class SqliteStore:
         """See `Store.ping`: a visit is recorded as any other, and taken back in the same transaction."""
         now = time.time()
         with self._transaction() as db:
-            self._apply(db, Event(PROBE, PROBE, "view", PROBE, now, int(now * 1e6)))
+            self._apply(db, [Event(PROBE, PROBE, "view", PROBE, now, int(now * 1e6))])
             db.execute("DELETE FROM events WHERE session = ?", (PROBE,))
             db.execute("DELETE FROM sessions WHERE id = ?", (PROBE,))
 
@@ -265,14 +276,12 @@ class SqliteStore:
 
 
 def _dump(events: Sequence[Event]) -> str:
-    return json.dumps(
-        [(one.session, one.event, one.kind, one.label, one.time, one.received, one.user, one.dwell) for one in events]
-    )
+    return to_json([one[:-1] for one in events]).decode()  # all fields but ``timed``
 
 
 def _load(text: str, whose: str) -> tuple[Event, ...]:
     try:
-        return tuple(Event(*fields) for fields in json.loads(text))
+        return tuple([Event(*fields) for fields in from_json(text)])
     except (TypeError, ValueError) as error:
         raise DamagedError(f"the row of {whose} cannot be read: {type(error).__name__}") from error
 
@@ -297,29 +306,61 @@ def _read_only(path: Path) -> sqlite3.Connection:
             return connection
 
 
-def _session(db: sqlite3.Connection, identity: str) -> Session | None:
-    row = db.execute("SELECT id, user, start, seen, visits, purchases FROM sessions WHERE id = ?", (identity,))
-    for session, user, start, seen, visits, purchases in row:
-        return Session(session, user, start, seen, _load(visits, "a session"), _load(purchases, "a session"))
-    return None
+def _upgrade(db: sqlite3.Connection) -> None:
+    """Give a file of before what it lacks; several servers may do so at a time."""
+    db.execute("BEGIN IMMEDIATE")
+    if "shown" not in [column for _, column, *_ in db.execute("PRAGMA table_info (sessions)")]:
+        db.execute("ALTER TABLE sessions ADD COLUMN shown TEXT")
+    db.execute("DROP TABLE IF EXISTS shown")
+    db.execute("COMMIT")
 
 
-def _save(db: sqlite3.Connection, one: Session) -> None:
-    db.execute(
-        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET user = excluded.user,"
-        " start = excluded.start, seen = excluded.seen, visits = excluded.visits, purchases = excluded.purchases",
-        (one.id, one.user, one.start, one.seen, _dump(one.visits), _dump(one.purchases)),
+def _rows(db: sqlite3.Connection, names: Iterable[str]) -> dict[str, State]:
+    """Return sessions and what they were shown, without what their users have bought."""
+    rows = db.execute(
+        "SELECT id, user, start, seen, visits, purchases, shown FROM sessions"
+        " WHERE id IN (SELECT value FROM json_each(?))",
+        (to_json(list(names)).decode(),),
     )
+    return {
+        name: State(
+            Session(name, user, start, seen, _load(visits, "a session"), _load(purchases, "a session")),
+            (),
+            _shown(shown) if shown else None,
+        )
+        for name, user, start, seen, visits, purchases, shown in rows.fetchall()
+    }
+
+
+def _shown(text: str) -> ShownItems | None:
+    try:
+        return ShownItems(*from_json(text))
+    except (TypeError, ValueError):  # nothing but a figure hangs on it
+        return None
+
+
+def _save(db: sqlite3.Connection, before: Mapping[str, State], after: Mapping[str, Session]) -> None:
+    """Write sessions; of those that are there the user only where it is another, so that its index stays as it is."""
+    rows = {name: (one.start, one.seen, _dump(one.visits), _dump(one.purchases)) for name, one in after.items()}
+    db.executemany(
+        "REPLACE INTO sessions (start, seen, visits, purchases, user, id) VALUES (?, ?, ?, ?, ?, ?)",
+        [(*row, after[name].user, name) for name, row in rows.items() if name not in before],
+    )
+    db.executemany(
+        "UPDATE sessions SET start = ?, seen = ?, visits = ?, purchases = ? WHERE id = ?",
+        [(*row, name) for name, row in rows.items() if name in before],
+    )
+    named = [name for name in rows if name in before and after[name].user != before[name].session.user]
+    db.executemany("UPDATE sessions SET user = ? WHERE id = ?", [(after[name].user, name) for name in named])
 
 
 def _logged(db: sqlite3.Connection, event: Event) -> Event:
     """Append ``event`` to the log, and return it, or the one of its name that is there already."""
-    row = (event.session, event.event, event.kind, event.label, event.time, event.received, event.user, event.dwell)
-    added = db.execute(f"INSERT OR IGNORE INTO events ({FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+    added = db.execute(f"INSERT OR IGNORE INTO events ({FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event[:-1])  # noqa: S608
     if added.rowcount:
         return event
     found = f"SELECT {FIELDS} FROM events WHERE session = ? AND event = ?"  # noqa: S608
-    return Event(*db.execute(found, row[:2]).fetchone())
+    return Event(*db.execute(found, event[:2]).fetchone())
 
 
 def _purchases(db: sqlite3.Connection, user: str) -> tuple[Event, ...] | None:
@@ -335,13 +376,8 @@ def _credit(db: sqlite3.Connection, user: str, purchases: Sequence[Event], kept:
     db.execute("REPLACE INTO users VALUES (?, ?)", (user, _dump(held)))
 
 
-def _state(db: sqlite3.Connection, session: Session) -> State:
-    row = db.execute("SELECT version, items FROM shown WHERE session = ?", (session.id,)).fetchone()
-    try:
-        shown = ShownItems(row[0], json.loads(row[1])) if row else None
-    except ValueError:  # nothing but a figure hangs on it
-        shown = None
-    return State(session, (_purchases(db, session.user) or ()) if session.user else (), shown)
+def _bought(db: sqlite3.Connection, session: Session) -> tuple[Event, ...]:
+    return (_purchases(db, session.user) or ()) if session.user else ()
 
 
 def _item_list(db: sqlite3.Connection, name: str) -> ItemList | None:
@@ -349,11 +385,11 @@ def _item_list(db: sqlite3.Connection, name: str) -> ItemList | None:
     if row is None:
         return None
     try:
-        return ItemList(frozenset(json.loads(row[0])), bool(row[1]), row[2])
+        return ItemList(frozenset(from_json(row[0])), bool(row[1]), row[2])
     except (TypeError, ValueError) as error:
         raise DamagedError(f"the row of a list cannot be read: {type(error).__name__}") from error
 
 
 def _save_list(db: sqlite3.Connection, name: str, items: Iterable[str], *, hidden: bool) -> None:
-    row = (name, hidden, uuid.uuid4().hex, json.dumps(sorted(items)))
+    row = (name, hidden, uuid.uuid4().hex, to_json(sorted(items)).decode())
     db.execute("REPLACE INTO lists (name, hidden, revision, items) VALUES (?, ?, ?, ?)", row)

@@ -7,9 +7,11 @@ from typing import Protocol
 from generator.errors import DrnError
 from generator.serving.store.sessions import Event, Kept, ShownItems, State
 
-__all__ = ["IDLE", "DamagedError", "ItemList", "Store", "StoreError"]
+__all__ = ["IDLE", "LONGEST_LIST", "DamagedError", "ItemList", "LongListError", "Store", "StoreError"]
 
 IDLE = 30 * 86400.0  # seconds without an event after which a session is forgotten; its events stay in the log
+
+LONGEST_LIST = 200_000  # items
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class ItemList:
     hidden: bool
     revision: str
 
+    def changed(self, add: Iterable[str], remove: Iterable[str]) -> frozenset[str]:
+        """Return the items after some were added, then others removed; LongListError if they are too many."""
+        found = self.items.union(add).difference(remove)
+        if len(found) > LONGEST_LIST:
+            raise LongListError(f"a list has {LONGEST_LIST} items at most, and this one would have {len(found)}")
+        return found
+
 
 class StoreError(DrnError):
     """A store that cannot be reached or does not answer; what was asked for may be asked again."""
@@ -37,6 +46,10 @@ class StoreError(DrnError):
 
 class DamagedError(StoreError):
     """What is kept of a session or user cannot be read; that of others can."""
+
+
+class LongListError(DrnError):
+    """A list of items would grow too long."""
 
 
 class Store(Protocol):
@@ -90,7 +103,10 @@ class Store(Protocol):
         """Keep a list of items in place of the one of its name; it is durable when this returns."""
 
     def change_list(self, name: str, add: Iterable[str], remove: Iterable[str]) -> bool:
-        """Add items to a list, then remove others, losing no change made meanwhile; return if there is one."""
+        """Add items to a list, then remove others, losing no change made meanwhile; return if there is one.
+
+        Raises LongListError, and changes nothing, where more than `LONGEST_LIST` would be in it.
+        """
 
     def drop_list(self, name: str) -> bool:
         """Drop a list of items; return whether there was one of that name."""

@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from generator.training.engine.row_sums import Ids, distinct_ids
+
 __all__ = ["SHARED", "SampledItems"]
 
 # Added to the score of a place without an item: its probability is then exactly 0.
 PADDING = np.float32(-1e30)
-CERTAIN = 1 - 1e-12
+CERTAIN = 1 - 1e-12  # the share of an only item, of whose absence there is no logarithm, is kept off 1
+# Draws for a place, at most: where nearly all items have one, the rarest would take long.
+DRAWS = 16
 # The blobs that all rows of a batch share.
 SHARED = ("candidate", "candidate_correction")
 
@@ -18,13 +22,15 @@ SHARED = ("candidate", "candidate_correction")
 class SampledItems:
     """The candidates of every batch, shared by its rows: each item once, however often it is a label or drawn.
 
-    To a row of a batch of r labels, the r - 1 other labels and K draws bring an item with the chance
-    π = 1 - (1 - p)ʳ⁻¹·(1 - q)ᴷ: labels come with their share p of the training labels, and draws with q, which is
-    proportional to (count + 1)^alpha. With log π taken from the score of every candidate, the softmax over them tells
-    which of them is the label, and is right where the softmax over all items is (Jean et al., "On Using Very Large
-    Target Vocabulary for Neural Machine Translation", 2015; for labels in batches Yi et al., "Sampling-Bias-Corrected
-    Neural Modeling for Large Corpus Item Recommendations", 2019). Where all items are certain to come, the two are
-    the same. "None", column 0 of the softmax, is always a candidate.
+    The labels of a batch come first; draws with replacement, with chances q proportional to (count + 1)^alpha, fill the
+    other places, at the times of a Poisson process. Where the first item without a place comes at the time t, an item
+    has come before with the chance 1 - exp(-q·t), and by the r - 1 other labels of a row's batch or so with the chance
+    π = 1 - (1 - p)ʳ⁻¹·exp(-q·t), where p is its share of the training labels. With log π taken from their scores, the
+    candidates beside the row's label sum up to what all items would, on average (Cohen, Kaplan: "Summarizing Data
+    using Bottom-k Sketches", 2007); the label, which is certain to come, is taken as it is (Khrylchenko et al.,
+    "Correcting the LogQ Correction", RecSys 2025; for labels in batches Yi et al., "Sampling-Bias-Corrected Neural
+    Modeling for Large Corpus Item Recommendations", 2019). Where all items have a place, the loss is the softmax over
+    all. "None", column 0 of the softmax, is always a candidate.
 
     The candidates of batch k depend on (seed, k) and its labels alone, so that a resumed run has the same.
 
@@ -35,26 +41,15 @@ class SampledItems:
     items
         N.
     size
-        Places of a batch: one for "none", its labels and ``negatives``, and one that stays empty.
-    negatives
-        K, draws for a batch.
+        Places of a batch, more than it has labels: one for "none", the others for items.
     alpha
         The power of the counts, 0..1.
     seed
         0 or more.
     """
 
-    def __init__(
-        self,
-        label: npt.NDArray[Any],
-        items: int,
-        *,
-        size: int,
-        negatives: int,
-        alpha: float,
-        seed: int,
-    ) -> None:
-        self._size, self._negatives, self._alpha, self._seed = size, negatives, alpha, seed
+    def __init__(self, label: npt.NDArray[Any], items: int, *, size: int, alpha: float, seed: int) -> None:
+        self._size, self._alpha, self._seed = size, alpha, seed
         self._count = np.bincount(label.reshape(-1), minlength=items + 1)
         self._count[0] = 0
         self._labels = max(1, int(self._count.sum()))
@@ -71,25 +66,46 @@ class SampledItems:
             Its blobs: ``label``, int64 0..N.
         """
         label = batch["label"]
-        rng = np.random.default_rng([self._seed, number, 2])  # the 2 keeps them apart from permutations and masks
-        # In order, neighbouring draws look at neighbouring memory.
-        heights = np.sort(rng.random(self._negatives)) * self._heights[-1]
-        drawn = 1 + np.searchsorted(self._heights, heights, side="right")
         present = label[label > 0]
-        items = np.unique(np.concatenate([drawn, present]))
+        if self._size > len(self._heights):
+            items = np.arange(1, len(self._heights) + 1)
+            chance = np.ones(items.size)
+        else:
+            rng = np.random.default_rng([self._seed, number, 2])  # the 2 keeps them apart from permutations and masks
+            items, time = self._filled(distinct_ids(present), rng)
+            chance = self._chance(items, max(0, present.size - 1), time)
         candidate = np.zeros(self._size, np.int64)
         candidate[1 : 1 + items.size] = items
         correction = np.full(self._size, PADDING)
         correction[0] = 0.0
-        correction[1 : 1 + items.size] = -np.log(self._chance(items, max(0, present.size - 1)))
+        correction[1 : 1 + items.size] = -np.log(chance)
         place = np.where(label > 0, 1 + np.searchsorted(items, label), 0)
         return {"candidate": candidate, "candidate_correction": correction, "label": place}
 
-    def _chance(self, items: npt.NDArray[np.int64], labels: int) -> npt.NDArray[np.float64]:
-        """Return the chance of each of ``items`` to come by so many labels and the draws."""
+    def _filled(self, labels: Ids, rng: np.random.Generator) -> tuple[Ids, float]:
+        """Return the labels and as many others as there is room for, ascending, and when the first had none."""
+        room = self._size - 1 - labels.size
+        taken = np.zeros(len(self._heights) + 1, np.bool_)
+        taken[labels] = True
+        drawn = first = np.empty(0, np.int64)
+        while first.size <= room and drawn.size < DRAWS * self._size:
+            drawn = np.concatenate([drawn, self._drawn(2 * room + 2, rng)])
+            others, first = np.unique(np.where(taken[drawn], 0, drawn), return_index=True)
+            first = np.sort(first[others > 0])
+        draws = int(first[room]) + 1 if first.size > room else drawn.size
+        return distinct_ids(np.concatenate([labels, drawn[first[:room]]])), rng.standard_gamma(draws)
+
+    def _drawn(self, count: int, rng: np.random.Generator) -> Ids:
+        heights = rng.random(count) * self._heights[-1]
+        order = np.argsort(heights)  # in order, neighbouring draws look at neighbouring memory
+        drawn = np.empty(count, np.int64)
+        drawn[order] = 1 + np.searchsorted(self._heights, heights[order], side="right")
+        return drawn
+
+    def _chance(self, items: Ids, labels: int, time: float) -> npt.NDArray[np.float64]:
+        """Return the chance of each of ``items`` to come by so many labels, or by draws until ``time``."""
         count = self._count[items]
-        # Kept off 1, the share of an only item, of whose absence there is no logarithm.
         bought = np.minimum(count / self._labels, CERTAIN)
-        drawn = np.minimum((count + 1.0) ** self._alpha / self._heights[-1], CERTAIN)
-        chance: npt.NDArray[np.float64] = -np.expm1(labels * np.log1p(-bought) + self._negatives * np.log1p(-drawn))
+        drawn = (count + 1.0) ** self._alpha / self._heights[-1]
+        chance: npt.NDArray[np.float64] = -np.expm1(labels * np.log1p(-bought) - drawn * time)
         return chance

@@ -18,7 +18,8 @@ class LazyRows:
     Dense Caffe SGD moves every row at every update: without a gradient by its momentum alone. Here a row remembers
     how many updates it has seen, and `catch_up` applies the missed ones at once (`Rule.skip_steps`). AdaGrad leaves
     such rows alone, so nothing is missed. Weight decay and Adam move them in no closed form: use `DenseGroup` there
-    (`LazyRows.fits` says so).
+    (`LazyRows.fits` says so), or have Adam leave them alone too, moments and all, which is not Caffe's Adam but
+    PyTorch's SparseAdam and TensorFlow's LazyAdam.
 
     Parameters
     ----------
@@ -57,9 +58,9 @@ class LazyRows:
         self._rows = max(1, BLOCK // weight.shape[1])
 
     @staticmethod
-    def fits(rule: Rule, multipliers: UpdateFactors) -> bool:
-        """Whether rows without a gradient move in a closed form under this rule and these multipliers."""
-        return rule.has_closed_form and multipliers.decay == 0.0
+    def fits(rule: Rule, multipliers: UpdateFactors, *, lazy: bool = False) -> bool:
+        """Whether rows without a gradient move in a closed form here, or under a ``lazy`` rule not at all."""
+        return (rule.has_closed_form or lazy) and multipliers.decay == 0.0
 
     def catch_up(self, ids: Ids, iteration: int) -> None:
         """Bring the rows ``ids`` (distinct) to where dense training has them after ``iteration`` updates."""

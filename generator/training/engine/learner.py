@@ -42,6 +42,9 @@ class Learner:
         Where training stands, and the history: one array a parameter, for Adam as many again. None: at the start.
     warmup
         Updates in which the rate rises, in equal steps, to what the solver's policy says; Caffe knows none.
+    lazy
+        Whether Adam leaves the rows of tables alone that have no gradient, as PyTorch's SparseAdam does; Caffe's moves
+        them all.
     threads
         Intra-op threads of onnxruntime; 0: one for each core.
     provider
@@ -80,12 +83,14 @@ class Learner:
         *,
         state: TrainingState | None = None,
         warmup: int = 0,
+        lazy: bool = False,
         threads: int = 0,
         provider: str = "cpu",
         exchange: Exchange | None = None,
     ) -> None:
         self._rule = Rule(solver)
         self._solver, self._warmup, self._exchange, self.stopped = solver, warmup, exchange, False
+        self._lazy = lazy
         self.weights = dict(weights)
         self._take_state(state)
         self.rate, _ = self._next_rate()
@@ -127,7 +132,7 @@ class Learner:
             dense, sparse = f"{name}_grad" in self._written, f"{name}_grad_rows" in self._written
             if not dense and not sparse:
                 raise ModelError(f"the gradient graph has no output {name}_grad, the gradient of parameter {name}")
-            if sparse and not dense and name in READERS and LazyRows.fits(self._rule, multipliers):
+            if sparse and not dense and name in READERS and LazyRows.fits(self._rule, multipliers, lazy=self._lazy):
                 by_rows[name] = multipliers
             else:
                 groups.setdefault(multipliers, []).append(name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from generator.caffe.prototxt import learnable, parse_net, parse_solver
 from generator.caffe.schema import Message
@@ -92,9 +93,17 @@ class Generated:
         what = f"{self.spec.name}: the net's weights, the solver's history and gradients"
         require(self.training_memory, what, "lower widths, pages or items")
 
-    def fresh(self) -> dict[str, Array]:
-        """Return new weights by name, as the spec's fillers start them from its random_seed."""
-        return fill(self.spec, learnable(self.net), self.shapes, self.spec.solver.random_seed)
+    def fresh(self, label: NDArray[np.integer] | None = None) -> dict[str, Array]:
+        """Return new weights by name, as the spec's fillers start them from its random_seed.
+
+        With ``init.popularity`` the output's bias follows from ``label``, of the training rows, where it is given.
+        """
+        weights = fill(self.spec, learnable(self.net), self.shapes, self.spec.solver.random_seed)
+        if self.spec.init.popularity and label is not None:
+            count = np.bincount(label[label > 0], minlength=len(weights["output_bias"]))
+            logarithm = np.log(count + 1.0)
+            weights["output_bias"] = (logarithm - logarithm.mean()).astype(np.float32)
+        return weights
 
     def threads(self) -> int:
         """Return the threads that train this net fastest, as `threads_for`: of a sampled output some rows count."""
@@ -109,5 +118,5 @@ class Generated:
 
     def learner(self, weights: Mapping[str, Array], **options: Any) -> Learner:
         """Return a learner of this net from ``weights``; ``options`` are those of `Learner`."""
-        warmup = self.spec.solver.warmup
-        return Learner(self.files["gradient.onnx"], self.net, self.solver, weights, warmup=warmup, **options)
+        own, gradient = self.spec.solver, self.files["gradient.onnx"]
+        return Learner(gradient, self.net, self.solver, weights, warmup=own.warmup, lazy=own.lazy, **options)

@@ -105,7 +105,9 @@ def mixture_of(
 def _counted(sessions: Sessions, item: NDArray[np.int64], spec: Spec) -> Tables:
     mix = spec.head.mix
     assert mix is not None  # noqa: S101  # for mypy: the caller asks for specs with one alone
-    return count(sessions, item, spec.items + spec.slots, Counting(mix.followers, mix.aging, mix.trend))
+    return count(
+        sessions, item, spec.items + spec.slots, Counting(mix.followers, mix.aging, mix.trend, mix.decay, mix.viewed)
+    )
 
 
 def _items(data: Path, spec: Spec) -> NDArray[np.int64]:

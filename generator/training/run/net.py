@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from generator.codegen.net import net_of
@@ -71,7 +72,8 @@ def train_net(
     mlflow = MlflowRun(options.mlflow, note) if options.mlflow else None  # before anything is written
     # A replica that takes the place of a lost one may have to wait for its end.
     with taken(run, wait=REPLICA_ENDS if exchange else 0.0):
-        learner = _begin(made, snapshots, data, run, options, threads=threads, exchange=exchange, note=note)
+        label = rows["label"]
+        learner = _begin(made, snapshots, label, data, run, options, threads=threads, exchange=exchange, note=note)
         tester = None
         if tested and test_rows is not None:
             tester = _tester(made, tested.stem, test_rows, learner, threads)
@@ -134,6 +136,7 @@ def export_mixed(
 def _begin(
     made: Generated,
     snapshots: Snapshots,
+    label: npt.NDArray[np.integer],
     data: Path,
     run: Path,
     options: TrainOptions,
@@ -150,7 +153,8 @@ def _begin(
         weights, state = snapshots.load(start, made.shapes, Rule(made.solver).histories)
     else:
         refuse_used(run, snapshots)
-        weights = start_from(Path(options.weights), made, data, note) if options.weights else made.fresh()
+        given = options.weights
+        weights = start_from(Path(given), made, label, data, note) if given else made.fresh(label)
 
     prepare(made.spec, made.files, data, run)
     learner = made.learner(weights, state=state, threads=threads, provider=options.provider, exchange=exchange)

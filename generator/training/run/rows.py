@@ -79,7 +79,6 @@ def candidates_of(spec: Spec, label: npt.NDArray[Any]) -> SampledItems | None:
         label,
         spec.items,
         size=net_of(spec).candidates,
-        negatives=sampled.negatives,
         alpha=sampled.alpha,
         seed=solver.random_seed,
     )

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from generator.caffe.caffemodel import read_caffemodel
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import ModelError, TrainingError
@@ -17,8 +20,8 @@ __all__ = ["Note", "start_from"]
 Note = Callable[[str], None]
 
 
-def start_from(given: Path, made: Generated, data: Path, note: Note) -> dict[str, Array]:
-    """Return the weights of a net by name: those that ``given`` holds, the rest as the fillers start them.
+def start_from(given: Path, made: Generated, label: NDArray[np.integer], data: Path, note: Note) -> dict[str, Array]:
+    """Return the weights of a net by name: those that ``given`` holds, the rest as `Generated.fresh` starts them.
 
     Layers are matched by name, as Caffe's `Net::CopyTrainedLayersFrom` does.
 
@@ -26,8 +29,8 @@ def start_from(given: Path, made: Generated, data: Path, note: Note) -> dict[str
     ----------
     given
         A .caffemodel, or the folder of a run, whose newest snapshot is taken.
-    made
-        The net.
+    made, label
+        The net, and the labels of its training rows.
     data
         The data folder of the training, whose ids must be those of the run.
     note
@@ -51,7 +54,7 @@ def start_from(given: Path, made: Generated, data: Path, note: Note) -> dict[str
     note(f"{path}: taken {', '.join(taken)}" + (f"; starting anew: {', '.join(anew)}" if anew else ""))
     if given.is_dir():
         _compare_ids(given, data, note)
-    return made.fresh() | taken
+    return made.fresh(label) | taken
 
 
 def _newest(run: Path) -> Path:

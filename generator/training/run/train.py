@@ -112,7 +112,7 @@ def train(
                     spec.member(number),
                     data,
                     folder,
-                    _of_member(options, number, resume=bool(options.resume and whole_snapshots(folder))),
+                    _of_member(options, number, spec.ensemble, resume=bool(options.resume and whole_snapshots(folder))),
                     progress=_after(progress, before),
                     note=note if number == 1 else None,
                 )
@@ -140,8 +140,11 @@ def _check_folder(run: Path, *, resume: bool) -> None:
         )
 
 
-def _of_member(options: TrainOptions, number: int, *, resume: bool) -> TrainOptions:
-    """Return the options of one net: what is taken from another ensemble is that of its net of the same number."""
+def _of_member(options: TrainOptions, number: int, count: int, *, resume: bool) -> TrainOptions:
+    """Return the options of one net of ``count``.
+
+    What is taken from another ensemble is that of its net of the same number; the time is divided among them.
+    """
 
     def taken_from(given: str | Path | None) -> str | Path | None:
         folder = Path(given or "") / MEMBERS / str(number)
@@ -149,7 +152,8 @@ def _of_member(options: TrainOptions, number: int, *, resume: bool) -> TrainOpti
 
     weights = None if resume else taken_from(options.weights)
     mix_from = options.mix_from if isinstance(options.mix_from, Fitted) else taken_from(options.mix_from)
-    return replace(options, resume=resume, weights=weights, mix_from=mix_from)
+    seconds = None if options.seconds is None else options.seconds / count
+    return replace(options, resume=resume, weights=weights, mix_from=mix_from, seconds=seconds)
 
 
 def _after(progress: Progress | None, before: int) -> Progress | None:

@@ -275,6 +275,33 @@ def test_parquet_of_a_published_layout(tmp_path: Path):
         read_events([tmp_path / "train.parquet"], "globo")
 
 
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.records])
+def test_parquet_with_nested_columns_is_read_as_the_same_records_in_lines(tmp_path: Path, name: str):
+    file, content, _ = LOGS[name]
+    (tmp_path / file).write_text(content)
+    nested, listed = tmp_path / "nested.parquet", tmp_path / "listed.parquet"
+    frame = pl.read_ndjson(tmp_path / file)
+    frame.write_parquet(nested)
+    # As Arrow shows a list that its writer, BigQuery for one, has not marked as one.
+    lists = [column for column, kind in frame.schema.items() if kind == pl.List]
+    unmarked = [pl.col(column).list.eval(pl.struct(element=pl.element())).alias("list") for column in lists]
+    frame.with_columns(
+        pl.struct(each).alias(column) for each, column in zip(unmarked, lists, strict=True)
+    ).write_parquet(listed)
+    wanted = rows(tmp_path / file, name)
+    for path in (nested, listed):
+        assert detect(path) == name
+        assert rows(path, name) == wanted
+
+
+def test_a_nested_record_that_does_not_hold_is_named_by_its_row(tmp_path: Path):
+    events = [[{"aid": 7, "ts": 1700000000000, "type": "clicks"}], [{"aid": 7, "ts": 1700000000000, "type": None}]]
+    pl.DataFrame({"session": [1, 2], "events": events}).write_parquet(tmp_path / "log.parquet")
+    found = read_events([tmp_path / "log.parquet"], "otto", max_bad=1)
+    assert found.frame.height == 1
+    assert found.notes[0].startswith("log.parquet: row 2: unknown event: ")
+
+
 def test_real_logs_are_read_as_they_are(shared_data: Path):
     trivago = read_events([shared_data / "trivago" / "sessions_2018-11-07.parquet"], "trivago")
     assert trivago.rows == 50732

@@ -191,6 +191,21 @@ def test_logs_of_named_columns(tmp_path: Path, suffix: str):
     assert events.frame["time"].to_list() == [1.5, 2.5, 3.5, 4.5]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_seconds_on_a_page_are_read(tmp_path: Path, suffix: str):
+    """What a log says of them is taken, blank is unknown, and what is no number of seconds is a malformed row."""
+    path, said = tmp_path / f"log.{suffix}", [12.5, None, 0.0, -1.0, 1e13]
+    frame = pl.DataFrame([row | {"spent": dwell} for row, dwell in zip([*NAMED, NAMED[0]], said, strict=True)])
+    write = {"csv": frame.write_csv, "parquet": frame.write_parquet, "jsonl": frame.write_ndjson}[suffix]
+    write(path)
+    events = read_events([path], "events", {"dwell": "spent"}, max_bad=0.5)
+    assert events.frame["dwell"].to_list() == [12.5, None, 0.0]
+    assert dict(events.skipped) == {"a dwell time that is no number of seconds": 2}
+    assert read_events([path], "events").frame["dwell"].to_list() == [None] * 5
+    with pytest.raises(DataError, match=r"row \d: a dwell time that is no number of seconds"):
+        read_events([path], "events", {"dwell": "page"})
+
+
 def test_columns_are_named_by_role(tmp_path: Path):
     (tmp_path / "log.csv").write_text(
         'who,"when",url\nu,2020-01-02T03:04:05Z,a\nu,2020-01-02 03:04:06,b\nu,1577934247000,c\n'

@@ -25,13 +25,13 @@ class Event:
     page: str
     event: str
     in_test: int = 0
+    dwell: float | None = None
 
 
 def frame_of(events: list[Event]) -> pl.DataFrame:
-    rows = [(e.user, e.session, e.time, e.page, None, e.event, e.page) for e in events]
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(SCHEMA, pl.String) | {"time": pl.Float64}, orient="row").cast(
-        SCHEMA
-    )
+    rows = [(e.user, e.session, e.time, e.page, None, e.event, e.page, e.dwell) for e in events]
+    kinds = dict.fromkeys(SCHEMA, pl.String) | {"time": pl.Float64, "dwell": pl.Float64}
+    frame = pl.DataFrame(rows, schema=kinds, orient="row").cast(SCHEMA)
     return frame.with_columns(in_test=pl.Series([e.in_test for e in events], dtype=pl.UInt8), label="page")
 
 
@@ -82,6 +82,9 @@ def slow_target(events: list[Event], target: str) -> list[dict]:
         for k in range(len(views) - 1):
             if first.time is not None:
                 dwell[k] = max(events[views[k + 1]].time - events[views[k]].time, 1.0)
+        for k, i in enumerate(views):
+            if events[i].dwell is not None:
+                dwell[k] = max(events[i].dwell, 1.0)
         found.append(
             {
                 "pages": [events[i].page for i in views],
@@ -117,6 +120,7 @@ def told(sessions: Sessions, frame: pl.DataFrame) -> list[dict]:
 def logs(draw):
     timed = draw(st.booleans())
     given = draw(st.booleans()) or not timed
+    dwells = st.none() | st.sampled_from([0.0, 0.5, 7.0, 300.0]) if draw(st.booleans()) else st.none()
     nobody = given and draw(st.booleans())
     # Few users, pages and moments, so that ties and overlaps abound; whole seconds are exact in float32.
     return draw(
@@ -129,6 +133,7 @@ def logs(draw):
                 page=st.sampled_from("abcde"),
                 event=st.sampled_from(["view", "view", "view", "buy", "other"]),
                 in_test=st.sampled_from([0, 0, 1]),
+                dwell=dwells,
             ),
             min_size=1,
             max_size=40,

@@ -1,4 +1,4 @@
-"""Public formats of nested records, a JSON object a line: the flat rows of each record."""
+"""Public formats of nested records, JSON lines or Parquet: the flat rows of each record."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +12,8 @@ Rows = Iterator[Record]
 
 
 def _layout(words: Mapping[str, str], *, lenient: bool, without: tuple[str, ...] = ()) -> Layout:
-    """Return the layout of flat rows, whose columns are the roles."""
-    names = tuple(role for role in ROLES if role not in without)
+    """Return the layout of flat rows, whose columns are the roles; none of these formats has dwell times."""
+    names = tuple(role for role in ROLES if role not in ("dwell", *without))
     return Layout(names, {role: pl.col(role) for role in names}, words, lenient=lenient)
 
 

@@ -160,7 +160,7 @@ FORMATS: dict[str, Format] = {
         nested.otto,
     ),
     "ga4": Format(
-        "Google Analytics 4, BigQuery's export as JSON lines",
+        "Google Analytics 4, BigQuery's export as JSON lines or Parquet",
         "https://support.google.com/analytics/answer/7029846",
         (nested.GA4,),
         (
@@ -171,7 +171,7 @@ FORMATS: dict[str, Format] = {
         nested.ga4,
     ),
     "ga360": Format(
-        "Google Analytics 360, ga_sessions rows as JSON lines",
+        "Google Analytics 360, ga_sessions rows as JSON lines or Parquet",
         "https://support.google.com/analytics/answer/3437719",
         (nested.GA360,),
         (
@@ -181,7 +181,7 @@ FORMATS: dict[str, Format] = {
         nested.ga360,
     ),
     "segment": Format(
-        "Segment and RudderStack, e-commerce events as JSON lines",
+        "Segment and RudderStack, e-commerce events as JSON lines or Parquet",
         "https://segment.com/docs/connections/spec/ecommerce/v2/",
         (nested.SEGMENT,),
         (

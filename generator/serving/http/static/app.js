@@ -40,6 +40,31 @@ function row(name, figure, share) {
   return line;
 }
 
+// What the shop says of an item, beside its id: the image loads once it is in view, and only from the web.
+function shownItem(one, share) {
+  const line = row(one.item, one.probability.toFixed(4), share);
+  const { image, title, category, price } = one.metadata ?? {};
+  if (!one.metadata) return line;
+  line.classList.add("known");
+  const source = image ? new URL(image, document.baseURI) : null;
+  const picture = document.createElement(["http:", "https:"].includes(source?.protocol) ? "img" : "span");
+  picture.className = "picture";
+  if (picture.tagName === "IMG") Object.assign(picture, { loading: "lazy", alt: "", src: source.href });
+  const about = document.createElement("span");
+  about.className = "about";
+  for (const [kind, text] of [["title", title], ["category", category], ["price", price?.toLocaleString()]]) {
+    if (text === undefined) continue;
+    const part = document.createElement("span");
+    part.className = kind;
+    part.textContent = text;
+    about.append(part);
+  }
+  const [bar, name, figure] = line.children;
+  about.append(name);
+  line.replaceChildren(bar, picture, about, figure);
+  return line;
+}
+
 function list(id, rows, none) {
   if (!rows.length) {
     rows = [row(none, "", 0)];
@@ -51,7 +76,7 @@ function list(id, rows, none) {
 function drawItems(answer) {
   at("model").textContent = `${answer.model.name}, version ${answer.model.version}`;
   const best = answer.items.length ? answer.items[0].probability : 1;
-  list("items", answer.items.map((one) => row(one.item, one.probability.toFixed(4), one.probability / best)), "nothing");
+  list("items", answer.items.map((one) => shownItem(one, one.probability / best)), "nothing");
 }
 
 function drawSession(view) {

@@ -1,0 +1,106 @@
+"""Training on a GPU: drn with --provider cuda beside PyTorch on the same card, by turns, from the same weights.
+
+    python benchmarks/gpu.py                       # needs onnxruntime-gpu, PyTorch with CUDA and a card
+    python benchmarks/gpu.py --provider cpu --seconds 0.2 --rounds 2   # a dry run without a card
+
+The nets of train_speed.py, each at its own batch size and at --factor times that, and a net of Globo's size under a
+sampled softmax and a lazy Adam. The losses of the two sides are asserted equal in the first updates. It needs no data,
+and prints one table; --output writes it to a file too. A step of drn reads its batch and the weights from the CPU's
+memory and makes the update there; PyTorch has weights, batches and updates on the card.
+"""
+
+import argparse
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+import torch
+from nets import NETS, SAMPLED, make_rows, make_sampled, make_spec
+from peer_torch import Torch, tensors
+from turns import Side, same_losses, table
+
+from generator.spec.schema import Spec
+from generator.training.engine.graph import check_provider
+from generator.training.run.generated import Generated
+from generator.training.run.rows import training_batches
+
+BATCHES = 40
+# How far the losses may differ, relatively, in the first updates: a card sums products in another order, and where
+# TF32 is on PyTorch's are of 10 bits; it is switched off here.
+SAME = 1e-4
+
+
+def nets(factor: int) -> dict[str, Spec]:
+    """Return the specs by name, each net at its own batch size and at a multiple."""
+    found = {}
+    for name, net in NETS.items():
+        for size in dict.fromkeys([net["B"], factor * net["B"]]):
+            found[name.replace(f"B {net['B']}", f"B {size}")] = make_spec({**net, "B": size}, 0.9)
+    return {**found, SAMPLED: make_sampled()}
+
+
+def sides(spec: Spec, options: argparse.Namespace) -> list[Side]:
+    """Return drn and PyTorch on the card, each after the first updates."""
+    made = Generated.of(spec)
+    learner = made.learner(made.fresh(), threads=options.threads or made.threads(), provider=options.provider)
+    rows = make_rows(spec, BATCHES * spec.solver.batch_size)
+    ready = training_batches(spec, rows, order="file", tables=list(learner.tables)).some(0, BATCHES)
+    device = "cuda" if options.provider == "cuda" else "cpu"
+    on_card = [{name: blob.to(device) for name, blob in tensors(batch).items()} for batch in ready]
+    peer = Torch(spec, made.fresh(), device=device)
+    ours, theirs = cycle(ready), cycle(on_card)
+
+    def updates(step: Callable[[], float]) -> Callable[[int], float]:
+        return lambda times: [step() for _ in range(times)][-1]
+
+    found = [
+        Side("drn", updates(lambda: learner.step(islice(ours, 1)))),
+        Side("PyTorch", updates(lambda: peer.step(next(theirs)))),
+    ]
+    for times in (1, 10):
+        same_losses({side.name: side.turn(times) for side in found}, SAME)
+    return found
+
+
+def line(name: str, spec: Spec, options: argparse.Namespace) -> str:
+    """Return a row: samples a second of the two, and their ratio."""
+    ours, peer = found = sides(spec, options)
+    times = max(1, round(options.seconds / peer.turns[-1]))
+    for side in found:
+        side.forget()
+    for _ in range(options.rounds):
+        for side in found:
+            side.turn(times)
+    for side in found:
+        print(side.told(), flush=True)
+    size = spec.solver.batch_size
+    cells = [name, *(f"{size / side.median:,.0f}" for side in found), f"{peer.median / ours.median:.2f}"]
+    return f"| {' | '.join([*cells, f'{peer.best / ours.best:.2f}'])} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--provider", choices=["cuda", "cpu"], default="cuda", help="cpu: a dry run")
+    parser.add_argument("--factor", type=int, default=8, help="of the larger batch; 1: none")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each side; the median counts")
+    parser.add_argument("--seconds", type=float, default=1, help="about how long a turn of PyTorch takes")
+    parser.add_argument("--threads", type=int, default=0, help="of onnxruntime and, on the CPU, of PyTorch")
+    parser.add_argument("-o", "--output", type=Path, help="file for the table")
+    options = parser.parse_args()
+    check_provider(options.provider)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    where = torch.cuda.get_device_name() if options.provider == "cuda" else "the CPU, a dry run"
+    lines = []
+    for name, spec in nets(options.factor).items():
+        print(f"{name}:", flush=True)
+        lines.append(line(name, spec, options))
+    head = f"| on {where} | drn, samples/s | PyTorch, samples/s | ratio of medians | of best turns |"
+    table(head, lines)
+    if options.output:
+        options.output.write_text("\n".join([head, "|---|---:|---:|---:|---:|", *lines, ""]))
+
+
+if __name__ == "__main__":
+    main()

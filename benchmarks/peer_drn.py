@@ -1,0 +1,33 @@
+"""drn on a tuned spec, for peers.py: each line is a training of its own, from the first update to the export."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from peer_side import TOP, arguments
+
+from generator.evaluation.rows import SplitRows
+from generator.model.model import Model
+from generator.spec import load_spec
+from generator.training.run.train import train
+
+
+def main() -> None:
+    _, report, options = arguments()
+    data = Path(options["data"])
+    with tempfile.TemporaryDirectory() as name:
+        for number, epochs in enumerate(options["epochs"]):
+            run = Path(name) / str(number)
+            spec = load_spec(options["spec"], [*options["set"], f"solver.epochs={epochs}"])
+
+            def rank(run: Path = run) -> np.ndarray:
+                model = Model(run, threads=0)
+                with SplitRows(data, "test") as rows:
+                    found = (model.infer(["top_item"], each.inputs(model.sizes))[0] for each in rows.batches(512))
+                    return np.concatenate([lists[:, :TOP] for lists in found])
+
+            report.whole(epochs, lambda spec=spec, run=run: train(spec, data, run), rank)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""The best items of a large catalogue without scoring all: those nearest in the output layer, scored as ever."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from generator.errors import ModelError
+from generator.spec.blobs import INPUTS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["ItemIndex"]
+
+CANDIDATES = 256  # items near a session that are scored
+LINKS, BUILDING = 16, 100  # of the graph of neighbours: edges an item, items looked at to place one
+SAMPLE = 4096  # items by which what all others add to the softmax is estimated
+Array = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+class ItemIndex:
+    """The output layer of an inference model, indexed.
+
+    A session's score of an item is the inner product of a vector that the net makes of the session with the item's row
+    of the output layer, its bias among it. A graph of neighbours (HNSW of faiss) finds nearly all of the rows with the
+    largest; what the session has seen and what followed its newest pages in training are added, and all of these are
+    scored exactly. In the sum of the Softmax they are themselves, and all other items an estimate, by a sample drawn
+    once. The rest of the model's graph, its mixture, then runs on them as it is.
+
+    Parameters
+    ----------
+    model
+        The inference model.
+    name
+        Its file, for messages.
+    classes
+        Those of its Softmax, N+1.
+    kinds
+        ONNX type of each input blob.
+
+    Attributes
+    ----------
+    bytes
+        Of memory, about: the rows and the graph of neighbours.
+    seconds
+        That building took.
+
+    Raises
+    ------
+    ModelError
+        The model is not of a form that can be indexed.
+    """
+
+    def __init__(self, model: "ModelProto", name: Path, classes: int, kinds: Mapping[str, str]) -> None:
+        from generator.onnxgraph.rewrites.candidates import PatternError, split_at_softmax
+
+        began = time.perf_counter()
+        try:
+            self._split = split_at_softmax(model)
+        except PatternError as error:
+            raise ModelError(f"{name}: no index can be built for it: {error}") from error
+        self._head = _session(self._split.head)
+        types = dict(kinds) | {one.name: one.type for one in self._head.get_outputs()}
+        self._tail = _session(_typed(self._split.tail, types))
+        self._blobs = [one.name for one in self._head.get_inputs()]
+        self._index, self._rows = _neighbours(self._output_rows(model, classes))
+        sample = np.random.default_rng(0).permutation(classes)[:SAMPLE]
+        self._sampled = _session(_product(self._rows[sample]))
+        self._place = np.full(classes, -1, np.int32)  # of a class in the sample
+        self._place[sample] = np.arange(len(sample))
+        self.bytes = self._rows.nbytes + classes * (2 * LINKS * 4 + 12)
+        self.seconds = time.perf_counter() - began
+
+    def _output_rows(self, model: "ModelProto", classes: int) -> Array:
+        """Return the weights of each class side by side, and its bias, (classes, d) float32."""
+        from onnx import numpy_helper
+
+        constants = {one.name: one for one in model.graph.initializer if one.name in self._split.weights}
+        inputs = self._head.get_inputs()
+        nothing = {one.name: np.zeros((2, one.shape[1]), INPUTS[one.name].dtype) for one in inputs}
+        (bias,) = self._head.run([self._split.bias], nothing)
+        weights = [numpy_helper.to_array(constants[weight])[:classes] for weight in self._split.weights]
+        return np.concatenate([*weights, bias.reshape(-1, 1)[:classes]], axis=1, dtype=np.float32)
+
+    def probabilities(self, blobs: Mapping[str, NDArray[Any]], rows: int) -> list[tuple[Ids, Array]]:
+        """Return for each of the first rows the ids of the items scored, ascending from 0, and their probabilities.
+
+        A row does not depend on the others. Slots are among the ids where the session fills them.
+
+        Parameters
+        ----------
+        blobs
+            The inputs of the model, (B, size) each.
+        rows
+            How many of the B are wanted.
+        """
+        split = self._split
+        given = {name: blobs[name] for name in self._blobs}
+        computed = dict.fromkeys(
+            name for name in (*split.queries, *split.ids, *split.others) if name not in self._blobs
+        )
+        given |= zip(computed, self._head.run(list(computed), given), strict=True)
+        ones = np.ones((len(given[split.queries[0]]), 1), np.float32)
+        query = np.concatenate([*(given[name] for name in split.queries), ones], axis=1)
+        (sample,) = self._sampled.run(None, {"query": query})
+        scored = [
+            self._scored(query[row], sample[row], [given[name][row] for name in split.ids]) for row in range(rows)
+        ]
+        scored += scored[-1:] * (len(query) - rows)
+        feed = {name: given[name] for name in split.others}
+        feed[split.scored] = np.zeros((len(scored), max(len(ids) for ids, _ in scored)), np.float32)
+        for row, (ids, softmax) in enumerate(scored):
+            feed[split.scored][row, : len(ids)] = softmax
+        for name in split.ids:
+            places = [np.searchsorted(ids, wanted) for (ids, _), wanted in zip(scored, given[name], strict=True)]
+            feed[name] = np.array(places, given[name].dtype)
+        (probability,) = self._tail.run(["probability"], feed)
+        return [(ids, probability[row, : len(ids)]) for row, (ids, _) in enumerate(scored[:rows])]
+
+    def _scored(self, query: Array, sample: Array, wanted: Sequence[Ids]) -> tuple[Ids, Array]:
+        """Return 0, the ``wanted`` ids of a row and the nearest, ascending, and their softmax over all classes."""
+        classes = len(self._rows)
+        _, near = self._index.search(query[None], min(CANDIDATES, classes))
+        ids = np.concatenate([[0], *wanted, near[0][near[0] >= 0]])
+        ids.sort()
+        ids = ids[np.append(True, ids[1:] > ids[:-1])]
+        inside = ids[ids < classes]  # slots have no score: the mixture alone recommends them
+        # In this thread alone, which a BLAS would not keep to.
+        score = np.einsum("ij,j->i", self._rows[inside], query)
+        highest = score.max()
+        worth = np.exp(score - highest)
+        places = self._place[inside]
+        sample[places[places >= 0]] = -np.inf  # what is scored is not among the others
+        others = len(sample) - np.count_nonzero(places >= 0)
+        rest = np.exp(sample - highest).sum(dtype=np.float64) / max(others, 1) * (classes - len(inside))
+        softmax = np.zeros(len(ids), np.float32)
+        softmax[: len(inside)] = worth / (worth.sum(dtype=np.float64) + rest)
+        return ids, softmax
+
+
+def _neighbours(rows: Array) -> tuple[Any, Array]:
+    """Return faiss' index of the largest inner products with ``rows``, and the rows as it keeps them."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)  # of this thread: requests go on beside it, and the same rows give the same graph
+    index: Any = faiss.IndexHNSWFlat(rows.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction, index.hnsw.efSearch = BUILDING, CANDIDATES
+    index.add(rows)
+    storage: Any = faiss.downcast_index(index.storage)
+    return index, faiss.rev_swig_ptr(storage.get_xb(), rows.size).reshape(rows.shape)
+
+
+def _product(rows: Array) -> "ModelProto":
+    """Return a model of the inner products of ``rows`` with each ``query``, (B, d) to (B, rows)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weight = numpy_helper.from_array(np.ascontiguousarray(rows.T), "weight")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["query", "weight"], ["score"])],
+        "product",
+        [helper.make_tensor_value_info("query", TensorProto.FLOAT, ["B", rows.shape[1]])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["B", len(rows)])],
+        [weight],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def _session(model: "ModelProto") -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _typed(model: "ModelProto", kinds: Mapping[str, str]) -> "ModelProto":
+    """Return a model whose inputs have the types that onnxruntime names, float32 where it names none."""
+    from onnx import TensorProto, helper
+
+    elements = {"tensor(int32)": TensorProto.INT32, "tensor(int64)": TensorProto.INT64}
+    for info in model.graph.input:
+        element = elements.get(kinds.get(info.name, ""), TensorProto.FLOAT)
+        info.CopyFrom(helper.make_tensor_value_info(info.name, element, None))
+    return model

@@ -1,0 +1,171 @@
+"""The sampler that learns what a training may come to, and ranks many children by it before one is trained."""
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from generator.spec.schema import field_of
+from generator.tuning.history import Individual
+from generator.tuning.plan import COSTS, TuningPlan
+from generator.tuning.space import Space
+from generator.tuning.surrogate import Floats, Surrogate, coordinates
+
+__all__ = ["OPTIONS", "SurrogateSampler"]
+
+RANDOM = 8  # individuals drawn at random before the surrogate is asked
+STRANGERS, CHILDREN = 256, 256  # candidates drawn at random, and by crossover
+PARENTS = 8
+MUTATION = 0.15  # share of a child's genes that mutate, one in a child of few
+STRIDE = 0.1  # of a mutated gene among numbers, on the scale of 0 to 1
+MOST = 300  # figures the surrogate learns from, the newest
+AUGMENTED = 0.05  # weight of the sum beside the least of several objectives
+OPTIONS = {
+    "random": RANDOM,
+    "strangers": STRANGERS,
+    "children": CHILDREN,
+    "parents": PARENTS,
+    "mutation": MUTATION,
+    "stride": STRIDE,
+    "most": MOST,
+    "augmented": AUGMENTED,
+}  # as the journal holds them
+
+
+class SurrogateSampler:
+    """A `Sampler` of expected improvement under a `Surrogate`.
+
+    The first individuals are those of ``start`` and the fixed part's own genes, then random ones. Later each is the one
+    of most expected improvement (Jones et al., "Efficient global optimization of expensive black-box functions", 1998)
+    among strangers, drawn at random, and children of the best so far, by uniform crossover and mutation; those asked
+    for in one generation count as known, at what was expected. Several objectives are made one with weights that are
+    drawn for each generation (Knowles, "ParEGO", 2006).
+    """
+
+    def __init__(self, plan: TuningPlan) -> None:
+        self._space, self._objectives, self._rungs = plan.space, plan.objectives, plan.rungs
+        self._parameters = self._space.parameters()
+        self._rng = np.random.default_rng(plan.seed)
+        self._surrogate = Surrogate([each.ordered for each in self._parameters.values()], plan.seed)
+        self._start = [found for genes in [_own(self._space), *plan.start] if (found := _drawn(self._space, genes))]
+        self._history: list[Individual] = []
+        self._units: list[Floats] = []  # of each individual that was asked for, gene by gene, 0 to 1
+        self._pool: _Pool | None = None
+
+    def ask(self) -> dict[str, Any]:
+        """As `Sampler.ask`."""
+        if self._start:
+            return self._genome(self._rng.random(len(self._parameters)), self._start.pop(0))
+        if len(self._history) < RANDOM or all(each.state == "failed" for each in self._history):
+            return self._genome(self._rng.random(len(self._parameters)))
+        if self._pool is None:
+            self._pool = self._candidates()
+        return self._genome(self._pool.best())
+
+    def tell(self, asked: Sequence[Individual]) -> None:
+        """As `Sampler.tell`; individuals that are trained on later are seen at the next `ask`."""
+        self._history += asked
+        self._pool = None
+
+    def _genome(self, units: Floats, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the genome at ``units``, but for what is ``given``; keep its units."""
+        genome = {name: each.at(unit) for (name, each), unit in zip(self._parameters.items(), units, strict=True)}
+        genome |= given or {}
+        places = [each.place(genome[name]) for name, each in self._parameters.items()]
+        self._units.append(np.where([name in (given or {}) for name in genome], places, units))
+        return genome
+
+    def _candidates(self) -> "_Pool":
+        """Fit the surrogate to the history, and return strangers and children with what is expected of them."""
+        points, shares, figures = self._observations()
+        self._surrogate.fit(points, shares, figures)
+        history = np.array([coordinates(self._space, self._parameters, each.genome) for each in self._history])
+        expected, _ = self._surrogate.predict(history[-MOST:])
+        strangers = self._rng.random((STRANGERS, len(self._parameters)))
+        units = np.vstack([strangers, self._children(expected)])
+        genomes = [[each.at(unit) for each, unit in zip(self._parameters.values(), row, strict=True)] for row in units]
+        named = [dict(zip(self._parameters, genome, strict=True)) for genome in genomes]
+        places = np.array([coordinates(self._space, self._parameters, genome) for genome in named])
+        known = {row.tobytes() for row in history}
+        _, first = np.unique(places, axis=0, return_index=True)
+        new = [index for index in sorted(first) if places[index].tobytes() not in known] or [0]
+        mean, covariance = self._surrogate.predict(places[new])
+        return _Pool(units[new], mean, covariance, float(expected.max()))
+
+    def _observations(self) -> tuple[Floats, Floats, Floats]:
+        """Return what is known: genes (n, genes), shares (n,) and one figure (n,), more being better."""
+        seen = {each.hash: each for each in self._history}
+        rows = [(each, rung) for each in seen.values() for rung in range(len(each.curve))]
+        rows = rows[-MOST:]
+        figures = np.array([each.curve[rung] for each, rung in rows])
+        points = np.array([coordinates(self._space, self._parameters, each.genome) for each, _ in rows])
+        shares = np.array([self._rungs[rung] for _, rung in rows])
+        return points, shares, self._single(figures, np.array([each.state == "failed" for each, _ in rows]))
+
+    def _single(self, figures: Floats, failed: Floats) -> Floats:
+        """Return one figure (n,) for several objectives (n, objectives); what failed is as bad as the worst."""
+        sound = failed == 0
+        scaled = np.empty(figures.shape)
+        for index, name in enumerate(self._objectives):
+            column = -np.log(np.maximum(-figures[sound, index], 1e-12)) if name in COSTS else figures[sound, index]
+            scaled[sound, index] = (column - column.min()) / (float(np.ptp(column)) or 1.0)
+            scaled[~sound, index] = 0.0
+        if len(self._objectives) == 1:
+            return scaled[:, 0]
+        weights = self._rng.dirichlet(np.ones(len(self._objectives)))
+        weighed = scaled * weights
+        return np.asarray(weighed.min(axis=1) + AUGMENTED * weighed.sum(axis=1))
+
+    def _children(self, expected: Floats) -> Floats:
+        """Return the units of children of those of whom most is expected."""
+        newest = self._units[-len(expected) :]
+        parents = np.array([newest[index] for index in np.argsort(-expected, kind="stable")[:PARENTS]])
+        count, genes = CHILDREN, len(self._parameters)
+        pairs = self._rng.integers(len(parents), size=(2, count))
+        children = np.where(self._rng.random((count, genes)) < 0.5, parents[pairs[0]], parents[pairs[1]])
+        mutated = self._rng.random((count, genes)) < max(MUTATION, 1 / genes)
+        near = np.clip(children + STRIDE * self._rng.standard_normal((count, genes)), 0.0, 1.0)
+        steps = np.where(self._rng.random((count, genes)) < 0.5, near, self._rng.random((count, genes)))
+        return np.where(mutated, steps, children)
+
+
+class _Pool:
+    """Candidates with what is expected of them; each that is taken makes its like less promising."""
+
+    def __init__(self, units: Floats, mean: Floats, covariance: Floats, best: float) -> None:
+        self._units, self._mean, self._covariance, self._best = units, mean, covariance.copy(), best
+        self._free = np.ones(len(units), bool)
+
+    def best(self) -> Floats:
+        """Return the units of the candidate of most expected improvement, and take it."""
+        spread = np.sqrt(np.maximum(self._covariance.diagonal(), 1e-12))
+        ahead = (self._mean - self._best) / spread
+        below = np.array([0.5 * math.erfc(-each / math.sqrt(2)) for each in ahead])
+        gain = spread * (ahead * below + np.exp(-0.5 * ahead**2) / math.sqrt(2 * math.pi))
+        chosen = int(np.where(self._free, gain, -1.0).argmax())
+        self._free[chosen] = self._free.sum() == 1
+        self._best = max(self._best, float(self._mean[chosen]))
+        column = self._covariance[:, chosen]
+        self._covariance = self._covariance - np.outer(column, column) / max(column[chosen], 1e-12)
+        return np.asarray(self._units[chosen])
+
+
+def _own(space: Space) -> dict[str, Any]:
+    """Return the genes as the fixed part has them."""
+    plain, found = space.plain({}), {}
+    for name in space.genes:
+        with contextlib.suppress(LookupError):  # a section that the fixed part lacks
+            found[name] = field_of(plain, name)
+    return found
+
+
+def _drawn(space: Space, genes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is drawn for ``genes``, as far as the space can have them, by parameter."""
+    return {
+        parameter: value
+        for name, gene in space.genes.items()
+        if name in genes
+        for parameter, value in gene.drawn(name, genes[name]).items()
+    }
