@@ -31,7 +31,8 @@ from generator.training.run.train import TrainOptions
 __all__ = ["Fit", "StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
-COMPARED = 2  # times the ranking by all: rows of a kind and sessions to show come after it
+SAFE = 0.85  # of the seconds of the training that its iterations are planned for: the rate falls before all are made
+FITTED, RANKED = 1.25, 2  # times what it takes to fit and to rank by all rules: rows of a kind are ranked once more
 FEW = 100  # test sessions, below which figures tell little
 LEVEL = 0.0005  # of METRIC, from which on a rule is ahead: what rounds to less is level
 
@@ -176,9 +177,9 @@ class _Work:
         solver = selected.candidate.spec.solver
         most = compare.most_sessions(self.options.minutes)
         test_rows = min(facts.test_rows, most * facts.labels / max(facts.sessions, 1))
-        seconds = self.journal.budget.for_training(COMPARED * (selected.fitting + selected.ranking * test_rows))
+        seconds = self.journal.budget.for_training(FITTED * selected.fitting + RANKED * selected.ranking * test_rows)
         speed = selected.speed / (solver.batch_size * solver.iter_size)
-        iterations = max(1, min(solver.max_iter, int(seconds * speed)))
+        iterations = max(1, min(solver.max_iter, int(SAFE * seconds * speed)))
         reasons = {}
         if iterations < solver.max_iter:
             held = f"{self.options.minutes:g} minutes hold"
@@ -215,11 +216,11 @@ class _Work:
         """Return the reason why a training ended before its last iteration, where it did."""
         if iterations == spec.solver.max_iter:
             return {}
-        why = (
-            f"the {self.options.minutes:g} minutes were over at iteration {iterations:,}: this machine was slower than "
+        late = (
+            f"{self.options.minutes:g} minutes were over at iteration {iterations:,}, sooner than the trial let expect"
         )
-        self.listener.note(f"{why}in the trial")
-        return {"solver.max_iter": f"{why}in the trial"}
+        self.listener.note(late)
+        return {"solver.max_iter": late}
 
     def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
         data = self.folder / "data"
