@@ -5,6 +5,7 @@ folder for its lists, and options as JSON; it prints a line of JSON an epoch.
 """
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -58,7 +59,8 @@ class Report:
         path = self._folder / f"{self._epoch}.npy"
         np.save(path, lists.astype(np.int32))
         spent = {"train": [*self._trained], "rank": [*ranked], "epoch": self._epoch, "lists": str(path)}
-        print(json.dumps(spent), flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
+        print(json.dumps({**spent, "peak": peak}), flush=True)
 
 
 def _clocked(work: Callable[[], object]) -> tuple[np.ndarray, object]:

@@ -8,7 +8,7 @@ with a sampled softmax and sparse gradients. Each peer has an environment of its
 (some 1.5 GB each), and runs in a process of its own, one after the other. It is given the sessions that `drn sessions`
 made and writes the 20 best items of each test row after each epoch; hit rate and MRR are taken from these lists. The
 time of an epoch is that of all so far, ranking left out. drn's lines are whole trainings of so many epochs, the
-mixture's fit and the export included. Peak memory is the process's, data and ranking included.
+mixture's fit and the export included. Peak memory is the process's so far, data and ranking included.
 """
 
 import argparse
@@ -40,7 +40,7 @@ TORCH = "torch==2.13.0"
 RECBOLE = [TORCH, "numpy<2", "scipy<1.14", "pandas<2.3", "setuptools<80", "recbole==1.2.1"]
 PEERS = {
     "drn": ("drn", [], {"set": []}),
-    "rnn": ("rnn", [TORCH, "numpy"], {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 1e-3, "batch": 128}),
+    "rnn": ("rnn", [TORCH, "numpy"], {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 3e-3, "batch": 64}),
     "SASRec": ("rectools", [TORCH, "rectools[torch]==0.19.0"], {}),
     "GRU4Rec": ("recbole", RECBOLE, {"model": "GRU4Rec"}),
     "NARM": ("recbole", RECBOLE, {"model": "NARM"}),
@@ -90,7 +90,7 @@ def write_sessions(data: Path, path: Path) -> np.ndarray:
 
 
 def run(peer: str, python: str, sessions: Path, folder: Path, options: dict) -> Iterator[dict]:
-    """Yield what a peer reports of each epoch, and at last its peak memory in MiB; it stops where it fails."""
+    """Yield what a peer reports of each epoch, as it comes; it ends where the peer fails."""
     script = HERE / f"peer_{PEERS[peer][0]}.py"
     paths = os.pathsep.join([str(HERE), str(HERE.parent)]) if python == sys.executable else str(HERE)
     command = [python, str(script), str(sessions), str(folder), json.dumps(options)]
@@ -106,10 +106,8 @@ def run(peer: str, python: str, sessions: Path, folder: Path, options: dict) -> 
         for line in process.stdout:
             if line.startswith("{"):
                 yield json.loads(line)
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    if process.wait():
         print(f"{peer} failed:\n{(folder / 'errors').read_text()[-2000:]}")
-    yield {"peak": usage.ru_maxrss / 1024}
 
 
 def figures(lists: Path, label: np.ndarray) -> dict[str, float]:
@@ -135,12 +133,10 @@ def measure(log: str, options: argparse.Namespace, folder: Path) -> list[str]:
             more["set"] = options.set
         else:
             more = {"epochs": options.epochs}
-        found = list(run(peer, python, folder / "sessions.npz", here, {**settings, **more}))
-        peak = found.pop()["peak"]
-        for each in found:
+        for each in run(peer, python, folder / "sessions.npz", here, {**settings, **more}):
             metrics = figures(Path(each["lists"]), label)
             cells = [log, peer, f"{each['epoch']:g}", *(f"{metrics[name]:.4f}" for name in SHOWN)]
-            cells += [*(f"{seconds:.1f}" for seconds in (*each["train"], *each["rank"])), f"{peak:,.0f}"]
+            cells += [*(f"{seconds:.1f}" for seconds in (*each["train"], *each["rank"])), f"{each['peak']:,.0f}"]
             lines.append(f"| {' | '.join(cells)} |")
             print(lines[-1], flush=True)
     return lines

@@ -234,7 +234,13 @@ class Server:
 def drn(models: Path, store: str, *options: str) -> Server:
     port = free_port()
     command = [sys.executable, "-m", "generator", "serve", str(models), "--store", store, "--port", str(port)]
-    return Server([*command, "--no-log-requests", *options], port)
+    return answering(Server([*command, "--no-log-requests", *options], port))
+
+
+def answering(server: Server) -> Server:
+    """Return a drn serve once it answers: with several workers it listens before."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v2/health/live", timeout=300):
+        return server
 
 
 def plain(models: Path, store: str) -> Server:

@@ -3,6 +3,7 @@
     git worktree add /tmp/before REVISION
     python benchmarks/serve_turns.py /tmp/before                          # as many answers as they can give, 10k items
     python benchmarks/serve_turns.py /tmp/before --items 1000000 --rate 50
+    python benchmarks/serve_turns.py /tmp/before --now "--workers 2"
 
 Each checkout writes its own model, with the same drawn weights. On a machine with other work the ratios of the turns
 and the CPU seconds of an answer say more than any one rate.
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from serve import LOADS, Server, free_port, measure, plain
+from serve import LOADS, Server, answering, free_port, measure, plain
 
 HERE = Path(__file__).parents[1]
 WRITE = "import sys; sys.path.insert(0, 'benchmarks'); import serve, pathlib as p; "
@@ -28,7 +29,7 @@ def start(checkout: Path, models: Path, store: Path, items: int, more: list[str]
     subprocess.run([sys.executable, "-c", WRITE + call], cwd=checkout, check=True)
     port = free_port()
     command = [sys.executable, "-m", "generator", "serve", str(models), "--store", f"sqlite:///{store}"]
-    return Server([*command, "--port", str(port), "--no-log-requests", *more], port, checkout)
+    return answering(Server([*command, "--port", str(port), "--no-log-requests", *more], port, checkout))
 
 
 def cpu(server: Server) -> float:

@@ -21,20 +21,23 @@ def portable_layers(
 
     A layer has what the layer of its name has in the deploy net: an InnerProduct its weight, without the row for slots
     of a tied one, and zeros where it has no bias; the product with a one-hot vector, an Embed there, the table without
-    row 0, which is of no id, on its side; a Bias there, an identity matrix and the bias.
+    row 0, which is of no id, on its side; a Bias there, an identity matrix and the bias. The trend of a mixture is
+    added to the bias of the output.
 
     Parameters
     ----------
     deploy, portable
         NetParameters of deploy.prototxt and of deploy.portable.prototxt of one spec.
     weights
-        The parameters of ``deploy`` by name (`learnable`), in Caffe's shapes.
+        The parameters of ``deploy`` by name (`learnable`), in Caffe's shapes; and ``mix_trend``, if it has a mixture.
 
     Raises
     ------
     ModelError
         A layer of ``portable`` has none in ``deploy``, so they are not of one spec.
     """
+    if "mix_trend" in weights:
+        weights = {**weights, "output_bias": weights["output_bias"] + weights["mix_trend"]}
     given: dict[str, dict[int, Array]] = {}
     for parameter in learnable(deploy, "TEST"):
         for layer, index in parameter.places:

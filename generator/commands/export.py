@@ -24,6 +24,12 @@ __all__ = ["command"]
     type=click.Choice(["all-uses"]),
     help="Write the weights as Caffe saves them, a copy for each use of a shared parameter, to -o FILE.",
 )
+@click.option(
+    "--onnx",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the model for runtimes that overwrite where ScatterElements should add, as MNN does.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file of --caffemodel.")
 @click.option(
     "--web",
@@ -48,6 +54,7 @@ def command(
     run: Path,
     caffe: Path | None,
     caffemodel: str | None,
+    onnx: Path | None,
     output: Path | None,
     web: Path | None,
     runtime: Path | None,
@@ -60,14 +67,17 @@ def command(
     Example:
       drn export runs/shop --caffe caffe
       drn export runs/shop --caffemodel all-uses -o shop.caffemodel
+      drn export runs/shop --onnx shop.onnx
       drn export runs/shop --web site
     """
-    if caffe is None and caffemodel is None and web is None:
-        raise click.UsageError("say what to write: --caffe DIR, --caffemodel all-uses -o FILE or --web DIR")
+    if caffe is None and caffemodel is None and onnx is None and web is None:
+        raise click.UsageError(
+            "say what to write: --caffe DIR, --caffemodel all-uses -o FILE, --onnx FILE or --web DIR"
+        )
     if (caffemodel is None) != (output is None):
         raise click.UsageError("--caffemodel all-uses and -o FILE belong together")
     with working(f"export {run}"):
-        written, lines = _exported(run, caffe, output, web, runtime, items)
+        written, lines = _exported(run, caffe, output, onnx, web, runtime, items)
     if output_format == "json":
         print_json(written)
     else:
@@ -75,7 +85,13 @@ def command(
 
 
 def _exported(
-    run: Path, caffe: Path | None, output: Path | None, web: Path | None, runtime: Path | None, items: Path | None
+    run: Path,
+    caffe: Path | None,
+    output: Path | None,
+    onnx: Path | None,
+    web: Path | None,
+    runtime: Path | None,
+    items: Path | None,
 ) -> tuple[dict[str, object], list[str]]:
     """Write what is asked for; return what that is, for machines and for people."""
     from generator.export.caffe import export_caffe, export_caffemodel
@@ -89,6 +105,12 @@ def _exported(
         export_caffemodel(run, output)
         written["caffemodel"] = str(output)
         lines.append(f"{output}: a copy of each parameter in every layer that uses it")
+    if onnx is not None:
+        from generator.export.onnx import export_onnx
+
+        export_onnx(run, onnx)
+        written["onnx"] = str(onnx)
+        lines.append(f"{onnx}: the answers of model.onnx, without a scatter that adds")
     if web is not None:
         from generator.export.web import export_web
 

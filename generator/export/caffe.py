@@ -9,9 +9,9 @@ from generator.caffe.caffemodel import write_caffemodel, write_layers
 from generator.caffe.portable import input_sizes, portable_layers
 from generator.codegen.net import net_of
 from generator.data.store.folder import replacing_folder
+from generator.export.portable import MIXTURE, TABLES
 from generator.export.trained import VOCABULARIES, Trained
 from generator.files import write_bytes, write_text
-from generator.model.portable import TABLES
 from generator.spec import dump_spec
 
 __all__ = ["PORTABLE", "export_caffe", "export_caffemodel"]
@@ -33,8 +33,8 @@ def export_caffe(run: Path, folder: Path) -> dict[str, int]:
         The run holds no model; the weights would pass 2 GiB; ``folder`` holds something else than an earlier export.
     """
     trained = Trained.of(run)
-    weights, portable = trained.weights(), trained.net(PORTABLE)
-    layers = portable_layers(trained.net("deploy.prototxt"), portable, weights)
+    weights, mixture, portable = trained.weights(), trained.mixture(), trained.net(PORTABLE)
+    layers = portable_layers(trained.net("deploy.prototxt"), portable, {**weights, **mixture})
     net = net_of(trained.spec, portable=True)
     tables = {name: weights[name] for name in ("page_embedding", "bought_embedding") if name in weights}
     outside: dict[str, Any] = {name: table for name, table in tables.items() if not net.holds(len(table))}
@@ -44,8 +44,9 @@ def export_caffe(run: Path, folder: Path) -> dict[str, int]:
         write_text(beside / "spec.yaml", dump_spec(trained.spec))
         for name in VOCABULARIES:
             write_bytes(beside / name, (trained.file.parent / name).read_bytes())
-        if outside:
-            np.savez(beside / TABLES, **outside)
+        for file, arrays in ((TABLES, outside), (MIXTURE, mixture)):
+            if arrays:
+                np.savez(beside / file, **arrays)
     return input_sizes(portable)
 
 

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generator.caffe.prototxt import learnable, parse_net
 from generator.caffe.schema import Message
+from generator.codegen.net import net_of
 from generator.codegen.render import render
 from generator.errors import ModelError
 from generator.model.find import find_model
@@ -67,3 +69,10 @@ class Trained:
         from generator.onnxgraph.initialise import read_weights
 
         return read_weights(self.file, [one.name for one in learnable(self.net("train_val.prototxt"))])
+
+    def mixture(self) -> dict[str, NDArray[Any]]:
+        """Return the tables and numbers of the newest model's mixture by name; none if it has none."""
+        from generator.onnxgraph.initialise import read_weights
+
+        names = [name for name, _, _ in net_of(self.spec).mix_parameters]
+        return read_weights(self.file, names) if names else {}

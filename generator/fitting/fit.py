@@ -31,7 +31,8 @@ from generator.training.run.train import TrainOptions
 __all__ = ["Fit", "StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
-COMPARED = 2  # times the ranking by all: rows of a kind and sessions to show come after it
+SAFE = 0.85  # of the seconds of the training that its iterations are planned for: the rate falls before all are made
+FITTED, RANKED = 1.25, 2  # times what it takes to fit and to rank by all rules: rows of a kind are ranked once more
 FEW = 100  # test sessions, below which figures tell little
 LEVEL = 0.0005  # of METRIC, from which on a rule is ahead: what rounds to less is level
 
@@ -164,7 +165,7 @@ class _Work:
         done = stage("train", lambda: self._train(spec, trial, planned["seconds"]))
         reasons = {**selected.candidate.reasons, **planned["reasons"], **self._cut_short(spec, done["iterations"])}
         write_text(self.folder / "spec.yaml", found.spec_text(Candidate(selected.candidate.name, spec, reasons)))
-        compared = stage("compare", lambda: self._compare(spec, selected.rule))
+        compared = stage("compare", lambda: self._compare(spec, selected.rule, planned["compared"]))
         whole = Fit(self.folder, found, spec, selected, compared["report"])
         write_report(self.folder / "report.html", whole, compared, reasons)
         for spent in (self.log, self.trials / "data"):
@@ -172,20 +173,22 @@ class _Work:
         return whole
 
     def _plan(self, selected: Selected, facts: Facts) -> dict[str, Any]:
-        """Say how long the chosen net is trained: as its recipe says, or as long as there is time."""
+        """Say how long the chosen net is trained, and on how much it is compared: by recipe, or by the time left."""
         solver = selected.candidate.spec.solver
-        most = compare.most_sessions(self.options.minutes)
-        test_rows = min(facts.test_rows, most * facts.labels / max(facts.sessions, 1))
-        seconds = self.journal.budget.for_training(COMPARED * (selected.fitting + selected.ranking * test_rows))
+        a_session = RANKED * selected.ranking * facts.labels / facts.sessions
+        room = self.journal.budget.left / 2 - FITTED * selected.fitting
+        compared = int(max(compare.FEWEST, min(compare.SESSIONS, room / a_session)))
+        test_rows = min(facts.test_rows, compared * facts.labels / facts.sessions)
+        seconds = self.journal.budget.for_training(FITTED * selected.fitting + RANKED * selected.ranking * test_rows)
         speed = selected.speed / (solver.batch_size * solver.iter_size)
-        iterations = max(1, min(solver.max_iter, int(seconds * speed)))
+        iterations = max(1, min(solver.max_iter, int(SAFE * seconds * speed)))
         reasons = {}
         if iterations < solver.max_iter:
             held = f"{self.options.minutes:g} minutes hold"
             reasons["solver.max_iter"] = f"what {held} of the {solver.max_iter:,} iterations of the recipe"
             self.listener.note(f"{held} {iterations:,} of {solver.max_iter:,} iterations")
         spec = with_iterations(selected.candidate.spec, iterations)
-        return {"spec": dump_spec(spec), "reasons": reasons, "seconds": seconds}
+        return {"spec": dump_spec(spec), "reasons": reasons, "seconds": seconds, "compared": compared}
 
     def _write_data(self, spec: Spec) -> dict[str, Any]:
         """Write the data folder in the windows of the net, as `drn sessions` would have."""
@@ -215,15 +218,15 @@ class _Work:
         """Return the reason why a training ended before its last iteration, where it did."""
         if iterations == spec.solver.max_iter:
             return {}
-        why = (
-            f"the {self.options.minutes:g} minutes were over at iteration {iterations:,}: this machine was slower than "
+        late = (
+            f"{self.options.minutes:g} minutes were over at iteration {iterations:,}, sooner than the trial let expect"
         )
-        self.listener.note(f"{why}in the trial")
-        return {"solver.max_iter": f"{why}in the trial"}
+        self.listener.note(late)
+        return {"solver.max_iter": late}
 
-    def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
+    def _compare(self, spec: Spec, rule: str, most: int) -> dict[str, Any]:
         data = self.folder / "data"
-        split = compare.sampled_test(data, spec, compare.most_sessions(self.options.minutes))
+        split = compare.sampled_test(data, spec, most)
         report = compare.compare({spec.name: self.folder}, data, split, self.listener).report
         return {
             "report": compare.without_pairs(report, (spec.name,)),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from generator.errors import ModelError
 from generator.files import replacing
+from generator.mixture.caffe import caffe_inputs, newest_pages
 from generator.mixture.seen import FEATURES, Seen, fit_coefficients, probability_of_seen
 from generator.mixture.tables import Tables
 from generator.mixture.weights import BUCKETS, Parts, Weights, bucket_of, fit_weights
@@ -130,26 +131,10 @@ class Mixture:
             ``mix_trend``, to add to the logits; ``mix_factor``, to multiply the softmax by; ``mix_rest``, to add then.
             With slots, ``mix_slot`` too, (B, slots): what these have.
         """
-        tables = self.tables
-        seen = Seen.of(page, dwell, tables.item)
-        row = np.arange(len(seen))[:, None]
-        weight = self.parameters(page.shape[1])["mix_weight"][seen.length].astype(np.float64)
-        rest = np.zeros((len(seen), len(tables.trend)))
-        for column, newest in enumerate(_newest(seen, self.fitted.newest)):
-            np.add.at(rest, (row, tables.follower[newest]), tables.share[newest] * weight[:, column, None])
-        factor = np.ones_like(rest)
-        at = np.nonzero(seen.distinct)
-        place = at[0], seen.item[at]
-        factor[place] = self.fitted.repeat
-        likely = probability_of_seen(seen, self.fitted.coefficient)
-        rest[place] = rest[place] * self.fitted.repeat + (likely * weight[:, -1:])[at]
-        trend = np.broadcast_to(self.fitted.power * tables.trend, rest.shape)
-        items = rest.shape[1] - slots
-        found = {name: values[:, :items] for name, values in (("mix_trend", trend), ("mix_factor", factor))}
-        found["mix_rest"] = rest[:, :items]
-        if slots:
-            found["mix_slot"] = rest[:, items:]
-        return {name: values.astype(np.float32) for name, values in found.items()}
+        items = len(self.tables.trend) - 1 - slots
+        trend = (self.fitted.power * self.tables.trend[: items + 1]).astype(np.float32)
+        given = caffe_inputs(self.parameters(page.shape[1]), page, dwell, items, slots)
+        return {"mix_trend": np.broadcast_to(trend, given["mix_rest"].shape), **given}
 
 
 def _read(path: Path, group: str, kind: type[Any]) -> dict[str, NDArray[Any]]:
@@ -226,15 +211,10 @@ def _net(
     return [(given[:, k], np.ones(len(given)), held[:, k]) for k in range(len(POWERS))]
 
 
-def _newest(seen: Seen, newest: int) -> list[Ints]:
-    """Return the newest pages of each row, newest first, 0 for none, and then 0, which what is popular follows."""
-    return [*(seen.page[:, -lag] for lag in range(1, newest + 1)), np.zeros(len(seen), np.int64)]
-
-
 def _others(tables: Tables, newest: int, seen: Seen, label: Ints) -> list[tuple[Floats, Floats, Floats]]:
     """Return the same of the followers of each of the newest pages, and of what is popular."""
     found = []
-    for page in _newest(seen, newest):
+    for page in newest_pages(seen, newest):
         follower, share = tables.follower[page], tables.share[page].astype(np.float64)
         of_label = np.where(follower == label[:, None], share, 0).sum(axis=1)
         of_seen = np.zeros(len(label))

@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 
 FEATURES = ("log count", "log lag", "log dwell time", "share", "newest")
 RIDGE = 1e-3  # of a row, so that a feature that never differs has no coefficient
-NEWTON = 50  # steps at most
+NEWTON, HALVINGS = 50, 30  # steps at most, and how often one is halved that overshoots
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def probability_of_seen(seen: Seen, coefficient: Floats) -> Floats:
 
 
 def fit_coefficients(seen: Seen, label: Ints) -> Floats:
-    """Return the coefficients of greatest likelihood, (5,), by the rows whose label was seen; by Newton's method.
+    """Return the coefficients of greatest likelihood, (5,), by the rows whose label was seen; by damped Newton steps.
 
     Source: McFadden, Conditional logit analysis of qualitative choice behavior, 1974.
     """
@@ -84,14 +84,26 @@ def fit_coefficients(seen: Seen, label: Ints) -> Floats:
     where = seen.at(label)
     rows = np.flatnonzero(where.any(axis=1))
     seen, where = seen[rows], where[rows]
-    ridge = (RIDGE * len(seen) + 1e-6) * np.eye(len(FEATURES))
+    ridge = RIDGE * len(seen) + 1e-6
     chosen = (where[:, :, None] * seen.feature).sum(axis=(0, 1))
+
+    def worth(tried: Floats) -> float:
+        likely = probability_of_seen(seen, tried)[where]
+        return float(np.log(np.maximum(likely, 1e-300)).sum() - ridge / 2 * (tried @ tried))
+
+    best = worth(coefficient)
     for _ in range(NEWTON):
         probability = probability_of_seen(seen, coefficient)
         mean = np.einsum("rs,rsf->rf", probability, seen.feature)
         spread = np.einsum("rs,rsf,rsg->fg", probability, seen.feature, seen.feature) - mean.T @ mean
-        step = np.linalg.solve(spread + ridge, chosen - mean.sum(axis=0) - ridge @ coefficient)
-        coefficient += step
-        if np.abs(step).max() < 1e-9:
+        slope = chosen - mean.sum(axis=0) - ridge * coefficient
+        step = np.linalg.solve(spread + ridge * np.eye(len(FEATURES)), slope)
+        # Far from the greatest likelihood a whole step may pass it, and where all is certain there is no way back.
+        for _ in range(HALVINGS):
+            if (found := worth(coefficient + step)) >= best:
+                break
+            step /= 2
+        if np.abs(step).max() < 1e-9 or found < best:
             break
+        coefficient, best = coefficient + step, found
     return coefficient

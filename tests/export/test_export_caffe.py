@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 from trained_run import write_run
@@ -11,7 +12,8 @@ from generator.cli import drn
 from generator.codegen import net
 from generator.errors import ModelError
 from generator.export.caffe import export_caffe
-from generator.model.portable import PortableInputs
+from generator.export.portable import PortableInputs
+from generator.model.model import Model
 from generator.model.query import Query
 
 SESSION = Query(
@@ -50,6 +52,24 @@ def test_a_large_catalogue_has_its_tables_beside_the_net(run, tmp_path, monkeypa
         assert set(tables) == {"page_embedding"}
         np.testing.assert_array_equal(inputs([SESSION])["visit_t2"][0], tables["page_embedding"][7])
         np.testing.assert_array_equal(inputs([SESSION])["history"][0], tables["page_embedding"][2])
+
+
+def test_the_model_without_a_scatter_that_adds(tmp_path):
+    """Of a mixture with slots: the answers of model.onnx, to the bit."""
+    head = {"tied": True, "projection": True, "mix": {"pages": 4, "newest": 3, "followers": 3}, "slots": 2}
+    write_run(tmp_path / "run", seed=3, net="rnn", pages=10, items=10, data={"target": "next"}, head=head)
+    done = CliRunner().invoke(drn, ["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "out/plain.onnx")])
+    assert done.exit_code == 0, done.output
+    version = tmp_path / "run/models/small/1"
+    for name in ("pages.txt", "items.txt"):
+        (tmp_path / "out" / name).write_bytes((version / name).read_bytes())
+    queries = [Query([(f"page-{(k + j * j) % 13}", 2.0 + j) for j in range(k)]) for k in range(9)]
+    plain, model = (Model(path) for path in (tmp_path / "out/plain.onnx", tmp_path / "run"))
+    assert plain.recommend(queries, 12) == model.recommend(queries, 12)
+    nodes = onnx.load(tmp_path / "out/plain.onnx").graph.node
+    scatters = [node for node in nodes if node.op_type == "ScatterElements"]
+    assert len(scatters) == 5
+    assert not [attribute.name for node in scatters for attribute in node.attribute if attribute.name == "reduction"]
 
 
 def test_a_folder_of_something_else_stays(run, tmp_path):

@@ -25,7 +25,8 @@ from pathlib import Path
 from generator.errors import DrnError
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 20  # a case that takes longer hangs
+SECONDS = 20  # of the processor: a case that takes more hangs
+WAITED = 600  # seconds that a case may wait, for others may be at work
 # What means something in YAML, prototxt, JSON, CSV or protobuf, or is at the end of a range.
 PIECES = [
     *[bytes([byte]) for byte in b"\x00\x01\x08\x7f\x80\xff\t\n\r ,;:|-?[]{}&*!'\"%@#<>=.0\\/"],
@@ -275,18 +276,21 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Raise TimeoutError in the main thread after SECONDS."""
+    """Raise TimeoutError in the main thread after SECONDS of work, or WAITED seconds in all."""
 
     def late(_number: int, _frame: object) -> None:
-        raise TimeoutError(f"no answer in {SECONDS} s")
+        raise TimeoutError(f"no answer after {SECONDS} s of work or {WAITED} s in all")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, SECONDS), signal.SIGALRM: (signal.ITIMER_REAL, WAITED)}
+    before = {number: signal.signal(number, late) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,26 @@ def test_coefficients_are_those_of_the_greatest_likelihood():
     np.testing.assert_allclose(found, wanted.detach().numpy(), atol=1e-3)
 
 
+def test_coefficients_are_found_where_a_whole_step_passes_them():
+    """A whole step of Newton's passes the optimum here, and comes to where every probability is 0 or 1."""
+    rng = np.random.default_rng(3)
+    size = 96
+    page = np.argsort(rng.random((300, 500)), axis=1)[:, :size] + 1
+    length = rng.integers(2, size + 1, 300)
+    page = np.where(np.arange(size) >= size - length[:, None], page, 0)
+    seen = Seen.of(page, np.zeros(page.shape, np.float32), np.arange(501))
+    first = page[np.arange(300), size - length]
+    label = np.where(rng.random(300) < 0.5, page[:, -1], first)
+    found = fit_coefficients(seen, label)
+
+    def worth(coefficient: np.ndarray) -> float:
+        likely = (probability_of_seen(seen, coefficient) * seen.at(label)).sum(axis=1)
+        return np.log(likely).mean() - 0.5e-3 * (coefficient**2).sum()
+
+    for change in (*(np.eye(5) * 0.01), *(np.eye(5) * -0.01)):
+        assert worth(found + change) < worth(found)
+
+
 def test_features_by_hand():
     page = np.array([[0, 3, 1, 3, 2]])
     dwell = np.log(np.array([[1, 10, 20, 30, 5]], np.float32))

@@ -17,8 +17,8 @@ from generator.codegen import net
 from generator.codegen.render import render
 from generator.errors import ModelError
 from generator.export.caffe import export_caffe
+from generator.export.portable import PortableInputs, portable_inputs
 from generator.model.model import Model
-from generator.model.portable import PortableInputs, portable_inputs
 from generator.model.query import Query
 from generator.model.windows import input_blobs
 from generator.onnxgraph.parse import parameter_shapes, parse
@@ -30,8 +30,7 @@ DRAWN = settings(max_examples=60, deadline=None, suppress_health_check=list(Heal
 
 
 def agree(caffe, folder, spec, seed):
-    """Both nets, with the same weights on the same sessions."""
-    spec = spec.unmixed  # what the portable net is of
+    """Both nets, with the same weights on the same sessions; what is mixed is divided by its sum."""
     texts = render(spec, ["caffe", "portable", "onnx"])
     for name, text in texts.items():
         (folder / name).write_text(text)
@@ -40,15 +39,20 @@ def agree(caffe, folder, spec, seed):
     )
     w = weights(parameter_shapes(parse(texts["model.onnxtxt"], "model.onnxtxt")), seed)
     b = blobs(spec, BATCH, seed)
-    write_caffemodel(folder / "deploy.caffemodel", train, w, also=[deploy])
+    net_alone = {name: values for name, values in w.items() if not name.startswith("mix_")}
+    write_caffemodel(folder / "deploy.caffemodel", train, net_alone, also=[deploy])
     write_layers(folder / "portable.caffemodel", spec.name, portable_layers(deploy, portable, w))
     inputs = caffe_inputs(spec, w, b)
     vectors = portable_inputs(input_sizes(portable), {**b, **inputs}, w)
+    output = "mixed" if spec.seen else "probability"
     ours, theirs = (
-        caffe.forward(folder / f"{name}.prototxt", folder / f"{file}.caffemodel", given, ["probability"])["probability"]
-        for name, file, given in (("deploy.portable", "portable", vectors), ("deploy", "deploy", inputs))
+        caffe.forward(folder / f"{name}.prototxt", folder / f"{file}.caffemodel", given, [output])[output]
+        for name, file, given, output in (
+            ("deploy.portable", "portable", vectors, output),
+            ("deploy", "deploy", inputs, "probability"),
+        )
     )
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    np.testing.assert_allclose(ours / ours.sum(axis=1, keepdims=True), theirs, atol=1e-6)
     return portable, vectors
 
 
@@ -60,7 +64,7 @@ def test_arch_spec(caffe, tmp_path, root, name):
 
 @pytest.mark.oracle
 @DRAWN
-@given(spec=specs() | specs(mix=True).map(lambda spec: spec.unmixed), seed=st.integers(0, 2**32 - 1))
+@given(spec=specs() | specs(mix=True), seed=st.integers(0, 2**32 - 1))
 def test_drawn_spec(caffe, tmp_path, spec, seed):
     agree(caffe, tmp_path, spec, seed)
 
@@ -71,14 +75,16 @@ def test_a_large_catalogue_is_read_as_rows(caffe, tmp_path, root, name, monkeypa
     monkeypatch.setattr(net, "MOST_ONE_HOT", 100)
     spec = load_spec(root / "arch_specs" / f"{name}.yaml")
     portable, vectors = agree(caffe, tmp_path, spec, seed=4)
-    assert max(vector.shape[1] for vector in vectors.values()) < 100
+    ids = [vector.shape[1] for name, vector in vectors.items() if not name.startswith("mix_")]
+    assert max(ids) < 100
     assert not [layer.name for layer in portable.layer if re.search(r"_onehot$|_bag$", layer.name)]
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_it_is_made_of_layers_that_all_readers_know(root, name):
     text = render(load_spec(root / "arch_specs" / f"{name}.yaml"), ["portable"])["deploy.portable.prototxt"]
-    assert {*re.findall(r'type: "(\w+)"', text)} <= {"Input", "InnerProduct", "Eltwise", "ReLU", "Softmax"}
+    slots = {"Concat"} if "mix_slot" in text else set()  # which follow the items
+    assert {*re.findall(r'type: "(\w+)"', text)} <= {"Input", "InnerProduct", "Eltwise", "ReLU", "Softmax"} | slots
     assert "bias_term" not in text
     assert "transpose" not in text
     assert "param {" not in re.sub(r"\w+_param \{", "", text)
@@ -108,3 +114,29 @@ def test_an_exported_run_in_caffe_answers_as_the_model_does(caffe, tmp_path):
     files = (tmp_path / "caffe" / f"deploy.portable.{kind}" for kind in ("prototxt", "caffemodel"))
     found = caffe.forward(*files, PortableInputs(tmp_path / "caffe")(sessions), ["probability"])["probability"]
     np.testing.assert_allclose(found, model.scores(blobs), atol=1e-6)
+
+
+MIXED = {"net": "rnn", "pages": 10, "items": 10, "data": {"target": "next"}}
+HEADS = {
+    "mixture": {"mix": {"pages": 4, "newest": 2, "followers": 3}},
+    "slots": {"tied": True, "projection": True, "mix": {"pages": 4, "newest": 2, "followers": 3}, "slots": 2},
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("head", HEADS)
+def test_an_exported_run_with_a_mixture_recommends_the_same_items(caffe, tmp_path, head):
+    """What the Python function makes of a session, through the net in Caffe: the order that the model gives."""
+    write_run(tmp_path / "run", seed=3, **MIXED, head=HEADS[head])
+    export_caffe(tmp_path / "run", tmp_path / "caffe")
+    inputs, model = PortableInputs(tmp_path / "caffe"), Model(tmp_path / "run")
+    labels = [f"page-{number}" for number in range(1, 11)] + ["new", "newer", "newest"]
+    sessions = [Query([(labels[(k + j * j) % 13], 3.0 + j) for j in range(k)]) for k in range(9)]
+    assert inputs.output == "mixed"
+    files = (tmp_path / "caffe" / f"deploy.portable.{kind}" for kind in ("prototxt", "caffemodel"))
+    mixed = caffe.forward(*files, inputs(sessions), ["mixed"])["mixed"]
+    blobs = input_blobs([model.window(session) for session in sessions], model.sizes)
+    wanted = model.scores(blobs)
+    np.testing.assert_allclose(mixed / mixed.sum(axis=1, keepdims=True), wanted, atol=1e-6)
+    assert mixed.shape == (9, 13 if head == "slots" else 11)
+    np.testing.assert_array_equal(np.argsort(-mixed[:, 1:])[:, :5], np.argsort(-wanted[:, 1:])[:, :5])

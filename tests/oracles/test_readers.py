@@ -19,8 +19,8 @@ from generator.caffe.portable import input_sizes, portable_layers
 from generator.caffe.prototxt import parse_net
 from generator.codegen.render import render
 from generator.export.caffe import export_caffe
+from generator.export.portable import portable_inputs
 from generator.model.model import Model
-from generator.model.portable import portable_inputs
 from generator.model.query import Query
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import load_spec
@@ -38,7 +38,7 @@ def portable(root, caffe, tmp_path_factory):
     nets, expected = [], []
     for name in KINDS:
         folder = tmp_path_factory.mktemp(name)
-        spec = load_spec(root / "arch_specs" / f"{name}.yaml").unmixed  # what the portable net is of
+        spec = load_spec(root / "arch_specs" / f"{name}.yaml")
         texts = render(spec, ["caffe", "portable", "onnx"])
         deploy, net = (parse_net(texts[file], file) for file in ("deploy.prototxt", "deploy.portable.prototxt"))
         w = weights(parameter_shapes(parse(texts["model.onnxtxt"], "model.onnxtxt")), seed=5)
@@ -47,9 +47,10 @@ def portable(root, caffe, tmp_path_factory):
         write_layers(folder / "net.caffemodel", name, portable_layers(deploy, net, w))
         given = portable_inputs(input_sizes(net), {**b, **caffe_inputs(spec, w, b)}, w)
         files = folder / "net.prototxt", folder / "net.caffemodel"
-        found = caffe.forward(*files, given, ["probability"])["probability"]
+        output = net.layer[-1].top[0]
+        found = caffe.forward(*files, given, [output])[output]
         for row in range(ROWS):
-            nets.append(Net(*files, {blob: array[row : row + 1] for blob, array in given.items()}, "probability"))
+            nets.append(Net(*files, {blob: array[row : row + 1] for blob, array in given.items()}, output))
             expected.append(found[row])
     return nets, expected
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from generator.data.log.tables import EXACT, LINE, MALFORMED, ROW, Table, collect, parquet
+from generator.data.log.tables import EXACT, LINE, MALFORMED, ROW, Table, collect, parquet, refuse_patterns
 from generator.errors import DataError
 
 __all__ = ["flat_record", "flat_records", "json_lines", "nested"]
@@ -78,6 +78,7 @@ def _table(path: Path, folder: Path, chunks: Iterator[list[tuple[int, Row]]], co
     if not frames:
         raise DataError(f"{path}: has no rows")
     own = tuple(name for name in names if name not in (MALFORMED, LINE))
+    refuse_patterns(own, path)
     return Table(str(path), own, pl.concat(frames, how="diagonal"))
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "is_nested",
     "parquet",
     "pieces",
+    "refuse_patterns",
     "separated",
     "unpacked",
 ]
@@ -113,6 +114,14 @@ def _refuse_own(columns: Collection[str], name: object) -> None:
     for own in (ROW, MALFORMED, LINE):
         if own in columns:
             raise DataError(f"{name}: has a column {own}, a name that drn needs: rename it")
+    refuse_patterns(columns, name)
+
+
+def refuse_patterns(columns: Collection[str], name: object) -> None:
+    """Refuse names that polars takes for patterns of names."""
+    for column in columns:
+        if column == "*" or (column.startswith("^") and column.endswith("$")):
+            raise DataError(f"{name}: has a column {column!r}, which reads as a pattern of names: rename it")
 
 
 def separated(

@@ -35,7 +35,6 @@ CREATE TABLE IF NOT EXISTS lists (
     name TEXT PRIMARY KEY, hidden INTEGER NOT NULL, revision TEXT NOT NULL, items TEXT NOT NULL
 );
 """
-CHECKPOINT = 4000  # pages in the write-ahead log: a page written often goes to the file once
 PAGE = 10_000  # events read at a time
 EXPIRED, PAUSE = 500, 0.002  # sessions forgotten in a transaction, seconds until the next: those who wait come first
 PROBE = "\n"  # a session's id that no client can send
@@ -79,7 +78,6 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")  # erased means erased
-            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             connection.executescript(SCHEMA)
             _upgrade(connection)
             self._file = self._path.stat().st_ino

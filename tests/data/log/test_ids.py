@@ -109,6 +109,26 @@ def test_a_column_under_a_name_of_drns_own_is_refused(tmp_path: Path, name: str)
             read_events([tmp_path / file], "events")
 
 
+@pytest.mark.parametrize("name", ["*", "^p.*$"])
+def test_a_column_named_like_a_pattern_is_refused(tmp_path: Path, name: str):
+    """polars would take it for several columns."""
+    table = pl.DataFrame({"user": ["u"], "session": ["s"], "time": [1], "page": ["p"], "event": ["view"], name: ["x"]})
+    table.write_csv(tmp_path / "log.csv")
+    table.write_ndjson(tmp_path / "log.jsonl")
+    table.write_parquet(tmp_path / "log.parquet")
+    for source in (tmp_path / "log.csv", tmp_path / "log.jsonl", tmp_path / "log.parquet", Frame("table", table)):
+        with pytest.raises(DataError, match="which reads as a pattern of names: rename it"):
+            read_events([source], "events")
+
+
+def test_half_of_a_character_is_malformed_whether_escaped_or_not(tmp_path: Path):
+    rows = [b'{"user": 1, "time": 1, "page": "a"}', b'{"user": 1, "time": 2, "page": "\\ud800"}']
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join([*rows, b'{"user": 1, "time": 3, "p\xed\xa0\x80": "b"}', b""]))
+    events = read_events([tmp_path / "log.jsonl"], "events", max_bad=1)
+    assert events.frame["page"].to_list() == ["a"]
+    assert sum(events.skipped.values()) == 2
+
+
 def test_a_json_array_is_named(tmp_path: Path):
     (tmp_path / "a.json").write_text(json.dumps([{"user": 1, "time": 1, "page": "a"}]))
     with pytest.raises(DataError, match=r"a\.json: is a JSON array, but a log is JSON lines"):

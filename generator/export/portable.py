@@ -14,16 +14,19 @@ from generator.codegen.net import net_of
 from generator.data.sessions.slots import Slots
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import ModelError
+from generator.mixture.caffe import caffe_inputs
 from generator.model.query import Query
 from generator.model.windows import input_blobs, window
 from generator.spec import load_spec
 
-__all__ = ["TABLES", "PortableInputs", "portable_inputs"]
+__all__ = ["MIXTURE", "TABLES", "PortableInputs", "portable_inputs"]
 
 Array = NDArray[np.float32]
 
 # The tables that a portable net leaves out, where its catalogue is too large for one-hot vectors.
 TABLES = "tables.npz"
+# The tables and numbers of a mixture, by their names in model.onnx.
+MIXTURE = "mixture.npz"
 # The blobs of ids and of weights of each bag, by the names of its input: as a vector, and as the sum of rows.
 _BAGS = {
     "history_page_bag": ("history_page", "history_weight"),
@@ -44,7 +47,10 @@ class PortableInputs:
     Attributes
     ----------
     pages, items
-        Vocabulary of each; column k of ``probability`` is item ``items.labels[k - 1]``.
+        Vocabulary of each; column k of ``probability``, or of ``mixed``, is item ``items.labels[k - 1]``.
+    output
+        The blob to ask for: ``probability``, or, of a net with a mixture, ``mixed``, which divided by its sum is the
+        probability; the columns after those of the items are the slots of the session.
     sizes
         Values of each input of the net for one session, by name.
 
@@ -61,20 +67,31 @@ class PortableInputs:
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
-        self.sizes = input_sizes(read_net(folder / "deploy.portable.prototxt"))
+        net = read_net(folder / "deploy.portable.prototxt")
+        self.sizes, self.output = input_sizes(net), str(net.layer[-1].top[0])
         spec = load_spec(folder / "spec.yaml")
+        self._items, self._count = spec.items, spec.slots
         self._windows = dict(net_of(spec).blobs)
         self._slots = Slots(spec.pages, spec.slots) if spec.slots else None
         self.pages, self.items = (Vocabulary.read(folder / name) for name in ("pages.txt", "items.txt"))
-        self._tables: dict[str, Array] = {}
-        if (folder / TABLES).exists():
-            with np.load(folder / TABLES, allow_pickle=False) as tables:
-                self._tables = dict(tables)
+        self._tables, self._mixture = (_arrays(folder / name) for name in (TABLES, MIXTURE))
 
     def __call__(self, queries: Sequence[Query]) -> dict[str, Array]:
         """Return the inputs for B queries by name, float32 (B, size) each; the net as written reads B = 1."""
         windows = [window(query, self.pages, self.items, self._windows, self._slots) for query in queries]
-        return portable_inputs(self.sizes, input_blobs(windows, self._windows), self._tables)
+        blobs = input_blobs(windows, self._windows)
+        if self._mixture:
+            seen = blobs["seen_page"], blobs["seen_dwell"]
+            blobs |= caffe_inputs(self._mixture, *seen, self._items, self._count)
+        return portable_inputs(self.sizes, blobs, self._tables)
+
+
+def _arrays(file: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz file; none where it is absent."""
+    if not file.exists():
+        return {}
+    with np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def portable_inputs(
@@ -87,7 +104,7 @@ def portable_inputs(
     sizes
         Of the inputs by name (`input_sizes`).
     blobs
-        What deploy.prototxt and model.onnx read, (B, size) each.
+        What deploy.prototxt reads, what it has of a mixture included, (B, size) each.
     tables
         ``page_embedding`` and ``bought_embedding``, as far as the net reads rows of them.
 
