@@ -40,7 +40,7 @@ TORCH = "torch==2.13.0"
 RECBOLE = [TORCH, "numpy<2", "scipy<1.14", "pandas<2.3", "setuptools<80", "recbole==1.2.1"]
 PEERS = {
     "drn": ("drn", [], {"set": []}),
-    "rnn": ("rnn", [TORCH, "numpy"], {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 1e-3, "batch": 128}),
+    "rnn": ("rnn", [TORCH, "numpy"], {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 3e-3, "batch": 64}),
     "SASRec": ("rectools", [TORCH, "rectools[torch]==0.19.0"], {}),
     "GRU4Rec": ("recbole", RECBOLE, {"model": "GRU4Rec"}),
     "NARM": ("recbole", RECBOLE, {"model": "NARM"}),

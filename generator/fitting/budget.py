@@ -23,6 +23,11 @@ class TimeBudget:
         """Count the seconds of a stage."""
         self._spent += seconds
 
+    @property
+    def left(self) -> float:
+        """The seconds that are left of those that are planned for."""
+        return USED * self._seconds - self._spent
+
     def for_trial(self) -> float:
         """Return the seconds that are left to try a candidate; 0 or less where there is no time for another."""
         return TRIALS * self._seconds - self._spent
@@ -33,4 +38,4 @@ class TimeBudget:
 
     def for_training(self, kept: float) -> float:
         """Return the seconds that are left for the last training, where ``kept`` are needed after it."""
-        return max(USED * self._seconds - self._spent - kept, LEAST * self._seconds)
+        return max(self.left - kept, LEAST * self._seconds)

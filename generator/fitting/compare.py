@@ -23,7 +23,9 @@ from generator.model.query import Query
 from generator.spec.schema import Spec
 
 __all__ = [
+    "FEWEST",
     "METRIC",
+    "SESSIONS",
     "Compared",
     "Group",
     "Shown",
@@ -32,7 +34,6 @@ __all__ = [
     "extended",
     "figure",
     "groups_of",
-    "most_sessions",
     "rules",
     "sampled_test",
     "sessions_shown",
@@ -43,7 +44,7 @@ METRIC = "MRR@20"
 VIEWS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, None))
 COUNTS = ((0, 0), (1, 5), (6, 20), (21, 100), (101, None))
 SHOWN, ITEMS, PAGES = 10, 5, 12  # sessions that are shown, items recommended in each, pages viewed last
-SESSIONS, A_MINUTE = 20_000, 2_000  # of the test part that are compared, at most, in all and for each minute of a fit
+FEWEST, SESSIONS = 500, 20_000  # of the test part that are compared: however little time there is, and at most
 SAMPLE = "sample"  # the split that holds them, where the test part is larger
 
 
@@ -123,11 +124,6 @@ def figure(report: Mapping[str, Any], method: str, metric: str = METRIC) -> floa
 def without_pairs(report: Report, wanted: Sequence[str]) -> dict[str, Any]:
     """Return a report as JSON has it, of the differences of two methods only those of the ``wanted``."""
     return {**report.as_json(), "differences": [asdict(each) for each in report.differences if each.method in wanted]}
-
-
-def most_sessions(minutes: float) -> int:
-    """Return how many sessions of the test part a fit of so many minutes compares on, at most."""
-    return max(1, min(SESSIONS, round(A_MINUTE * minutes)))
 
 
 def sampled_test(data: Path, spec: Spec, most: int) -> str:

@@ -165,7 +165,7 @@ class _Work:
         done = stage("train", lambda: self._train(spec, trial, planned["seconds"]))
         reasons = {**selected.candidate.reasons, **planned["reasons"], **self._cut_short(spec, done["iterations"])}
         write_text(self.folder / "spec.yaml", found.spec_text(Candidate(selected.candidate.name, spec, reasons)))
-        compared = stage("compare", lambda: self._compare(spec, selected.rule))
+        compared = stage("compare", lambda: self._compare(spec, selected.rule, planned["compared"]))
         whole = Fit(self.folder, found, spec, selected, compared["report"])
         write_report(self.folder / "report.html", whole, compared, reasons)
         for spent in (self.log, self.trials / "data"):
@@ -173,10 +173,12 @@ class _Work:
         return whole
 
     def _plan(self, selected: Selected, facts: Facts) -> dict[str, Any]:
-        """Say how long the chosen net is trained: as its recipe says, or as long as there is time."""
+        """Say how long the chosen net is trained, and on how much it is compared: by recipe, or by the time left."""
         solver = selected.candidate.spec.solver
-        most = compare.most_sessions(self.options.minutes)
-        test_rows = min(facts.test_rows, most * facts.labels / max(facts.sessions, 1))
+        a_session = RANKED * selected.ranking * facts.labels / facts.sessions
+        room = self.journal.budget.left / 2 - FITTED * selected.fitting
+        compared = int(max(compare.FEWEST, min(compare.SESSIONS, room / a_session)))
+        test_rows = min(facts.test_rows, compared * facts.labels / facts.sessions)
         seconds = self.journal.budget.for_training(FITTED * selected.fitting + RANKED * selected.ranking * test_rows)
         speed = selected.speed / (solver.batch_size * solver.iter_size)
         iterations = max(1, min(solver.max_iter, int(SAFE * seconds * speed)))
@@ -186,7 +188,7 @@ class _Work:
             reasons["solver.max_iter"] = f"what {held} of the {solver.max_iter:,} iterations of the recipe"
             self.listener.note(f"{held} {iterations:,} of {solver.max_iter:,} iterations")
         spec = with_iterations(selected.candidate.spec, iterations)
-        return {"spec": dump_spec(spec), "reasons": reasons, "seconds": seconds}
+        return {"spec": dump_spec(spec), "reasons": reasons, "seconds": seconds, "compared": compared}
 
     def _write_data(self, spec: Spec) -> dict[str, Any]:
         """Write the data folder in the windows of the net, as `drn sessions` would have."""
@@ -222,9 +224,9 @@ class _Work:
         self.listener.note(late)
         return {"solver.max_iter": late}
 
-    def _compare(self, spec: Spec, rule: str) -> dict[str, Any]:
+    def _compare(self, spec: Spec, rule: str, most: int) -> dict[str, Any]:
         data = self.folder / "data"
-        split = compare.sampled_test(data, spec, compare.most_sessions(self.options.minutes))
+        split = compare.sampled_test(data, spec, most)
         report = compare.compare({spec.name: self.folder}, data, split, self.listener).report
         return {
             "report": compare.without_pairs(report, (spec.name,)),

@@ -92,10 +92,15 @@ def _net(fit: "Fit", reasons: Mapping[str, str]) -> Section:
         for each in sorted(tried, key=lambda each: -each["metrics"][METRIC]["value"])
     ]
     why = [[field, reason] for field, reason in reasons.items()]
+    note = (
+        "Candidates were trained on a part of the sessions and ranked on the newest of the training part; the best one "
+        "was then trained on all of them. spec.yaml holds it, with these reasons."
+    )
+    if any(each["name"].startswith("near-") for each in tried):
+        note += " Those named near and like a rule are the net of the best one with a mixture that leans on the rule."
     return Section(
         "The net",
-        "Candidates were trained on a part of the sessions and ranked on the newest of the training part; the best one "
-        "was then trained on all of them. spec.yaml holds it, with these reasons.",
+        note,
         tables=[TextTable(["candidate", *HEADLINES], rows, "On the validation part"), TextTable(["field", "why"], why)],
         name="net",
     )

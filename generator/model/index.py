@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ItemIndex"]
 
-CANDIDATES = 256  # items near a session that are scored
-LINKS, BUILDING = 16, 100  # of the graph of neighbours: edges an item, items looked at to place one
+CANDIDATES = 400  # items near a session that are scored
+LINKS, BUILDING = 32, 100  # of the graph of neighbours: edges an item, items looked at to place one
 SAMPLE = 4096  # items by which what all others add to the softmax is estimated
 Array = NDArray[np.float32]
 Ids = NDArray[np.int64]

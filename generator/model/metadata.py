@@ -17,6 +17,7 @@ __all__ = ["ItemMetadata"]
 
 ITEM, IMAGE, NUMBER = "item", "image", "price"
 ROWS, COLUMNS, LONGEST = 10_000_000, 16, 2048  # items, columns beside the id, characters of a text
+PART = 50_000  # rows turned into text at a time
 FOREIGN = r"(?i)^[\x00-\x20]*[a-z][a-z0-9+.-]*:"  # a URL with a scheme
 WEB = r"(?i)^https?://"
 
@@ -58,8 +59,10 @@ class ItemMetadata:
             self.images_refused = 0
             if IMAGE in self.columns:
                 frame, self.images_refused = _with_web_images(frame)
-            texts = frame.select(pl.struct(self.columns).struct.json_encode()).to_series()
-            self._texts = dict(zip(frame[ITEM].to_list(), texts.to_list(), strict=True))
+            self._texts: dict[str, str] = {}
+            for part in frame.iter_slices(PART):
+                texts = part.select(pl.struct(self.columns).struct.json_encode()).to_series()
+                self._texts |= zip(part[ITEM].to_list(), texts.to_list(), strict=True)
             if len(self._texts) < frame.height:
                 row, label = frame.filter(~pl.col(ITEM).is_first_distinct()).select(ROW, ITEM).row(0)
                 raise DataError(f"{file}: row {row}: the item {label!r} is given twice")

@@ -235,6 +235,7 @@ def test_a_rule_that_cannot_be_beaten_is_leaned_on(tmp_path, run_drn):
     assert "on the validation part frequency was ahead of every net, so the mixture leans on it" in done.stdout
     assert "log is level with frequency, the best rule on the test part" in done.stdout
     assert "which was ahead of every net on the validation part" in (tmp_path / "shop/spec.yaml").read_text()
+    assert "Those named near and like a rule are" in (tmp_path / "shop/report.html").read_text()
 
 
 def test_a_rule_that_no_mixture_ranks_as_is_named_with_its_lead():

@@ -85,13 +85,11 @@ class SampledItems:
     def _filled(self, labels: Ids, rng: np.random.Generator) -> tuple[Ids, float]:
         """Return the labels and as many others as there is room for, ascending, and when the first had none."""
         room = self._size - 1 - labels.size
-        taken = np.zeros(len(self._heights) + 1, np.bool_)
-        taken[labels] = True
         drawn = first = np.empty(0, np.int64)
         while first.size <= room and drawn.size < DRAWS * self._size:
             drawn = np.concatenate([drawn, self._drawn(2 * room + 2, rng)])
-            others, first = np.unique(np.where(taken[drawn], 0, drawn), return_index=True)
-            first = np.sort(first[others > 0])
+            items, first = np.unique(drawn, return_index=True)
+            first = np.sort(first[~np.isin(items, labels, assume_unique=True)])
         draws = int(first[room]) + 1 if first.size > room else drawn.size
         return distinct_ids(np.concatenate([labels, drawn[first[:room]]])), rng.standard_gamma(draws)
 
