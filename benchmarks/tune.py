@@ -50,7 +50,8 @@ LIVE = """
   solver.clip_gradients: {float: [0.1, 5], log: true}
   init.table.std: {float: [0.01, 1], log: true}
 """
-STOPS = (5, 10, 20, 40, 60)
+STOPS = (5, 10, 20, 60)
+YARDSTICK = 60  # trainings of random search
 
 
 def main() -> None:
@@ -58,8 +59,8 @@ def main() -> None:
     parser.add_argument("mode", choices=["live", "table"])
     parser.add_argument("--data", default="simulator", help="simulator, or a folder yoochoose-100k")
     parser.add_argument("--sessions", type=int, default=20_000, help="of the simulator")
-    parser.add_argument("--cost", type=int, default=60, help="whole trainings a search may cost")
-    parser.add_argument("--population", type=int, default=8)
+    parser.add_argument("--cost", type=int, default=20, help="whole trainings a search may cost; random: 60, or more")
+    parser.add_argument("--population", type=int, help="individuals of a generation, instead of each sampler's own")
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
@@ -70,7 +71,7 @@ def main() -> None:
     kind, folder = place(options.data, options.folder)
     data = prepared(kind, options.data, options.sessions, folder)
     plan = planned(kind, TABLE if options.mode == "table" else LIVE, folder, epochs=options.epochs)
-    engine = Recorded(folder) if options.mode == "table" else Processes(options.workers)
+    engine = Recorded(folder, plan.search) if options.mode == "table" else Processes(options.workers)
     curves = {
         name: np.array([found(plan, name, seed, data, engine, folder, options) for seed in range(1, options.seeds + 1)])
         for name in options.searches.split(",")
@@ -85,30 +86,37 @@ def found(
     plan: TuningPlan, name: str, seed: int, data: Path, engine: Engine, folder: Path, options: argparse.Namespace
 ) -> list[float]:
     """Return the best figure of a search within a cost of 1, 2, ...; what was searched before is kept in the folder."""
-    key = [options.mode, name, seed, options.cost, options.population, options.epochs]
+    cost = max(options.cost, YARDSTICK) if name == "random" else options.cost
+    key = [options.mode, name, seed, cost, options.population, options.epochs]
     kept = folder / "searches.jsonl"
     for line in kept.read_text().splitlines() if kept.exists() else []:
         if (known := json.loads(line))[0] == key:
             return known[1]
     meter, start = Meter(engine), time.process_time()
     with tempfile.TemporaryDirectory(dir=folder) as run:
-        tune(planned_as(plan, name, seed, options), data, Path(run) / "run", engine=meter, cuts=folder / "cuts")
-    best, beside = meter.best(options.cost), 1e3 * (time.process_time() - start) / meter.jobs
+        tune(
+            planned_as(plan, name, seed, cost, options.population),
+            data,
+            Path(run) / "run",
+            engine=meter,
+            cuts=folder / "cuts",
+        )
+    best, beside = meter.best(cost), 1e3 * (time.process_time() - start) / meter.jobs
     print(f"{name}, seed {seed}: {best[-1]:.4f}; {beside:.1f} ms CPU beside a training", flush=True)
     with kept.open("a") as stream:
         stream.write(json.dumps([key, best, beside]) + "\n")
     return best
 
 
-def planned_as(plan: TuningPlan, name: str, seed: int, options: argparse.Namespace) -> TuningPlan:
+def planned_as(plan: TuningPlan, name: str, seed: int, cost: int, population: int | None) -> TuningPlan:
     """Return the plan of a search."""
     sampler, halving, together = SEARCHES[name]
     return plan.model_copy(update={"confirm": None}).changed(
         sampler=sampler,
         seed=seed,
-        genetic=plan.genetic.model_copy(update={"population": together or options.population}),
+        genetic=plan.genetic.model_copy(update={"population": together or population}),
         training=plan.training.model_copy(update={"halving": halving}),
-        budget=plan.budget.model_copy(update={"trainings": None, "epochs": options.cost * options.epochs}),
+        budget=plan.budget.model_copy(update={"trainings": None, "epochs": cost * plan.training.epochs}),
     )
 
 
@@ -152,17 +160,15 @@ def shown(values: np.ndarray, sign: str = "") -> str:
 
 def table_of(title: str, curves: dict[str, np.ndarray]) -> None:
     """Print the best so far by cost, and by how much the first search is ahead of the others, seed by seed."""
-    length = next(iter(curves.values())).shape[1]
-    stops = [stop for stop in STOPS if stop <= length]
-    print(f"\n{title}\n{'search':<18}" + "".join(f"{f'cost {stop}':>26}" for stop in stops))
+    print(f"\n{title}\n{'search':<18}" + "".join(f"{f'cost {stop}':>26}" for stop in STOPS))
     for name, runs in curves.items():
-        print(f"{name:<18}" + "".join(f"{shown(runs[:, stop - 1]):>26}" for stop in stops))
+        print(f"{name:<18}" + "".join(f"{shown(runs[:, stop - 1]):>26}" for stop in STOPS if stop <= runs.shape[1]))
     (first, own), *others = curves.items()
-    for at in (stop for stop in stops if stop in (10, 20)):
-        for name, runs in others:
-            print(f"{first} at {at} - {name} at {at}: {shown(own[:, at - 1] - runs[:, at - 1], '+')}")
-        if "random" in curves and length >= STOPS[-1]:
-            print(f"{first} at {at} - random at 60: {shown(own[:, at - 1] - curves['random'][:, 59], '+')}")
+    at = own.shape[1]
+    for name, runs in others:
+        print(f"{first} at {at} - {name} at {at}: {shown(own[:, -1] - runs[:, at - 1], '+')}")
+    if "random" in curves:
+        print(f"{first} at {at} - random at {YARDSTICK}: {shown(own[:, -1] - curves['random'][:, YARDSTICK - 1], '+')}")
 
 
 def plot(curves: dict[str, np.ndarray], path: Path) -> None:

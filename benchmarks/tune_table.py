@@ -10,7 +10,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -25,7 +25,7 @@ from generator.errors import DrnError
 from generator.jobs.workers import Outcome, Processes
 from generator.shop.simulator import Shop, simulate
 from generator.spec import spec_hash
-from generator.spec.schema import Spec
+from generator.spec.schema import Spec, field_of
 from generator.tuning.individual import RungJob, Score, rank, rows_in, seed_of, trained_as
 from generator.tuning.plan import TuningPlan, load_plan
 
@@ -52,7 +52,6 @@ search:{search}
 objectives: [MRR@20]
 training: {{epochs: {epochs}}}
 budget: {{trainings: {trainings}}}
-genetic: {{population: {population}}}
 """
 
 
@@ -96,18 +95,25 @@ def prepared(kind: str, source: str, sessions: int, folder: Path) -> Path:
     return data
 
 
-def planned(
-    kind: str, search: str, folder: Path, *, epochs: float, trainings: int = 60, population: int = 10
-) -> TuningPlan:
+def planned(kind: str, search: str, folder: Path, *, epochs: float, trainings: int = 60) -> TuningPlan:
     """Write and load the plan."""
-    text = PLAN.format(fixed=FIXED[kind], search=search, epochs=epochs, trainings=trainings, population=population)
+    text = PLAN.format(
+        fixed=FIXED[kind],
+        search=search,
+        epochs=epochs,
+        trainings=trainings,
+    )
     (folder / "plan.yaml").write_text(text)
     return load_plan(folder / "plan.yaml")
 
 
-def key_of(spec: Spec) -> str:
-    """Return the key of a spec in the table: all but its seed."""
-    return spec_hash(spec.model_copy(update={"solver": spec.solver.model_copy(update={"random_seed": 0})}))
+def key_of(spec: Spec, genes: Iterable[str]) -> str:
+    """Return the key of a spec in the table: its genes alone, so that a record outlives changes of other fields."""
+    return _key([field_of(spec, name) for name in genes])
+
+
+def _key(values: Iterable[Any]) -> str:
+    return json.dumps([float(value) if isinstance(value, int) else value for value in values])
 
 
 def stop(share: float, iterations: int) -> int:
@@ -149,7 +155,8 @@ def recorded(folder: Path) -> dict[str, list[Score]]:
     """Return what is recorded: the scores at SHARES by key."""
     path = folder / "curves.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
-    return {key: [Score(*score) for score in scores] for key, _, scores in map(json.loads, lines)}
+    rows = map(json.loads, lines)
+    return {_key(genes.values()): [Score(*score) for score in scores] for genes, scores in rows}
 
 
 def record(plan: TuningPlan, data: Path, folder: Path, engine: Processes, seconds: float) -> None:
@@ -166,7 +173,7 @@ def record(plan: TuningPlan, data: Path, folder: Path, engine: Processes, second
     for name, (genes, spec) in points.items():
         window = window_name(spec)
         whole = trained_as(spec, seed_of(0, name), rows[window], plan.training.epochs)
-        if key_of(whole) not in table:
+        if key_of(whole, plan.search) not in table:
             jobs.append(RungJob(whole, cuts / window, folder / "work" / name[:16], 0, whole.solver.max_iter))
             genes_of.append(genes)
     print(f"table: {len(points)} specs, {len(jobs)} to train", flush=True)
@@ -179,16 +186,15 @@ def record(plan: TuningPlan, data: Path, folder: Path, engine: Processes, second
                 if outcome.value is None:
                     raise SystemExit(outcome.error)
                 scores = [[score.metrics, score.size, score.seconds] for score in outcome.value]
-                line = [key_of(chunk[outcome.index].spec), genes_of[first + outcome.index], scores]
-                stream.write(json.dumps(line) + "\n")
+                stream.write(json.dumps([genes_of[first + outcome.index], scores]) + "\n")
                 stream.flush()
 
 
 class Recorded:
     """An engine that looks trainings up."""
 
-    def __init__(self, folder: Path) -> None:
-        self.table = recorded(folder)
+    def __init__(self, folder: Path, genes: Iterable[str]) -> None:
+        self.table, self.genes = recorded(folder), list(genes)
         self.work = 0.0  # seconds that the trainings looked up took when they were recorded
 
     def map(self, function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Outcome[Any]]:
@@ -198,7 +204,7 @@ class Recorded:
                 continue
             stops = [stop(share, job.spec.solver.max_iter) for share in SHARES]
             rung, before = stops.index(job.until), stops.index(job.since) if job.since else -1
-            scores = self.table[key_of(job.spec)]
+            scores = self.table[key_of(job.spec, self.genes)]
             self.work += sum(score.seconds for score in scores[before + 1 : rung + 1])
             score = scores[rung]
             yield Outcome(index, score if score.metrics else None, None if score.metrics else "it diverged", 1)

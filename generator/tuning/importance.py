@@ -13,7 +13,7 @@ __all__ = ["importance_intervals", "importances"]
 FEWEST = 10  # individuals
 WHOLE = 2048  # points of the space that the whole spread is taken over
 POINTS, VALUES = 64, 8  # points that it is taken around, and values there of each parameter
-RESAMPLES = 25
+RESAMPLES = 20
 
 
 def importances(

@@ -88,7 +88,7 @@ def options(plan: TuningPlan) -> dict[str, Any]:
     genetic = plan.genetic
     if plan.sampler == "tpe":
         # Asked several at a time, it must know of those under way, or it would propose one spot again and again.
-        liar = genetic.population > 1
+        liar = plan.population > 1
         return {
             "n_startup_trials": 10,
             "n_ei_candidates": 24,
@@ -100,7 +100,7 @@ def options(plan: TuningPlan) -> dict[str, Any]:
         return {"n_startup_trials": 10, "deterministic_objective": False, "warn_independent_sampling": False}
     if plan.sampler == "genetic":
         return {
-            "population_size": genetic.population,
+            "population_size": plan.population,
             "crossover": {"name": genetic.crossover, **_CROSSOVERS[genetic.crossover]},
             "crossover_prob": genetic.crossover_rate,
             "swapping_prob": 0.5,

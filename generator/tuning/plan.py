@@ -93,7 +93,12 @@ class Budget(_Section):
 class Genetic(_Section):
     """The genetic algorithm, NSGA-II (Deb et al. 2002)."""
 
-    population: int = Field(10, ge=1, le=10_000, description="Individuals of a generation, for every sampler.")
+    population: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Individuals of a generation, for every sampler; else 4 of surrogate, 10 of the others.",
+    )
     crossover: Literal["uniform", "blxalpha", "sbx", "vsbx", "spx", "undx"] = Field(
         "blxalpha", description="How the numbers of two or three parents are merged; choices are exchanged."
     )
@@ -149,6 +154,11 @@ class TuningPlan(_Section):
         training = self.training
         alone = self.sampler == "surrogate" and not training.early_stopping
         return training.halving or (Halving() if alone else None)
+
+    @property
+    def population(self) -> int:
+        """Individuals of a generation; the surrogate gains by looking often at what it has learned."""
+        return self.genetic.population or (4 if self.sampler == "surrogate" else 10)
 
     def changed(self, **fields: Any) -> "TuningPlan":
         """Return the plan with other top-level ``fields``; those that are None stay."""
@@ -272,7 +282,7 @@ def _check_population(plan: TuningPlan) -> None:
     """Refuse a generation that is too small for its crossover."""
     genetic = plan.genetic
     parents = 3 if genetic.crossover in ("spx", "undx") else 2
-    if plan.sampler == "genetic" and genetic.population < parents:
+    if plan.sampler == "genetic" and plan.population < parents:
         raise SpecError(
-            f"genetic.population: {genetic.population} is too small: crossover {genetic.crossover} needs {parents}"
+            f"genetic.population: {plan.population} is too small: crossover {genetic.crossover} needs {parents}"
         )

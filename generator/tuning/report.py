@@ -83,7 +83,7 @@ def _facts(plan: TuningPlan, found: Found, trained: Sequence[Individual], status
     again = [f"{number(one.mean)} on {len(one.repeats)} other seeds" for one in found.confirmed[:1]]
     return {
         "best": ", ".join([f"individual {found.best.number}", *figures, *again]),
-        "sampler": f"{plan.sampler}, seed {plan.seed}, {plan.genetic.population} individuals a generation",
+        "sampler": f"{plan.sampler}, seed {plan.seed}, {plan.population} individuals a generation",
         "individuals": f"{len(history):,} in {history[-1].generation + 1:,} generations: {len(trained):,} trained "
         f"({states.count('stopped'):,} stopped early, {states.count('failed'):,} failed), "
         f"{len(history) - len(trained):,} known already",

@@ -82,7 +82,7 @@ class Search:
                 barren = 0 if new else barren + len(asked)
             if generation == 0 and all(each.state == "failed" for each in asked):
                 raise TrainingError(f"every individual of the first generation failed; the first: {asked[0].error}")
-            if barren >= max(BARREN, 5 * self.plan.genetic.population) and not self.end:
+            if barren >= max(BARREN, 5 * self.plan.population) and not self.end:
                 self.end = f"the last {barren} individuals drawn were all known"
             if self.each_generation:
                 self.each_generation(self)
@@ -103,7 +103,7 @@ class Search:
     def _room(self, promoted: Sequence[Step]) -> int:
         """Return how many individuals may still be begun, those ``promoted`` being trained on first."""
         budget, epochs = self.plan.budget, self.plan.training.epochs
-        room = self.plan.genetic.population
+        room = self.plan.population
         if budget.trainings is not None:
             room = min(room, budget.trainings - self.trainings.count)
         if budget.epochs is not None:
@@ -119,7 +119,7 @@ class Search:
         """Draw a generation; it ends early when no more of its individuals may be trained."""
         asked: list[Individual] = []
         room = self._room(promoted)
-        while len(asked) < self.plan.genetic.population and room > 0:
+        while len(asked) < self.plan.population and room > 0:
             genome = sampler.ask()
             number = len(self.history) + len(asked)
             genes = self.plan.space.express(genome)

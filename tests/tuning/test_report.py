@@ -6,8 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from generator.data.rewindowed import Rewindow, rewindow_folder
 from generator.report.charts import Axis, bars, parallel, scatter
+from generator.spec import load_spec
 from generator.tuning.importance import importances
+from generator.tuning.individual import RungJob, rank, seed_of, trained_as
 from generator.tuning.optuna_samplers import distributions
 from generator.tuning.run import tune
 
@@ -82,3 +85,40 @@ def test_the_gene_that_decides_is_the_important_one(make_plan):
     assert next(iter(found)) == "solver.base_lr"
     assert found["solver.base_lr"] > 0.5
     assert importances(plan, genomes[:5], figures[:5]) == {}
+
+
+def test_the_best_are_trained_again_on_other_seeds_and_both_figures_are_given(data, make_plan, inline, tmp_path):
+    plan = make_plan(("confirm: null", "confirm: {best: 3, seeds: 2}"), ("trainings: 10", "trainings: 8"))
+    result = tune(plan, data, tmp_path / "run", engine=inline)
+    found = sorted((each.told[0] for each in result.history), reverse=True)[:3]
+    assert sorted((one.found for one in result.confirmed), reverse=True) == found
+    means = [sum(one.repeats) / 2 for one in result.confirmed]
+    assert means == sorted(means, reverse=True)
+    assert result.best is result.confirmed[0].individual
+    assert result.best.spec == load_spec(tmp_path / "run/best.yaml")
+    again = result.confirmed[-1]
+    spec = trained_as(again.individual.spec, seed_of(1, f"{again.individual.hash}:1"), 160, 2)
+    assert spec.solver.random_seed != again.individual.spec.solver.random_seed
+    rewindow_folder(Rewindow(data, tmp_path / "cut", spec, ("train.h5", "valid.h5")))
+    score = rank(RungJob(spec, tmp_path / "cut", tmp_path / "again", 0, spec.solver.max_iter))
+    assert score.metrics["MRR@20"] == again.repeats[1]
+    assert f"On 2 other seeds, by which it was chosen among 3: mean MRR@20 {means[0]:.4g}" in (
+        (tmp_path / "run/best.yaml").read_text()
+    )
+    html = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "<h2>On other seeds</h2>" in html
+    assert "It is ahead of the second by" in html
+
+
+def test_smaller_nets_are_listed_with_what_they_give_up(data, make_plan, inline, tmp_path):
+    plan = make_plan(("choice: [4, 8]", "choice: [2, 32]"))
+    result = tune(plan, data, tmp_path / "run", engine=inline)
+    html = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    steps, best = [], -1.0
+    for each in sorted(result.history, key=lambda each: (each.values["size"], -each.told[0])):
+        if each.told[0] > best:
+            best = each.told[0]
+            steps.append(each)
+    assert ("<h2>Smaller nets</h2>" in html) == (len(steps) > 1)
+    section = html.partition("<h2>Smaller nets</h2>")[2].partition("<h2>")[0]
+    assert all(f"<td>{each.values['size']:,}</td>" in section for each in steps if len(steps) > 1)
