@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from generator.errors import TemplateError as TemplateError
     from generator.errors import TrainingError as TrainingError
     from generator.evaluation.evaluate import Report as Report
-    from generator.fitting.fit import Fit as Fit
+    from generator.fitting.result import Fit as Fit
     from generator.model.answers_file import LogAnswers as LogAnswers
     from generator.model.model import Model as Model
     from generator.model.query import Answer as Answer
@@ -47,7 +47,7 @@ _MODULES = {
     "DataError": "errors",
     "DataFolder": "api.logs",
     "DrnError": "errors",
-    "Fit": "fitting.fit",
+    "Fit": "fitting.result",
     "LogAnswers": "model.answers_file",
     "Model": "model.model",
     "ModelError": "errors",

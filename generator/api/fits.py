@@ -11,8 +11,8 @@ from generator.api.logs import given_sources
 if TYPE_CHECKING:
     from generator.data.log.sources import Source
     from generator.fitting.draft import Draft
-    from generator.fitting.fit import Fit
     from generator.fitting.options import FitOptions
+    from generator.fitting.result import Fit
 
 __all__ = ["fit", "spec_for"]
 

@@ -12,7 +12,7 @@ from generator.data.log.formats import FORMAT_NAMES
 from generator.options import Exit, columns_option, events_option, format_option
 
 if TYPE_CHECKING:
-    from generator.fitting.fit import Fit
+    from generator.fitting.result import Fit
 
 __all__ = ["command", "log_options"]
 

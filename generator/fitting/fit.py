@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,87 +18,20 @@ from generator.fitting.facts import Facts
 from generator.fitting.journal import FitJournal
 from generator.fitting.options import FitOptions, Listener
 from generator.fitting.report import write_report
+from generator.fitting.result import Fit
 from generator.fitting.select import Selected, Selection
 from generator.fitting.trial import StoppedError, trained
-from generator.mixture.rules import RULES
 from generator.spec import dump_spec, parse_spec
 from generator.spec.schema import Spec
 from generator.training.run.folder import prepare
 from generator.training.run.generated import Generated
 from generator.training.run.train import TrainOptions
 
-__all__ = ["Fit", "StoppedError", "fit"]
+__all__ = ["StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
 SAFE = 0.85  # of the seconds of the training that its iterations are planned for: the rate falls before all are made
 FITTED, RANKED = 1.25, 2  # times what it takes to fit and to rank by all rules: rows of a kind are ranked once more
-FEW = 100  # test sessions, below which figures tell little
-LEVEL = 0.0005  # of METRIC, from which on a rule is ahead: what rounds to less is level
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What a fit came to.
-
-    Attributes
-    ----------
-    folder
-        A run: spec.yaml, data/, models/, report.html, ...
-    draft
-        What was understood of the log, and the nets that were tried.
-    spec
-        That of the net that was trained.
-    selected
-        Which candidate it is, and how all of them and the rules did on the validation part.
-    test
-        A report of `drn evaluate`, as JSON has it, of the net and all rules on the test part.
-    """
-
-    folder: Path
-    draft: Draft
-    spec: Spec
-    selected: Selected
-    test: dict[str, Any]
-
-    def figure(self, method: str, metric: str = compare.METRIC) -> float:
-        """Return a figure of a method on the test part."""
-        return compare.figure(self.test, method, metric)
-
-    def verdict(self) -> str:
-        """Return in a sentence how the net stands beside the best rule of the test part."""
-        rivals = [each["name"] for each in self.test["methods"] if each["kind"] == "baseline"]
-        best = max(rivals, key=self.figure)
-        gap = next(
-            each["metrics"][compare.METRIC]
-            for each in self.test["differences"]
-            if (each["method"], each["other"]) == (self.spec.name, best)
-        )
-        stands = "ahead of" if gap["low"] > 0 else "behind" if gap["high"] < 0 else "level with"
-        few = f"; {self.test['sessions']:,} test sessions tell little" if self.test["sessions"] < FEW else ""
-        return (
-            f"{self.spec.name} is {stands} {best}, the best rule on the test part: {compare.METRIC} "
-            f"{self.figure(self.spec.name):.3f} against {self.figure(best):.3f}, "
-            f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]{few}"
-        )
-
-    def behind(self) -> str:
-        """Return in a sentence what the rules have to do with the net on the validation part; empty if it is ahead."""
-        report, chosen = self.selected.report, self.selected.candidate.name
-        own, rule = compare.figure(report, chosen), self.selected.rule
-        if (gap := compare.figure(report, rule) - own) >= LEVEL:
-            why = "" if rule in RULES else ", and no mixture ranks as it does"
-            return (
-                f"on the validation part {rule} is ahead of the net by {gap:.3f} {compare.METRIC}{why}: try --tune "
-                "or more minutes"
-            )
-        if leans_on := self.selected.leans_on:
-            return (
-                f"on the validation part {leans_on} was ahead of every net, so the mixture leans on it: "
-                f"{compare.METRIC} {own:.3f} against {compare.figure(report, leans_on):.3f}"
-            )
-        if chosen == "mixture":
-            return "no net that was tried did better than the mixture alone, which leans on the rules"
-        return ""
 
 
 def fit(

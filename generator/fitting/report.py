@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +11,9 @@ from generator.evaluation.metrics import CUTOFF, HEADLINES
 from generator.files import write_text
 from generator.fitting.compare import METRIC
 from generator.fitting.facts import Facts, lengths_of
+from generator.fitting.result import Fit
 from generator.report.charts import Axis, Line, bars, grouped, lines
 from generator.report.page import Section, TextTable, chart, page
-
-if TYPE_CHECKING:
-    from generator.fitting.fit import Fit
 
 __all__ = ["write_report"]
 
@@ -23,7 +21,7 @@ DRAWN = 7  # methods whose hit rate is drawn: the net and the best rules
 Figures = Mapping[str, Any]  # a report of drn evaluate, as JSON has it
 
 
-def write_report(path: Path, fit: "Fit", compared: Mapping[str, Any], reasons: Mapping[str, str]) -> None:
+def write_report(path: Path, fit: Fit, compared: Mapping[str, Any], reasons: Mapping[str, str]) -> None:
     """Write the report of a fit, whole or not at all.
 
     Parameters
@@ -85,7 +83,7 @@ def _log(facts: Facts, understood: Sequence[str], doubts: Sequence[str]) -> Sect
     )
 
 
-def _net(fit: "Fit", reasons: Mapping[str, str]) -> Section:
+def _net(fit: Fit, reasons: Mapping[str, str]) -> Section:
     tried = [each for each in fit.selected.report["methods"] if each["kind"] == "model"]
     rows = [
         [each["name"] + (", chosen" if each["name"] == fit.selected.candidate.name else ""), *_cells(each)]
@@ -209,7 +207,7 @@ def _sessions(shown: Sequence[Mapping[str, Any]]) -> Section:
     )
 
 
-def _by_hand(fit: "Fit") -> Section:
+def _by_hand(fit: Fit) -> Section:
     commands = [
         [f"drn serve {fit.folder}", "recommend over HTTP"],
         [f"drn evaluate {fit.folder} --data {fit.folder / 'data'} --baselines all", "the figures above"],

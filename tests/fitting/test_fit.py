@@ -18,8 +18,9 @@ import generator as drn
 from generator.evaluation.evaluate import evaluate
 from generator.files import resource
 from generator.fitting.choose import Candidate
-from generator.fitting.fit import Fit, fit
+from generator.fitting.fit import fit
 from generator.fitting.options import FitOptions, Listener
+from generator.fitting.result import Fit
 from generator.fitting.select import Selected
 from generator.model.model import Model
 from generator.model.query import Query
