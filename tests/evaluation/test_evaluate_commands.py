@@ -26,7 +26,7 @@ def drn(*arguments, stdin="", **environment):
 def test_evaluate_prints_a_table_and_draws(folder, run):
     done = drn("evaluate", run, "--data", folder)
     assert done.returncode == 0, done.stderr
-    assert "5 rows of 5 sessions, 4 items; 1 rows ask for an item unknown" in done.stdout
+    assert "5 rows of 5 sessions, 4 items; 1 rows ask for an item that has no id" in done.stdout
     for word in ("HR@1 ", "HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20", "tiny", "popularity", "frequency", "±"):
         assert word in done.stdout
     assert (run / "evaluation.png").read_bytes().startswith(b"\x89PNG")
