@@ -54,7 +54,7 @@ __all__ = ["command"]
     show_default=True,
     help="Processes that answer on the port, each with the model in its own memory.",
 )
-@click.option("--int8", is_flag=True, help="Multiply the output layer in 8 bits: faster from about 50,000 items on.")
+@click.option("--int8", is_flag=True, help="Multiply the output layer in 8 bits, in a quarter of its memory.")
 @click.option("--index", is_flag=True, help="Find the best items by an index: for a million items; extra index.")
 @click.option(
     "--items",
