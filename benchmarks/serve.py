@@ -202,13 +202,16 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+STARTS = 1200  # seconds: an index of a million items takes minutes
+
+
 class Server:
     """A server of our own in a child process."""
 
     def __init__(self, command: list[str], port: int, folder: Path | None = None) -> None:
         self.port = port
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=folder)
-        until = time.monotonic() + 300
+        until = time.monotonic() + STARTS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{' '.join(command)}: does not come up")
