@@ -1,5 +1,6 @@
 """A data folder made for other windows than those it was written with."""
 
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,9 @@ from generator.data.stages.write import rewindow
 from generator.files import write_bytes
 from generator.spec.schema import Spec
 
-__all__ = ["UNFINISHED", "Rewindow", "rewindow_folder", "window_name"]
+__all__ = ["Rewindow", "remove_unfinished", "rewindow_folder", "window_name"]
 
-UNFINISHED = ".cut-*"  # what a kill leaves beside a folder half made
+UNFINISHED = ".cut-"  # how the name of a folder half made begins
 VOCABULARIES = ("pages.txt", "items.txt")
 
 
@@ -40,7 +41,7 @@ def rewindow_folder(job: Rewindow) -> None:
     if job.target.is_dir():
         return
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=job.target.parent, prefix=UNFINISHED.removesuffix("*")) as name:
+    with tempfile.TemporaryDirectory(dir=job.target.parent, prefix=UNFINISHED) as name:
         beside = Path(name) / "data"
         beside.mkdir()
         for split in job.splits:
@@ -48,3 +49,9 @@ def rewindow_folder(job: Rewindow) -> None:
         for vocabulary in VOCABULARIES:
             write_bytes(beside / vocabulary, (job.source / vocabulary).read_bytes())
         beside.rename(job.target)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a kill has left of the folders that `rewindow_folder` was making in ``folder``."""
+    for torn in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(torn, ignore_errors=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
+from generator.data.rewindowed import Rewindow, remove_unfinished, rewindow_folder, window_name
 from generator.errors import DrnError, TrainingError
 from generator.evaluation.baselines import choose
 from generator.experiment.claims import claims_of
@@ -62,8 +62,9 @@ class _Folders:
 
     def tidy(self) -> None:
         """Remove what a kill left half made; trainings under way stay."""
-        for torn in (*self.data.glob(".make-*"), *(self.work / "cuts").glob(UNFINISHED)):
+        for torn in self.data.glob(".make-*"):
             shutil.rmtree(torn, ignore_errors=True)
+        remove_unfinished(self.work / "cuts")
         for torn in (*self.kept.glob(".*.npz"), *self.work.glob("*/.point-*.npz")):
             torn.unlink(missing_ok=True)
 

@@ -58,7 +58,7 @@ class Draft:
         return {
             "look": asdict(self.look),
             "target": asdict(self.target),
-            "facts": asdict(self.facts),
+            "facts": self.facts.as_json(),
             "share": self.share,
             "candidates": candidates,
         }
@@ -70,7 +70,7 @@ class Draft:
         return cls(
             Look(**{**found, "bought": tuple(found["bought"]), "doubts": tuple(found["doubts"])}),
             Target(**values["target"]),
-            Facts(**{**values["facts"], "lengths": tuple(values["facts"]["lengths"])}),
+            Facts.from_json(values["facts"]),
             values["share"],
             tuple(Candidate(name, parse_spec(text, name), reasons) for name, text, reasons in values["candidates"]),
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.data.log.sources import Source
-from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder
+from generator.data.rewindowed import Rewindow, remove_unfinished, rewindow_folder
 from generator.data.store.split import Split
 from generator.files import write_text
 from generator.fitting import compare
@@ -125,8 +125,8 @@ class _Work:
     def _write_data(self, spec: Spec) -> dict[str, Any]:
         """Write the data folder in the windows of the net, as `drn sessions` would have."""
         data = self.folder / "data"
-        for left in (data, *self.folder.glob(UNFINISHED)):  # by a kill
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(data, ignore_errors=True)  # what a kill left
+        remove_unfinished(self.folder)
         rewindow_folder(Rewindow(self.log, data, spec, SPLITS))
         meta = json.loads((self.log / "meta.json").read_text(encoding="utf-8"))
         meta |= {"window": spec.window, "history": spec.history, "bought": spec.bought, "loss": spec.loss}

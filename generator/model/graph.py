@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError, ModelError
 from generator.model.index import ItemIndex
+from generator.model.session import open_session
 from generator.spec.blobs import INPUTS
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class InferenceGraph:
         try:
             self._weights = _weights_beside(file) if resident else {}  # onnxruntime works on them where they are
             graph = _int8(file) if int8 else file
-            self._session = _open(_quick(graph) if resident else graph, threads, self._weights)
+            self._session = open_session(_quick(graph) if resident else graph, threads, self._weights)
         except ModelError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common root but this
@@ -129,7 +130,7 @@ class InferenceGraph:
     def _scorer(self) -> onnxruntime.InferenceSession:
         """The graph up to the probabilities: onnxruntime runs every node, and TopK takes as long as the product."""
         graph = _up_to("probability", _int8(self._file) if self._int8 else self._file)
-        return self._session if graph is None else _open(graph, threads=1)
+        return self._session if graph is None else open_session(graph, threads=1)
 
     def near(self, index: ItemIndex, blobs: Mapping[str, NDArray[Any]]) -> list[tuple[NDArray[np.int64], Floats]]:
         """Return for each row the ids of the items that an index finds, and their probabilities; raises as `run`."""
@@ -164,17 +165,6 @@ class InferenceGraph:
             yield feed, rows
         except Exception as error:  # onnxruntime's exceptions have no common root but this
             raise ModelError(f"{self._file}: onnxruntime fails on these rows ({str(error).splitlines()[0]})") from error
-
-
-def _open(
-    graph: Path | bytes, threads: int, weights: Mapping[str, onnxruntime.OrtValue] | None = None
-) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    if weights:
-        options.add_external_initializers(list(weights), list(weights.values()))
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _weights_beside(file: Path) -> dict[str, onnxruntime.OrtValue]:

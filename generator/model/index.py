@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from generator.errors import ModelError
+from generator.model.session import open_session
 from generator.spec.blobs import INPUTS
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class ItemIndex:
             self._split = split_at_softmax(model)
         except PatternError as error:
             raise ModelError(f"{name}: no index can be built for it: {error}") from error
-        self._head = _session(self._split.head)
+        self._head = open_session(self._split.head.SerializeToString())
         types = dict(kinds) | {one.name: one.type for one in self._head.get_outputs()}
-        self._tail = _session(_typed(self._split.tail, types))
+        self._tail = open_session(_typed(self._split.tail, types).SerializeToString())
         self._blobs = [one.name for one in self._head.get_inputs()]
         self._index, self._rows = _neighbours(self._output_rows(model, classes))
         sample = np.random.default_rng(0).permutation(classes)[:SAMPLE]
-        self._sampled = _session(_product(self._rows[sample]))
+        self._sampled = open_session(_product(self._rows[sample]).SerializeToString())
         self._place = np.full(classes, -1, np.int32)  # of a class in the sample
         self._place[sample] = np.arange(len(sample))
         self.bytes = self._rows.nbytes + classes * (2 * LINKS * 4 + 12)
@@ -169,13 +169,6 @@ def _product(rows: Array) -> "ModelProto":
         [weight],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-
-
-def _session(model: "ModelProto") -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _typed(model: "ModelProto", kinds: Mapping[str, str]) -> "ModelProto":

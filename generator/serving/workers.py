@@ -14,12 +14,11 @@ from multiprocessing.connection import Connection, wait
 
 from generator.errors import DrnError
 from generator.serving.http.logs import json_logger
-from generator.serving.http.settings import Settings
+from generator.serving.http.settings import BACKLOG, Settings
 
 __all__ = ["serve"]
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # as prometheus_client names it
-BACKLOG = 2048  # connections that wait to be accepted
 PAUSE = 1.0  # seconds until a worker that did not start is started again
 SPARE = 5.0  # seconds beyond the time to drain after which a worker is killed
 
@@ -41,7 +40,7 @@ def serve(settings: Settings) -> None:
 
         run(settings)
         return
-    sockets = _listen(settings.host, settings.port)
+    sockets = _listen(settings)
     with tempfile.TemporaryDirectory(prefix="drn-figures-") as folder, _signals() as signals:
         os.environ[FOLDER] = folder  # the workers have it from their first import on, as prometheus_client wants it
         try:
@@ -52,11 +51,13 @@ def serve(settings: Settings) -> None:
                 one.close()
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Return sockets that listen on every address of ``host``; they are open for as long as the parent lives."""
+def _listen(settings: Settings) -> list[socket.socket]:
+    """Return sockets that listen on every address of the host; they are open for as long as the parent lives."""
     found: list[socket.socket] = []
     try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        ):
             one = socket.socket(family, kind, protocol)
             found.append(one)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,7 +68,7 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for one in found:
             one.close()
-        raise DrnError(f"cannot listen on {host}:{port}: is the port taken?") from error
+        raise settings.cannot_listen() from error
     return found
 
 

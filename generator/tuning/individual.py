@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from generator.codegen.artefacts import generate
 from generator.data.store.split import Split
@@ -16,6 +15,7 @@ from generator.errors import DataError, TrainingError
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.metrics import HEADLINES
 from generator.model.model import Model
+from generator.model.session import open_session
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import Spec
 from generator.spec.blobs import INPUTS
@@ -98,11 +98,7 @@ def latency(spec: Spec, calls: int = 200) -> float:
 
     It depends on the graph alone, so the weights are the initial ones. Measure it while nothing else runs.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    content = generate(spec, ["onnx", "binary"], init=0)["model.onnx"]
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = open_session(generate(spec, ["onnx", "binary"], init=0)["model.onnx"])
     feed = {
         one.name: np.ones((1, one.shape[1]), INPUTS[one.name].dtype)
         for one in session.get_inputs()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from generator.data.rewindowed import UNFINISHED
+from generator.data.rewindowed import remove_unfinished
 from generator.errors import TrainingError
 from generator.files import write_text
 from generator.jobs.workers import Engine
@@ -110,8 +110,8 @@ def tune(
     identity = identity_of(plan, data)
     cuts = (cuts or run / "data") / str(identity["data"])
     with Journal(run / "journal.jsonl", identity, resume=resume, versions=versions(plan)) as journal:
-        for torn in cuts.glob(UNFINISHED) if cuts.parent == run / "data" else ():
-            shutil.rmtree(torn, ignore_errors=True)  # what a kill left half made
+        if cuts.parent == run / "data":
+            remove_unfinished(cuts)
         trainings = Trainings(plan, data, run, cuts, engine, journal)
         search = Search(plan, trainings, progress, _keep)
         try:

@@ -116,9 +116,8 @@ class Trainings:
 
     def passes(self, each: Individual, rung: int) -> float:
         """Return the passes over the training rows from the rung before to ``rung``."""
-        before = self.plan.rungs[rung - 1] if rung else 0.0
         solver, rows = each.spec.solver, self._rows[window_name(each.spec)]
-        return (self.plan.rungs[rung] - before) * solver.max_iter * solver.batch_size * solver.iter_size / rows
+        return self._part(rung) * solver.max_iter * solver.batch_size * solver.iter_size / rows
 
     def train(self, steps: Sequence[Step]) -> None:
         """Train to the rungs and rank there, what the journal does not know; the longest first.
@@ -162,8 +161,11 @@ class Trainings:
             self.after_each()
 
     def _cost(self, each: Individual, rung: int) -> float:
-        before = self.plan.rungs[rung - 1] if rung else 0.0
-        return training_cost(each.spec) * (self.plan.rungs[rung] - before)
+        return training_cost(each.spec) * self._part(rung)
+
+    def _part(self, rung: int) -> float:
+        """Return the share of a training from the rung before to ``rung``."""
+        return self.plan.rungs[rung] - (self.plan.rungs[rung - 1] if rung else 0.0)
 
     def _job(self, each: Individual, rung: int) -> RungJob:
         stops = [max(1, round(share * each.spec.solver.max_iter)) for share in self.plan.rungs]

@@ -13,7 +13,8 @@ from generator.loop.round import publish
 from generator.model.find import version_number
 from generator.model.model import Model
 from generator.model.query import Query
-from generator.serving.models.repository import Repository, VersionChoice
+from generator.serving.models.choice import VersionChoice
+from generator.serving.models.repository import Repository
 
 
 @pytest.fixture

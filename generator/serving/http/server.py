@@ -9,11 +9,10 @@ from functools import partial
 
 import uvicorn
 
-from generator.errors import DrnError
 from generator.serving.http.app import application
 from generator.serving.http.connection import Connection, Connections
 from generator.serving.http.logs import json_logger
-from generator.serving.http.settings import Settings
+from generator.serving.http.settings import BACKLOG, Settings
 from generator.serving.metrics import Metrics
 from generator.serving.models.repository import Repository
 from generator.serving.store.open import open_store
@@ -86,7 +85,7 @@ def run(
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(settings.drain),
-        backlog=2048,
+        backlog=BACKLOG,
     )
     server = Server(config, started or partial(_say, settings, log))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -95,9 +94,9 @@ def run(
     try:
         server.run(None if sockets is None else list(sockets))
     except SystemExit as error:  # uvicorn's word for a port that it cannot have
-        raise DrnError(f"cannot listen on {settings.host}:{settings.port}: is the port taken?") from error
+        raise settings.cannot_listen() from error
     if not server.started:
-        raise DrnError(f"cannot listen on {settings.host}:{settings.port}: is the port taken?")
+        raise settings.cannot_listen()
 
 
 def _say(settings: Settings, log: logging.Logger, _server: Server) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from generator.errors import DrnError
 from generator.serving.models.choice import VersionChoice
 from generator.serving.store.store import IDLE
 
-__all__ = ["LOOPBACK", "Settings"]
+__all__ = ["BACKLOG", "LOOPBACK", "Settings"]
 
+BACKLOG = 2048  # connections that wait to be accepted
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -73,6 +75,10 @@ class Settings:
     log_requests: bool = True
     drain: float = 10.0
     workers: int = 1
+
+    def cannot_listen(self) -> DrnError:
+        """Return the error of a server that cannot have its host and port."""
+        return DrnError(f"cannot listen on {self.host}:{self.port}: is the port taken?")
 
     def hosts(self) -> Collection[str] | None:
         """Return what the header Host may name, lower case; None: anything."""

@@ -12,7 +12,7 @@ from generator.model.find import find_model, version_number
 from generator.serving.models.choice import VersionChoice
 from generator.serving.models.served import Served, Signature, signature
 
-__all__ = ["Repository", "VersionChoice"]
+__all__ = ["Repository"]
 
 VersionTried = Callable[[str, int, str], None]  # model, version, and "" or why it was refused
 

@@ -1,6 +1,5 @@
 """One version of a model at work: proven on a probe, answering in batches."""
 
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from generator.errors import ModelError
-from generator.jobs.fingerprints import add_content
+from generator.jobs.fingerprints import sha256_of
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.model.windows import input_blobs
@@ -101,8 +100,5 @@ def _compare_with_manifest(folder: Path) -> None:
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"{file}: is no manifest of drn: {error}") from error
     for name in ("model.onnx", "model.onnx.data", "pages.txt", "items.txt"):
-        if name in hashes and (folder / name).is_file():
-            digest = hashlib.sha256()
-            add_content(digest, folder / name)
-            if digest.hexdigest() != hashes[name]:
-                raise ModelError(f"{folder / name}: is not the file its manifest.json names: damaged or half copied")
+        if name in hashes and (folder / name).is_file() and sha256_of(folder / name) != hashes[name]:
+            raise ModelError(f"{folder / name}: is not the file its manifest.json names: damaged or half copied")

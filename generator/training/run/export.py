@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError
 from generator.files import write_bytes, write_text
+from generator.jobs.fingerprints import sha256_of
 from generator.model.find import version_number
 from generator.onnxgraph.initialise import save
 from generator.onnxgraph.parse import parse
@@ -91,7 +92,7 @@ def export(
     save(parse(files["model.onnxtxt"].decode(), "model.onnxtxt"), _made(beside) / "model.onnx", weights)
     for name in VOCABULARIES:
         write_bytes(beside / name, (data / name).read_bytes())
-    hashes = {path.name: _sha256(path) for path in sorted(beside.iterdir())}
+    hashes = {path.name: sha256_of(path) for path in sorted(beside.iterdir())}
     write_text(beside / "manifest.json", json.dumps({**identity, "sha256": hashes}, indent=2) + "\n")
     write_bytes(model / "config.pbtxt", files["config.pbtxt"])
     beside.rename(model / str(newest + 1))
@@ -117,12 +118,4 @@ def _content(weights: Mapping[str, NDArray[Any]], vocabularies: Sequence[Path]) 
         found.update(name.encode() + np.ascontiguousarray(weight).tobytes())
     for path in vocabularies:
         found.update(hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            found.update(block)
     return found.hexdigest()

@@ -2,13 +2,12 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from generator.codegen.artefacts import write
-from generator.data.rewindowed import UNFINISHED, Rewindow, rewindow_folder, window_name
+from generator.data.rewindowed import Rewindow, remove_unfinished, rewindow_folder, window_name
 from generator.data.store.parts import parts_of
 from generator.errors import TrainingError
 from generator.files import unfinished, write_text
@@ -35,8 +34,7 @@ def prepare(spec: Spec, files: Mapping[str, bytes], data: Path, run: Path) -> No
     anew = not all(fits(data / name, spec) for name in names)
     read = run / "data" / window_name(spec) if anew else data
     if anew:
-        for torn in (run / "data").glob(UNFINISHED):
-            shutil.rmtree(torn, ignore_errors=True)  # what a kill left half made
+        remove_unfinished(run / "data")
         rewindow_folder(Rewindow(data, read, spec, names))
     write_text(run / "train.txt", _listed(read / names[0], run))
     write_text(run / "test.txt", _listed(read / names[-1], run))

@@ -34,8 +34,8 @@ class TrainOptions:
     until
         Iteration to stop and export at, if it comes before max_iter; a resumed run goes on as if it had not stopped.
     seconds
-        Of the run, earlier parts included, after which it ends and exports as at ``until``; in an ensemble each net has
-        so many. None: it may take any time.
+        Of the run, earlier parts included, after which it ends and exports as at ``until``; an ensemble divides them
+        among its nets. None: it may take any time.
     threads
         Intra-op threads of onnxruntime; 0: as many as train this net fastest.
     provider
