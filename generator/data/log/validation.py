@@ -177,7 +177,7 @@ class EventChecks:
         self.words.update({word: count for word, count in counts.items() if count})
         if words.null_count():
             unknown = piece[WORD].filter(words.is_null()).drop_nulls().value_counts()
-            self.unknown.update(dict(unknown.iter_rows()))
+            self.unknown.update(dict(sorted(unknown.iter_rows())))  # polars counts them in any order
         kinds = kinds_of(self._layout.words, words)
         return kinds.fill_null("other") if self._layout.lenient else kinds
 
