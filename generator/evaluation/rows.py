@@ -24,6 +24,18 @@ READ = 4096  # rows of a split read at a time, or those of one batch where it ha
 Ints = NDArray[np.int64]
 
 
+class _SessionRange:
+    """The sessions ``first``..``last`` of a split, read once for all batches that ask for some of them."""
+
+    def __init__(self, split: "SplitRows", first: int, last: int) -> None:
+        self._split, self.first, self._last = split, first, last
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The sessions, read when first asked for."""
+        return self._split.sessions(self.first, self._last + 1)
+
+
 @dataclass(frozen=True)
 class RowBatch:
     """B rows to be ranked.
@@ -35,6 +47,7 @@ class RowBatch:
     label : int64 (B,), 1..N and on to the last slot, or 0 when the true item is neither in the vocabulary nor a slot
     session : int64 (B,), the session of each row; rows of one session are contiguous
     position : int64 (B,), how many states of its session each row has seen
+    around : the sessions of its rows, and of those of the batches read with it
     """
 
     split: "SplitRows"
@@ -42,6 +55,7 @@ class RowBatch:
     label: Ints
     session: Ints
     position: Ints
+    around: _SessionRange
 
     def __len__(self) -> int:
         return len(self.label)
@@ -61,7 +75,7 @@ class RowBatch:
         ------
         DataError : a row has seen more states than its session holds.
         """
-        return self.split.seen(self.session, self.position)
+        return self.split.seen(self.session, self.position, self.around)
 
     @cached_property
     def item(self) -> Ints:
@@ -198,20 +212,21 @@ class SplitRows:
                 label = np.where(slot > 0, len(self.items) + slot, label)
             session = self._file.index("session", start, start + step).astype(np.int64)
             position = self._file.index("position", start, start + step).astype(np.int64)
+            around = _SessionRange(self, int(session.min()), int(session.max()))
             for first in range(0, len(label), size):
                 rows = slice(first, first + size)
                 inputs = {name: values[rows] for name, values in found.items()}
-                yield RowBatch(self, inputs, label[rows], session[rows], position[rows])
+                yield RowBatch(self, inputs, label[rows], session[rows], position[rows], around)
 
-    def seen(self, session: Ints, position: Ints) -> Sessions:
-        """Return one session for each row: ``session`` cut after ``position`` states.
+    def seen(self, session: Ints, position: Ints, around: _SessionRange | None = None) -> Sessions:
+        """Return one session for each row: ``session`` cut after ``position`` states; ``around`` holds them, or none.
 
         Raises
         ------
         DataError : a row has seen more states than its session holds.
         """
-        first = int(session.min())
-        whole = self.sessions(first, int(session.max()) + 1)
+        around = around or _SessionRange(self, int(session.min()), int(session.max()))
+        first, whole = around.first, around.sessions
         views, purchases = np.diff(whole.offset)[session - first], np.diff(whole.bought_offset)[session - first]
         if (position > views).any():
             row = int((position > views).argmax())
