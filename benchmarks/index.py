@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from serve import LOADS, write_model
 
+from generator.model.codes import ItemCodes
 from generator.model.model import Model
 
 TOP, QUERIES, NOISE = 20, 400, 0.3  # NOISE of a copy: in standard deviations of its column
@@ -56,19 +57,14 @@ def trained(run: Path, data: Path, copies: int) -> tuple[Rows, Rows]:
     return np.concatenate([rows, *moved], dtype=np.float32), queries
 
 
-def codes(rows: Rows) -> faiss.Index:
-    """Four bits a number: drn's."""
-    from generator.model.index import _codes
-
-    return _codes(rows, 0)
-
-
 def factory(description: str, **parameters: int) -> Callable[[Rows], faiss.Index]:
     """Return what builds an index by faiss' description of it."""
 
     def build(rows: Rows) -> faiss.Index:
         width = rows.shape[1]
-        index = faiss.index_factory(width, description.format(pairs=width // 2), faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(
+            width, description.format(width=width, pairs=width // 2), faiss.METRIC_INNER_PRODUCT
+        )
         index.train(rows[np.random.default_rng(0).permutation(len(rows))[:65_536]])
         for name, value in parameters.items():
             faiss.ParameterSpace().set_index_parameter(index, name, value)
@@ -78,8 +74,9 @@ def factory(description: str, **parameters: int) -> Callable[[Rows], faiss.Index
     return build
 
 
-INDEXES: dict[str, Callable[[Rows], faiss.Index]] = {
-    "codes": codes,
+INDEXES: dict[str, Callable[[Rows], faiss.Index | ItemCodes]] = {
+    "codes": ItemCodes,  # drn's
+    "codes of k-means": factory("PQ{width}x4fs"),
     "codes of pairs": factory("PQ{pairs}x4fs"),
     "ivf, 6 % of lists": factory("IVF1024,Flat", nprobe=64),
     "ivf, 25 % of lists": factory("IVF1024,Flat", nprobe=256),
@@ -96,10 +93,13 @@ def measure(name: str, rows: Rows, queries: Rows, exact: NDArray[np.int64], cand
     began = time.process_time()
     index = INDEXES[name](rows)
     built = time.process_time() - began
-    mib = len(faiss.serialize_index(index)) / 2**20
+    if isinstance(index, ItemCodes):
+        search, mib = index.largest, index.bytes / 2**20
+    else:
+        search, mib = lambda query, count: index.search(query, count)[1], len(faiss.serialize_index(index)) / 2**20
     for count in candidates:
         began = time.process_time()
-        found = [index.search(queries[first : first + 16], count)[1] for first in range(0, len(queries), 16)]
+        found = [search(queries[first : first + 16], count) for first in range(0, len(queries), 16)]
         spent = (time.process_time() - began) / len(queries) * 1e3
         held = 0
         for query, near, best in zip(queries, np.concatenate(found), exact, strict=True):

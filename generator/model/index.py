@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import ModelError
+from generator.model.codes import ItemCodes
 from generator.model.session import open_session
 from generator.spec.blobs import INPUTS
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ItemIndex"]
 
-CANDIDATES, PART = 400, 1000  # items that are scored: so many, or one in so many where that is more
-BITS, TRAINING = 4, 65_536  # of a code; rows by which its 16 levels are placed
+CANDIDATES, PART = 400, 2000  # items that are scored: so many, or one in so many where that is more
 SAMPLE = 4096  # items by which what all others add to the softmax is estimated
 Array = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -28,12 +28,10 @@ class ItemIndex:
     """The output layer of an inference model, indexed.
 
     A session's score of an item is the inner product of a vector that the net makes of the session with the item's row
-    of the output layer, its bias among it. Each number of a row is kept a second time in 4 bits (a product quantiser of
-    faiss), and by those, which are summed from registers, the items of the largest products are found, nearly always
-    (André et al., "Cache locality is not enough", VLDB 2015). What the session has seen and what followed its newest
-    pages in training are added, and all of these are scored exactly. In the sum of the Softmax they are themselves, and
-    all other items an estimate, by a sample drawn once. The rest of the model's graph, its mixture, then runs on them
-    as it is.
+    of the output layer, its bias among it. `ItemCodes` find nearly all of the rows with the largest; what the session
+    has seen and what followed its newest pages in training are added, and all of these are scored exactly. In the sum
+    of the Softmax they are themselves, and all other items an estimate, by a sample drawn once. The rest of the model's
+    graph, its mixture, then runs on them as it is.
 
     Parameters
     ----------
@@ -75,12 +73,12 @@ class ItemIndex:
         if not np.isfinite(self._rows).all():
             raise ModelError(f"{name}: its weights are broken, some are no number: train again, smaller base_lr")
         self._candidates = min(max(CANDIDATES, classes // PART), classes)
-        self._codes = _codes(self._rows, self._candidates)
+        self._codes = ItemCodes(self._rows)
         sample = np.random.default_rng(0).permutation(classes)[:SAMPLE]
         self._sampled = open_session(_product(self._rows[sample]).SerializeToString())
         self._place = np.full(classes, -1, np.int32)  # of a class in the sample
         self._place[sample] = np.arange(len(sample))
-        self.bytes = self._rows.nbytes + (self._rows.size * BITS // 8 if self._codes else 0)
+        self.bytes = self._rows.nbytes + self._codes.bytes
         self.seconds = time.thread_time() - began
 
     def _output_rows(self, model: "ModelProto", classes: int) -> Array:
@@ -132,17 +130,16 @@ class ItemIndex:
         return [(ids, probability[row, : len(ids)]) for row, (ids, _) in enumerate(scored[:rows])]
 
     def _near(self, query: Array) -> Ids:
-        """Return the ids of the largest products with each query, by the codes, (B, candidates)."""
-        if self._codes is None:
+        """Return the ids of the largest products with each query, (B, candidates), -1 for none."""
+        if self._candidates == len(self._rows):
             return np.broadcast_to(np.arange(len(self._rows)), (len(query), len(self._rows)))
-        found: Ids = self._codes.search(query, self._candidates)[1]
-        return found
+        return self._codes.largest(query, self._candidates)
 
     def _scored(self, query: Array, sample: Array, wanted: Sequence[Ids]) -> tuple[Ids, Array]:
         """Return 0 and the ``wanted`` ids of a row, ascending, and their softmax over all classes."""
         classes = len(self._rows)
         ids = np.concatenate([[0], *wanted])
-        ids = ids[ids >= 0]  # faiss says -1 where it has found no more
+        ids = ids[ids >= 0]
         ids.sort()
         ids = ids[np.append(True, ids[1:] > ids[:-1])]
         inside = ids[ids < classes]  # slots have no score: the mixture alone recommends them
@@ -157,21 +154,6 @@ class ItemIndex:
         softmax = np.zeros(len(ids), np.float32)
         softmax[: len(inside)] = worth / (worth.sum(dtype=np.float64) + rest)
         return ids, softmax
-
-
-def _codes(rows: Array, candidates: int) -> Any:
-    """Return faiss' index of ``rows``, each number of which it keeps in 4 bits; None where all rows are candidates."""
-    import faiss
-
-    if candidates == len(rows):
-        return None
-    faiss.omp_set_num_threads(1)  # of this thread: requests go on beside it
-    width = rows.shape[1]
-    codes: Any = faiss.IndexPQFastScan(width, width, BITS, faiss.METRIC_INNER_PRODUCT)
-    codes.pq.cp.min_points_per_centroid = 1  # or it warns of small catalogues on stderr
-    codes.train(rows[np.random.default_rng(0).permutation(len(rows))[:TRAINING]])
-    codes.add(rows)
-    return codes
 
 
 def _product(rows: Array) -> "ModelProto":
