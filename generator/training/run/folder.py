@@ -17,7 +17,9 @@ from generator.spec.schema import Spec
 from generator.training.run.rows import fits
 from generator.training.run.snapshots import Snapshots
 
-__all__ = ["held_out", "prepare", "refuse_used", "snapshot_to_resume", "taken"]
+__all__ = ["MEMBERS", "held_out", "prepare", "refuse_used", "snapshot_to_resume", "taken"]
+
+MEMBERS = "members"  # in the run of an ensemble: the runs of its nets
 
 # The fields of a spec that a resumed run may not change: its snapshots are of that net.
 NET_FIELDS = ("name", "net", "pages", "items", "rnn", "fnn", "head", "loss")
