@@ -14,6 +14,7 @@ from generator.spec.reading import mapping_of, read_file, validated
 from generator.spec.source import Document
 from generator.tuning.genes import Gene
 from generator.tuning.halving import shares
+from generator.tuning.names import SamplerName
 from generator.tuning.parse_genes import parse_gene
 from generator.tuning.space import Space, flaws
 
@@ -30,7 +31,6 @@ __all__ = [
     "load_plan",
 ]
 
-SamplerName = Literal["surrogate", "genetic", "random", "tpe", "gp"]
 Objective = Literal["HR@1", "HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20", "size", "latency"]
 COSTS = ("size", "latency")  # less is better; of every other objective, more
 

@@ -98,6 +98,8 @@ def tune(
     ------
     DataError
         The data do not fit, or have no validation split.
+    DrnError
+        Another process is at work in ``run``.
     SpecError
         The space holds an invalid spec that `load_plan` did not meet.
     TrainingError
