@@ -12,7 +12,7 @@ from generator.files import write_text
 from generator.jobs.workers import Engine
 from generator.spec import dump_spec
 from generator.training.run.export import check_vocabularies
-from generator.tuning.confirm import Confirmation, confirm
+from generator.tuning.confirm import Confirmation, confirm, foremost
 from generator.tuning.history import Individual, Status
 from generator.tuning.identity import identity_of
 from generator.tuning.individual import check_data
@@ -147,9 +147,7 @@ def _confirmed(search: Search) -> list[Confirmation]:
     wanted = search.plan.confirm
     if wanted is None:
         return []
-    complete = [each for each in search.trained if each.state == "complete"]
-    best = sorted(complete, key=lambda each: (-each.curve[-1][0], each.number))[: wanted.best]
-    return confirm(search.trainings, best, wanted.seeds)
+    return confirm(search.trainings, foremost(search.trained, wanted.best), wanted.seeds)
 
 
 def _keep(search: Search) -> None:
