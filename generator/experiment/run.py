@@ -30,11 +30,12 @@ from generator.experiment.work import (
 )
 from generator.files import write_bytes, write_text
 from generator.jobs.cost import training_cost
-from generator.jobs.locks import locked
+from generator.jobs.locks import LOCK, locked
 from generator.jobs.workers import Engine
 from generator.spec import Spec
 
 __all__ = ["Progress", "experiment"]
+
 
 # Told the pieces of work done, how many there are in all, and what is being done.
 Progress = Callable[[int, int, str], None]
@@ -107,11 +108,14 @@ def experiment(
     DrnError
         Another process is at work in ``out``.
     TrainingError
-        A training failed.
+        A training failed, or ``out`` holds something else.
     """
     tell = progress or (lambda _done, _total, _note: None)
     chosen, folders = plan.only(only), _Folders(out)
+    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()) and not folders.kept.is_dir():
+        raise TrainingError(f"{out}: is not empty and holds no run of drn experiment; take a new folder")
     with locked(out):
+        folders.kept.mkdir(exist_ok=True)
         folders.tidy()
         folds = folds_of(chosen, root or plan.folder, folders.data, lambda note: tell(0, 0, note))
         results = _results(chosen, points_of(plan), folds, folders, engine, tell)
