@@ -9,7 +9,7 @@ from peer_side import TOP, arguments
 from generator.evaluation.rows import SplitRows
 from generator.model.model import Model
 from generator.spec import load_spec
-from generator.training.run.train import train
+from generator.training.run.train import TrainOptions, train
 
 
 def main() -> None:
@@ -21,12 +21,13 @@ def main() -> None:
             spec = load_spec(options["spec"], [*options["set"], f"solver.epochs={epochs}"])
 
             def rank(run: Path = run) -> np.ndarray:
-                model = Model(run, threads=0)
+                model = Model(run, threads=options["threads"])
                 with SplitRows(data, "test") as rows:
                     found = (model.infer(["top_item"], each.inputs(model.sizes))[0] for each in rows.batches(512))
                     return np.concatenate([lists[:, :TOP] for lists in found])
 
-            report.whole(epochs, lambda spec=spec, run=run: train(spec, data, run), rank)
+            asked = TrainOptions(threads=options["threads"])
+            report.whole(epochs, lambda spec=spec, run=run, asked=asked: train(spec, data, run, asked), rank)
 
 
 if __name__ == "__main__":
