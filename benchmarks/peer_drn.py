@@ -1,6 +1,7 @@
 """drn on a tuned spec, for peers.py: each line is a training of its own, from the first update to the export."""
 
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from generator.training.run.train import TrainOptions, train
 
 
 def main() -> None:
-    _, report, options = arguments()
+    sessions, report, options = arguments()
+    count = len(sessions["test_offset"]) - 1
     data = Path(options["data"])
     with tempfile.TemporaryDirectory() as name:
         for number, epochs in enumerate(options["epochs"]):
@@ -24,7 +26,7 @@ def main() -> None:
                 model = Model(run, threads=options["threads"])
                 with SplitRows(data, "test") as rows:
                     found = (model.infer(["top_item"], each.inputs(model.sizes))[0] for each in rows.batches(512))
-                    return np.concatenate([lists[:, :TOP] for lists in found])
+                    return np.concatenate([lists[:, :TOP] for lists in islice(found, -(-count // 512))])
 
             asked = TrainOptions(threads=options["threads"])
             report.whole(epochs, lambda spec=spec, run=run, asked=asked: train(spec, data, run, asked), rank)

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,10 @@ DATA = {
 TORCH = "torch==2.13.0"
 RECBOLE = [TORCH, "numpy<2", "scipy<1.14", "pandas<2.3", "setuptools<80", "recbole==1.2.1"]
 RECTOOLS = [TORCH, "rectools[torch]==0.19.0"]
-# The widths of drn's spec, ten pages of a session (nine of ten have no more), and batches that make updates enough.
-SHORT = {"MAX_ITEM_LIST_LENGTH": 10, "train_batch_size": 256, "embedding_size": 100}
+# The width of drn's spec, the newest seven pages of a session (nine of ten have no more), batches of enough updates.
+SHORT = {"MAX_ITEM_LIST_LENGTH": 7, "train_batch_size": 256, "embedding_size": 100}
 GRU = {**SHORT, "hidden_size": 100, "learning_rate": 0.003}
-SAS = {"session_max_len": 10, "n_factors": 100, "n_heads": 2, "n_blocks": 1, "lr": 0.003}
+SAS = {"session_max_len": 7, "n_factors": 100, "n_heads": 2, "n_blocks": 1, "lr": 0.003}
 PEERS = {
     "drn": ("drn", [], {"set": []}),
     "rnn": ("rnn", [TORCH, "numpy"], {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 3e-3, "batch": 64}),
@@ -60,6 +61,7 @@ PEERS = {
     "SASRec-defaults": ("rectools", RECTOOLS, {}),
     "GRU4Rec-defaults": ("recbole", RECBOLE, {"model": "GRU4Rec"}),
 }
+BLOCK = 4096  # test rows that are read, and cut, at a time
 HOUR = 3_600_000  # ms, as Globo's times
 SHOWN = ("HR@20", "MRR@20")
 
@@ -99,10 +101,11 @@ def make_data(log: str, folder: Path, hours: int) -> Path:
     return folder
 
 
-def write_sessions(data: Path, path: Path) -> np.ndarray:
-    """Write the sessions of a data folder for the peers; return the labels of the test rows."""
+def write_sessions(data: Path, path: Path, most: int) -> np.ndarray:
+    """Write the sessions of a data folder for the peers; return the labels of the test rows, the first ``most``."""
     with SplitRows(data, "train") as train, SplitRows(data, "test") as test:
-        trained, batches = train.sessions(), list(test.batches(4096))
+        batches = list(islice(test.batches(BLOCK), -(-most // BLOCK) or None))
+        trained = train.sessions()
         seen = [batch.seen for batch in batches]
         length = np.concatenate([np.diff(each.offset) for each in seen])
         np.savez(
@@ -147,7 +150,7 @@ def figures(lists: Path, label: np.ndarray) -> dict[str, float]:
 def measure(log: str, options: argparse.Namespace, folder: Path) -> Iterator[dict]:
     """Yield a row for each epoch of each peer."""
     data = make_data(log, folder / "data", options.hours)
-    label = write_sessions(data, folder / "sessions.npz")
+    label = write_sessions(data, folder / "sessions.npz", options.test_rows)
     print(f"{log}: {len(label):,} test rows, {(label == 0).sum():,} of items that training lacks", flush=True)
     for peer in options.peers:
         script, packages, settings = PEERS[peer]
@@ -196,10 +199,11 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder of the peers' environments")
     parser.add_argument("--logs", nargs="+", choices=DATA, default=list(DATA))
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="none: the tables alone")
     parser.add_argument("--epochs", type=int, default=20, help="of each peer, at most")
     parser.add_argument("--limit", type=float, default=300, help="CPU seconds after which a peer begins no epoch")
     parser.add_argument("--hours", type=int, default=48, help="of Globo's sessions before the test; 0: all")
+    parser.add_argument("--test-rows", type=int, default=0, help="the first so many, in 4,096s; 0: all")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every side")
     parser.add_argument("--results", type=Path, metavar="JSONL", help="what was measured, before and now")
     parser.add_argument("--drn-epochs", type=float, nargs="+", default=[0.5, 1, 2, 4], help="of drn's trainings")
@@ -213,7 +217,7 @@ def main() -> None:
     rows = []
     if options.results and options.results.exists():
         rows = [json.loads(line) for line in options.results.read_text().splitlines()]
-    for log in options.logs:
+    for log in options.logs if options.peers else ():
         if not (LOGS / DATA[log][0]).is_dir():
             print(f"{log} is left out: {LOGS / DATA[log][0]} is absent")
             continue
