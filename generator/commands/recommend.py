@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
+    from generator.model.filter import Filter
     from generator.model.model import Model
     from generator.model.query import Answer
 
+    Filters: TypeAlias = list[list[Filter]]  # those of the one query asked at a time
     About: TypeAlias = Callable[[str], dict[str, Any] | None]  # what is known of an item
 
 __all__ = ["command"]
@@ -39,6 +41,7 @@ SHOWN = ("title", "category", "price")  # what of the file of --items is printed
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of items: item, title, category, price, image, ...; what it says comes beside each.",
 )
+@click.option("--items-only", is_flag=True, help="Recommend nothing but what is in the file of --items.")
 @click.option("--threads", type=click.IntRange(0), default=1, show_default=True, help="Of onnxruntime; 0: all cores.")
 @format_option
 def command(
@@ -54,6 +57,7 @@ def command(
     gap: float | None,
     top: int | None,
     items: Path | None,
+    items_only: bool,
     threads: int,
     output_format: str,
 ) -> None:
@@ -76,6 +80,8 @@ def command(
     from generator.model.model import Model
     from generator.model.text import answer_record, query_of_text
 
+    if items_only and items is None:
+        raise click.UsageError("--items-only needs --items")
     if bool(logs) != bool(output):
         raise click.UsageError("--batch LOG and -o FILE belong together")
     if logs and output:
@@ -86,16 +92,19 @@ def command(
         reading = {"log_format": form, "columns": columns, "events": events, "gap": gap}
         _batch(Model(run, threads), logs, output, top, reading, output_format)
         return
-    about = None
+    about, filters = None, None
     if items is not None:
+        from generator.model.filter import Filter
         from generator.model.metadata import ItemMetadata
 
-        about = ItemMetadata(items).of
+        metadata = ItemMetadata(items)
+        about = metadata.of
+        filters = [[Filter(only=frozenset(metadata.labels))]] if items_only else None
     if session is None and bought is None:
-        _stream(Model(run, threads), top, about)
+        _stream(Model(run, threads), top, about, filters)
         return
     query = query_of_text(session or "", bought or "")
-    (answer,) = Model(run, threads).recommend([query], top)
+    (answer,) = Model(run, threads).recommend([query], top, filters)
     if output_format == "json":
         click.echo(json.dumps(answer_record(answer, about)))
     else:
@@ -119,7 +128,7 @@ def _batch(
     print_table(str(output), ["what", "count"], [(what, f"{count:,}") for what, count in done.table()])
 
 
-def _stream(model: "Model", top: int | None, about: "About | None") -> None:
+def _stream(model: "Model", top: int | None, about: "About | None", filters: "Filters | None") -> None:
     from generator.errors import DataError
     from generator.model.text import answer_record, query_of_json
 
@@ -135,7 +144,7 @@ def _stream(model: "Model", top: int | None, about: "About | None") -> None:
             bad += 1
             err.print(f"line {number}: {error}", markup=False)
             continue
-        (answer,) = model.recommend([query], top)
+        (answer,) = model.recommend([query], top, filters)
         click.echo(json.dumps({"line": number, **answer_record(answer, about)}))
     if bad:
         sys.exit(Exit.PROBLEM)
