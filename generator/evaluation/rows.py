@@ -24,18 +24,6 @@ READ = 4096  # rows of a split read at a time, or those of one batch where it ha
 Ints = NDArray[np.int64]
 
 
-class _SessionRange:
-    """The sessions ``first``..``last`` of a split, read once for all batches that ask for some of them."""
-
-    def __init__(self, split: "SplitRows", first: int, last: int) -> None:
-        self._split, self.first, self._last = split, first, last
-
-    @cached_property
-    def sessions(self) -> Sessions:
-        """The sessions, read when first asked for."""
-        return self._split.sessions(self.first, self._last + 1)
-
-
 @dataclass(frozen=True)
 class RowBatch:
     """B rows to be ranked.
@@ -47,7 +35,6 @@ class RowBatch:
     label : int64 (B,), 1..N and on to the last slot, or 0 when the true item is neither in the vocabulary nor a slot
     session : int64 (B,), the session of each row; rows of one session are contiguous
     position : int64 (B,), how many states of its session each row has seen
-    around : the sessions of its rows, and of those of the batches read with it
     """
 
     split: "SplitRows"
@@ -55,7 +42,6 @@ class RowBatch:
     label: Ints
     session: Ints
     position: Ints
-    around: _SessionRange
 
     def __len__(self) -> int:
         return len(self.label)
@@ -75,7 +61,7 @@ class RowBatch:
         ------
         DataError : a row has seen more states than its session holds.
         """
-        return self.split.seen(self.session, self.position, self.around)
+        return self.split.seen(self.session, self.position)
 
     @cached_property
     def item(self) -> Ints:
@@ -212,21 +198,20 @@ class SplitRows:
                 label = np.where(slot > 0, len(self.items) + slot, label)
             session = self._file.index("session", start, start + step).astype(np.int64)
             position = self._file.index("position", start, start + step).astype(np.int64)
-            around = _SessionRange(self, int(session.min()), int(session.max()))
             for first in range(0, len(label), size):
                 rows = slice(first, first + size)
                 inputs = {name: values[rows] for name, values in found.items()}
-                yield RowBatch(self, inputs, label[rows], session[rows], position[rows], around)
+                yield RowBatch(self, inputs, label[rows], session[rows], position[rows])
 
-    def seen(self, session: Ints, position: Ints, around: _SessionRange | None = None) -> Sessions:
-        """Return one session for each row: ``session`` cut after ``position`` states; ``around`` holds them, or none.
+    def seen(self, session: Ints, position: Ints) -> Sessions:
+        """Return one session for each row: ``session`` cut after ``position`` states.
 
         Raises
         ------
         DataError : a row has seen more states than its session holds.
         """
-        around = around or _SessionRange(self, int(session.min()), int(session.max()))
-        first, whole = around.first, around.sessions
+        first = int(session.min())
+        whole = self.sessions(first, int(session.max()) + 1)
         views, purchases = np.diff(whole.offset)[session - first], np.diff(whole.bought_offset)[session - first]
         if (position > views).any():
             row = int((position > views).argmax())
