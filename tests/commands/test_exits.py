@@ -66,6 +66,11 @@ def test_a_file_that_finds_no_room_is_named(root, tmp_path):
     limited = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # noqa: E731 - Popen takes a function
     done = drn("generate", root / "arch_specs/rnn.yaml", "-o", "out", cwd=tmp_path, preexec_fn=limited)
     one_line(done, "out/rnn/", os.strerror(27))
+    write_run(tmp_path / "run")
+    done = drn("export", "run", "--caffe", "caffe", cwd=tmp_path, preexec_fn=limited)
+    one_line(done, "caffe", os.strerror(27))
+    assert "making" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
 def test_a_reader_that_leaves_early(root, tmp_path):

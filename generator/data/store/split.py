@@ -271,7 +271,7 @@ def write_file(
                 fill(group, count, chunks, disk)
             fill_blobs(file, path, count, iter(blobs), disk)
     except OSError as error:
-        raise DataError(f"cannot write {path.name}: {error}") from error
+        raise DataError(f"cannot write {path.name}: {error.strerror or error}") from error
 
 
 def _write_sessions(file: h5py.File, sessions: Sessions | MergedSessions, disk: Disk) -> None:
