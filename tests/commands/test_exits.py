@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import click
+import onnx
 import pytest
 from trained_run import write_run
 
@@ -168,3 +169,30 @@ def test_a_plot_is_a_png(tmp_path):
     with pytest.raises(DrnError, match=r"spec\.yaml: a plot is a PNG: name a file that ends in \.png"):
         plot(None, tmp_path / "run/spec.yaml")
     assert (tmp_path / "run/spec.yaml").read_bytes() == spec
+
+
+def test_a_model_of_broken_weights_goes_nowhere(tmp_path):
+    """Neither into another form nor into another training: what reads it would not know why its answers are none."""
+    write_run(tmp_path / "run")
+    file = tmp_path / "run/models/small/1/model.onnx"
+    model = onnx.load(file)
+    table = next(each for each in model.graph.initializer if each.name == "page_embedding")
+    values = onnx.numpy_helper.to_array(table).copy()
+    values[2:, 1] = math.nan
+    table.CopyFrom(onnx.numpy_helper.from_array(values, table.name))
+    onnx.save(model, file)
+    for arguments in (
+        ["export", "run", "--caffe", "out"],
+        ["export", "run", "--onnx", "out"],
+        ["export", "run", "--web", "out"],
+        ["export", "run", "--caffemodel", "all-uses", "-o", "out"],
+        ["similar", "run", "page-2", "--pages"],
+        ["recommend", "run", "--session", "page-2"],
+    ):
+        done = drn(*arguments, cwd=tmp_path)
+        assert done.returncode == Exit.WRONG_USE
+        told = [line for line in done.stderr.splitlines() if "at work for" not in line]
+        assert len(told) == 1, done.stderr
+        assert "model.onnx: " in told[0]
+        assert "not finite" in told[0] or "NaN" in told[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
