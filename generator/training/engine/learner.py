@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from generator.caffe.prototxt import Parameter, active_layers, learnable
@@ -44,7 +46,7 @@ class Learner:
         Updates in which the rate rises, in equal steps, to what the solver's policy says; Caffe knows none.
     lazy
         Whether Adam leaves the rows of tables alone that have no gradient, as PyTorch's SparseAdam does; Caffe's moves
-        them all.
+        them all. ``momentum``: they are moved when they are next read, nearly to where Caffe's has them.
     threads
         Intra-op threads of onnxruntime; 0: one for each core.
     provider
@@ -83,14 +85,14 @@ class Learner:
         *,
         state: TrainingState | None = None,
         warmup: int = 0,
-        lazy: bool = False,
+        lazy: bool | Literal["momentum"] = False,
         threads: int = 0,
         provider: str = "cpu",
         exchange: Exchange | None = None,
     ) -> None:
-        self._rule = Rule(solver)
+        self._rule = Rule(solver, drifting=lazy == "momentum")
         self._solver, self._warmup, self._exchange, self.stopped = solver, warmup, exchange, False
-        self._lazy = lazy
+        self._lazy = bool(lazy)
         self.weights = dict(weights)
         self._take_state(state)
         self.rate, _ = self._next_rate()
@@ -225,12 +227,16 @@ class Learner:
     def flush(self) -> None:
         """Bring every row of every table up to date: before the weights are read as a whole."""
         for table in self.tables.values():
-            table.flush(self.iteration)
+            table.flush(self.iteration, self._past_rate())
         for group in self._groups:
             for name in group.weights.keys() & self._transposed:
                 self.weights[name][...] = group.weights[name].T
                 for whole, history in zip(self._histories[name], group.histories, strict=True):
                     whole[...] = history[name].T
+
+    def restore(self, table: str, parts: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Put the rows of a table back to where `flush` brought them from; see `LazyRows.restore`."""
+        self.tables[table].restore(parts, self.iteration, self._past_rate())
 
     def check_finite(self) -> None:
         """Raise TrainingError if a weight is not finite: before the weights are written."""
@@ -240,8 +246,15 @@ class Learner:
 
     def _next_rate(self) -> tuple[float, int]:
         """Return the rate of the update to come, warm-up included, and Caffe's ``current_step`` after it."""
-        rate, current_step = learning_rate(self._solver, self.iteration, self.current_step)
-        return rate * min(1.0, (self.iteration + 1) / max(1, self._warmup)), current_step
+        return self._rate(self.iteration)
+
+    def _rate(self, iteration: int) -> tuple[float, int]:
+        rate, current_step = learning_rate(self._solver, iteration, self.current_step)
+        return rate * min(1.0, (iteration + 1) / max(1, self._warmup)), current_step
+
+    def _past_rate(self) -> float:
+        """Return the rate of the last update, as a resumed run knows it too; 0 where no rule asks for it."""
+        return self._rate(self.iteration - 1)[0] if self._lazy and self.iteration else 0.0
 
     def _parameters(self) -> list[DenseGroup | LazyRows]:
         return [*self._groups, *self.tables.values()]
@@ -256,7 +269,7 @@ class Learner:
     def _backward(self, batch: Batch) -> float:
         """Add the gradient of one batch, or of this learner's rows; return its loss, or what they add to it."""
         for name, table in self.tables.items():
-            table.catch_up(batch.ids[name], self.iteration)
+            table.catch_up(batch.ids[name], self.iteration, self._past_rate())
         shard, share = self._exchange.shard(batch) if self._exchange else (batch, 1.0)
         outputs = self._graph.run(shard.blobs)
         rows = {
