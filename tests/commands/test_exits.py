@@ -29,8 +29,10 @@ def drn(*arguments, cwd, **options):
 
 
 def one_line(done, *words):
+    """Beside it a slow machine hears that the command is at work."""
     assert done.returncode == Exit.WRONG_USE, done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
+    told = [line for line in done.stderr.splitlines() if "at work for" not in line]
+    assert len(told) == 1, done.stderr
     for word in words:
         assert word in done.stderr
     assert "Traceback" not in done.stderr
@@ -190,9 +192,6 @@ def test_a_model_of_broken_weights_goes_nowhere(tmp_path):
         ["recommend", "run", "--session", "page-2"],
     ):
         done = drn(*arguments, cwd=tmp_path)
-        assert done.returncode == Exit.WRONG_USE
-        told = [line for line in done.stderr.splitlines() if "at work for" not in line]
-        assert len(told) == 1, done.stderr
-        assert "model.onnx: " in told[0]
-        assert "not finite" in told[0] or "NaN" in told[0]
+        one_line(done, "model.onnx: ")
+        assert "not finite" in done.stderr or "NaN" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
