@@ -1,4 +1,4 @@
-"""Generated graphs in onnxruntime: parameters bound in place, gradients into arrays of ours."""
+"""Generated graphs in onnxruntime on the CPU: parameters bound in place, gradients into arrays of ours."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,12 @@ import onnxruntime
 from generator.errors import ModelError, TrainingError
 from generator.training.engine.solver import Array
 
-__all__ = ["PROVIDERS", "Graph", "check_provider", "threads_for"]
+__all__ = ["PROVIDERS", "Graph", "check_provider", "open_session", "threads_for"]
 
 # onnxruntime's execution providers by the names `drn train --provider` takes, and the package that brings each.
 PROVIDERS = {"cpu": ("CPUExecutionProvider", "onnxruntime"), "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu")}
+# Options of the providers.
+OPTIONS = {"cuda": {"use_tf32": "0"}}
 
 # Multiplications of a step below which waking a second thread, operator by operator, costs more than it saves.
 WORTH_THREADS = 5e7
@@ -59,6 +61,47 @@ def check_provider(provider: str) -> None:
         )
 
 
+def open_session(content: bytes, threads: int = 0, provider: str = "cpu") -> onnxruntime.InferenceSession:
+    """Return a session of a generated graph.
+
+    Parameters
+    ----------
+    content
+        A serialised ONNX model.
+    threads
+        Intra-op threads; 0: one for each core.
+    provider
+        ``cpu``, or ``cuda`` for an NVIDIA GPU, which computes in float32 throughout: TF32 would keep 10 bits of 23.
+
+    Raises
+    ------
+    ModelError
+        If onnxruntime cannot run the model.
+    TrainingError
+        If the provider finds nothing to run it on.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin between operators take the cores from the solver's own work, and slow small nets down.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    wanted = PROVIDERS[provider][0]
+    providers: list[Any] = [
+        (wanted, OPTIONS.get(provider, {})),
+        *(["CPUExecutionProvider"] if provider != "cpu" else []),
+    ]
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise ModelError(f"onnxruntime cannot run the generated graph: {error}") from error
+    if wanted not in session.get_providers():  # it falls back to the CPU without a word
+        raise TrainingError(
+            f"provider {provider}: onnxruntime has {wanted}, but finds no device or driver for it; "
+            "see that nvidia-smi lists a GPU and that CUDA and cuDNN are installed, or train with --provider cpu"
+        )
+    return session
+
+
 class Graph:
     """A generated graph whose parameters are the caller's arrays, read where they lie at every run.
 
@@ -70,8 +113,6 @@ class Graph:
         The parameters by name; changing them in place changes the next run.
     threads
         Intra-op threads; 0: one for each core.
-    provider
-        ``cpu`` or ``cuda``, which computes on an NVIDIA GPU from and into the same arrays.
 
     Attributes
     ----------
@@ -84,27 +125,10 @@ class Graph:
     ------
     ModelError
         If onnxruntime cannot run the model.
-    TrainingError
-        If the provider finds nothing to run it on.
     """
 
-    def __init__(self, content: bytes, weights: Mapping[str, Array], threads: int = 0, provider: str = "cpu") -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Threads that spin between operators take the cores from the solver's own work, and slow small nets down.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        wanted = PROVIDERS[provider][0]
-        providers = [*dict.fromkeys([wanted, "CPUExecutionProvider"])]
-        try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
-        except Exception as error:  # onnxruntime's exceptions share no public base
-            raise ModelError(f"onnxruntime cannot run the generated graph: {error}") from error
-        if wanted not in self._session.get_providers():  # it falls back to the CPU without a word
-            raise TrainingError(
-                f"provider {provider}: onnxruntime has {wanted}, but finds no device or driver for it; "
-                "see that nvidia-smi lists a GPU and that CUDA and cuDNN are installed, or train with --provider cpu"
-            )
+    def __init__(self, content: bytes, weights: Mapping[str, Array], threads: int = 0) -> None:
+        self._session = open_session(content, threads)
         self.inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
         self.outputs = [value.name for value in self._session.get_outputs()]
         self._binding = self._session.io_binding()

@@ -264,11 +264,7 @@ class Rule:
         decay
             weight_decay times decay_mult; decay · weight is added to the gradient.
         """
-        correction = 1.0
-        if self.histories == 2:
-            t = iteration + 1
-            correction = math.sqrt(1.0 - self._momentum2**t) / (1.0 - self._momentum**t)
-        numbers = _Numbers(rate, self._momentum, self._momentum2, self._delta, correction)
+        numbers = _Numbers(rate, self._momentum, self._momentum2, self._delta, self.correction(iteration))
         whole = np.empty(min(BLOCK, weight.size), np.float32)  # its own: halves of an array are updated in two threads
         for w, g, *h in _blocks(weight, gradient, *histories):
             scratch = whole[: w.size]
@@ -278,6 +274,13 @@ class Rule:
                 np.multiply(w, decay, out=scratch)
                 np.add(g, scratch, out=g)
             self._update(numbers, w, g, h, scratch)
+
+    def correction(self, iteration: int) -> float:
+        """Return what Adam multiplies the rate of the update after ``iteration`` others by; 1 for other rules."""
+        if self.histories == 1:
+            return 1.0
+        t = iteration + 1
+        return math.sqrt(1.0 - self._momentum2**t) / (1.0 - self._momentum**t)
 
     def skip_steps(self, weight: Array, history: Array, steps: npt.NDArray[np.int64]) -> None:
         """Apply ``steps[i]`` updates without gradient or decay to row i, in closed form, in place.
