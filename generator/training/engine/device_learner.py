@@ -12,10 +12,10 @@ from onnx import ModelProto
 
 from generator.caffe.schema import Message
 from generator.caffe.solverstate import TrainingState
-from generator.errors import DrnError, TrainingError
+from generator.errors import TrainingError
 from generator.onnxgraph.optimise import optimise_fixed
 from generator.training.engine.batches import Batch
-from generator.training.engine.graph import open_session
+from generator.training.engine.graph import NO_DEVICE, check_provider, open_session
 from generator.training.engine.learner import Learner
 from generator.training.engine.solver import Array
 from generator.training.engine.update_graph import (
@@ -73,9 +73,10 @@ class DeviceLearner(Learner):
     ) -> None:
         weights = {name: np.array(weight) for name, weight in weights.items()}
         super().__init__(gradient, net, solver, weights, state=state, warmup=warmup, lazy=lazy)
+        check_provider(provider)
         self._threads, self._provider = threads, provider
         self._updates = self._updates_of()
-        self._flushed = self.iteration
+        self._flushed, self._sent = self.iteration, np.float32(np.nan)
         with self._on_device():
             self._loss, self._rate, self._squares = (self._value((), np.float32) for _ in range(3))
             kept = self._uploaded()
@@ -121,11 +122,12 @@ class DeviceLearner(Learner):
 
     def step(self, batches: Iterator[Batch]) -> float:
         """Make one update, as `Learner.step` says."""
+        taken = list(islice(batches, self._solver.iter_size))
         self.rate, current_step = self._next_rate()
         losses = []
         with self._on_device():
-            self._rate.update_inplace(np.array(self.rate * self._rule.correction(self.iteration), np.float32))
-            for number, batch in enumerate(islice(batches, self._solver.iter_size)):
+            self._send_rate(np.float32(self.rate * self._rule.correction(self.iteration)))
+            for number, batch in enumerate(taken):
                 self._send(batch.blobs)
                 self._runs[self._current][number]()
                 losses.append(float(self._loss.numpy()))
@@ -143,6 +145,11 @@ class DeviceLearner(Learner):
             for name, weight in self.weights.items():
                 np.copyto(weight, self._states[self._current][name].numpy())
             self._flushed = self.iteration
+
+    def _send_rate(self, rate: np.float32) -> None:
+        if rate != self._sent:
+            self._rate.update_inplace(np.array(rate))
+            self._sent = rate
 
     def _send(self, blobs: Mapping[str, npt.NDArray[Any]]) -> None:
         """Copy a batch to the device; the first one says of what shape all are."""
@@ -204,8 +211,6 @@ class DeviceLearner(Learner):
         """Say in words of a training what onnxruntime says of a device."""
         try:
             yield
-        except DrnError:
-            raise
         except Exception as error:  # onnxruntime's exceptions share no public base
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if isinstance(error, MemoryError) or any(each in str(error) for each in NO_MEMORY):
@@ -215,7 +220,9 @@ class DeviceLearner(Learner):
                     f"{size:,.1f} GiB of it, and what a batch computes comes on top: lower widths, pages, items or "
                     f"solver.batch_size, or train with --provider cpu ({said})"
                 ) from error
-            raise TrainingError(f"provider {self._provider}: onnxruntime cannot make the update: {said}") from error
+            if isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime."):
+                raise TrainingError(f"provider {self._provider}: onnxruntime fails: {said}; {NO_DEVICE}") from error
+            raise
 
 
 class _Run:

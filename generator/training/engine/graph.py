@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,12 @@ import onnxruntime
 from generator.errors import ModelError, TrainingError
 from generator.training.engine.solver import Array
 
-__all__ = ["PROVIDERS", "Graph", "check_provider", "open_session", "threads_for"]
+__all__ = ["NO_DEVICE", "PROVIDERS", "Graph", "check_provider", "open_session", "threads_for"]
 
 # onnxruntime's execution providers by the names `drn train --provider` takes, and the package that brings each.
 PROVIDERS = {"cpu": ("CPUExecutionProvider", "onnxruntime"), "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu")}
+# What to look at where a provider does not work.
+NO_DEVICE = "see that nvidia-smi lists a GPU and that CUDA and cuDNN are installed, or train with --provider cpu"
 # Options of the providers.
 OPTIONS = {"cuda": {"use_tf32": "0"}}
 
@@ -45,7 +49,7 @@ def threads_for(shapes: Mapping[str, tuple[int, ...]], batch_size: int, states: 
 
 
 def check_provider(provider: str) -> None:
-    """Check that onnxruntime has an execution provider, ``cpu`` or ``cuda``.
+    """Check that onnxruntime has an execution provider, ``cpu`` or ``cuda``; for ``cuda`` load the libraries it wants.
 
     Raises
     ------
@@ -59,6 +63,9 @@ def check_provider(provider: str) -> None:
             f"provider {provider}: this onnxruntime {onnxruntime.__version__} has no {wanted}, but {', '.join(there)}; "
             f"pip uninstall onnxruntime, then pip install {package}, or train with --provider cpu"
         )
+    if provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on
+        with redirect_stdout(StringIO()):  # it prints which of pip's packages of CUDA it lacks, which may lie elsewhere
+            onnxruntime.preload_dlls()
 
 
 def open_session(content: bytes, threads: int = 0, provider: str = "cpu") -> onnxruntime.InferenceSession:
@@ -96,8 +103,7 @@ def open_session(content: bytes, threads: int = 0, provider: str = "cpu") -> onn
         raise ModelError(f"onnxruntime cannot run the generated graph: {error}") from error
     if wanted not in session.get_providers():  # it falls back to the CPU without a word
         raise TrainingError(
-            f"provider {provider}: onnxruntime has {wanted}, but finds no device or driver for it; "
-            "see that nvidia-smi lists a GPU and that CUDA and cuDNN are installed, or train with --provider cpu"
+            f"provider {provider}: onnxruntime has {wanted}, but finds no device or driver; {NO_DEVICE}"
         )
     return session
 

@@ -131,19 +131,14 @@ class Generated:
             If several learners are to train on devices: their gradients are added up in the memory of the CPU.
         """
         if provider == "cpu":
-            return HostLearner(*self._learned(weights), exchange=exchange, **self._schedule, **options)
+            own, gradient = self.spec.solver, self.files["gradient.onnx"]
+            options |= {"warmup": own.warmup, "lazy": own.lazy, "exchange": exchange}
+            return HostLearner(gradient, self.net, self.solver, weights, **options)
         if exchange is not None:
             raise TrainingError(f"several learners train one net on CPUs: leave provider {provider} out")
         return self.device_learner(weights, provider=provider, **options)
 
-    def device_learner(self, weights: Mapping[str, Array], *, provider: str = "cuda", **options: Any) -> DeviceLearner:
-        """Return a learner that makes its updates where ``provider`` computes, the CPU too, as a GPU would."""
-        return DeviceLearner(*self._learned(weights), provider=provider, **self._schedule, **options)
-
-    def _learned(self, weights: Mapping[str, Array]) -> tuple[bytes, Message, Message, Mapping[str, Array]]:
-        return self.files["gradient.onnx"], self.net, self.solver, weights
-
-    @property
-    def _schedule(self) -> dict[str, Any]:
-        """What the spec's solver has and Caffe's has not."""
-        return {"warmup": self.spec.solver.warmup, "lazy": self.spec.solver.lazy}
+    def device_learner(self, weights: Mapping[str, Array], **options: Any) -> DeviceLearner:
+        """Return a learner that makes its updates where the provider computes, the CPU's too in the way of a GPU."""
+        own, gradient = self.spec.solver, self.files["gradient.onnx"]
+        return DeviceLearner(gradient, self.net, self.solver, weights, warmup=own.warmup, lazy=own.lazy, **options)
