@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +33,7 @@ from generator.training.engine.update_graph import (
 __all__ = ["DeviceLearner"]
 
 Value: TypeAlias = "onnxruntime.OrtValue"
+_NUMBERS = count(1)
 # What onnxruntime and CUDA say where memory is short.
 NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc")
 
@@ -70,11 +71,12 @@ class DeviceLearner(Learner):
         lazy: bool = False,
         threads: int = 0,
         provider: str = "cuda",
+        captured: bool = False,
     ) -> None:
         weights = {name: np.array(weight) for name, weight in weights.items()}
         super().__init__(gradient, net, solver, weights, state=state, warmup=warmup, lazy=lazy)
         check_provider(provider)
-        self._threads, self._provider = threads, provider
+        self._threads, self._provider, self._captured = threads, provider, captured
         self._updates = self._updates_of()
         self._flushed, self._sent = self.iteration, np.float32(np.nan)
         with self._on_device():
@@ -188,7 +190,7 @@ class DeviceLearner(Learner):
             self._runs.append([*runs, _Run(last, given | stages[-1] | earlier, results)])
 
     def _session(self, model: ModelProto) -> onnxruntime.InferenceSession:
-        return open_session(model.SerializeToString(), self._threads, self._provider)
+        return open_session(model.SerializeToString(), self._threads, self._provider, captured=self._captured)
 
     def _sums(
         self, session: onnxruntime.InferenceSession | None
@@ -232,13 +234,15 @@ class _Run:
         self, session: onnxruntime.InferenceSession, given: Mapping[str, Value], results: Mapping[str, Value]
     ) -> None:
         self._session, self._binding = session, session.io_binding()
+        self._options = onnxruntime.RunOptions()
+        self._options.add_run_config_entry("gpu_graph_id", str(next(_NUMBERS)))  # of the CUDA graph, where it is one
         for each in session.get_inputs():
             self._binding.bind_ortvalue_input(each.name, given[each.name])
         for each in session.get_outputs():
             self._binding.bind_ortvalue_output(each.name, results[each.name])
 
     def __call__(self) -> None:
-        self._session.run_with_iobinding(self._binding)
+        self._session.run_with_iobinding(self._binding, self._options)
 
 
 def _after(values: Mapping[str, Value]) -> dict[str, Value]:

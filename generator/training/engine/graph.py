@@ -68,7 +68,9 @@ def check_provider(provider: str) -> None:
             onnxruntime.preload_dlls()
 
 
-def open_session(content: bytes, threads: int = 0, provider: str = "cpu") -> onnxruntime.InferenceSession:
+def open_session(
+    content: bytes, threads: int = 0, provider: str = "cpu", *, captured: bool = False
+) -> onnxruntime.InferenceSession:
     """Return a session of a generated graph.
 
     Parameters
@@ -79,6 +81,9 @@ def open_session(content: bytes, threads: int = 0, provider: str = "cpu") -> onn
         Intra-op threads; 0: one for each core.
     provider
         ``cpu``, or ``cuda`` for an NVIDIA GPU, which computes in float32 throughout: TF32 would keep 10 bits of 23.
+    captured
+        Whether a GPU is to repeat a run's kernels as they were launched first, as a CUDA graph: the arrays it reads and
+        writes must be bound, and stay where they are.
 
     Raises
     ------
@@ -93,8 +98,9 @@ def open_session(content: bytes, threads: int = 0, provider: str = "cpu") -> onn
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     wanted = PROVIDERS[provider][0]
+    capture = {"enable_cuda_graph": "1"} if captured and provider == "cuda" else {}
     providers: list[Any] = [
-        (wanted, OPTIONS.get(provider, {})),
+        (wanted, OPTIONS.get(provider, {}) | capture),
         *(["CPUExecutionProvider"] if provider != "cpu" else []),
     ]
     try:
