@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from generator.caffe.schema import Message
 from generator.caffe.solverstate import TrainingState
-from generator.errors import TrainingError
+from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.optimise import optimise_fixed
 from generator.training.engine.batches import Batch
 from generator.training.engine.graph import NO_DEVICE, check_provider, open_session
@@ -42,7 +42,8 @@ class DeviceLearner(Learner):
     """A net whose parameters and histories lie on a device, and whose updates are made there by one graph.
 
     A run reads them from one of two sets of arrays and writes them to the other, which is read next unless loss or norm
-    are not finite. Of a batch its blobs go to the device, and its loss comes back.
+    are not finite. Of a batch its blobs go to the device, and its loss comes back. On an NVIDIA GPU a run is a CUDA
+    graph: its kernels, most of them small, are launched at once.
 
     Parameters
     ----------
@@ -71,12 +72,11 @@ class DeviceLearner(Learner):
         lazy: bool = False,
         threads: int = 0,
         provider: str = "cuda",
-        captured: bool = False,
     ) -> None:
         weights = {name: np.array(weight) for name, weight in weights.items()}
         super().__init__(gradient, net, solver, weights, state=state, warmup=warmup, lazy=lazy)
         check_provider(provider)
-        self._threads, self._provider, self._captured = threads, provider, captured
+        self._threads, self._provider = threads, provider
         self._updates = self._updates_of()
         self._flushed, self._sent = self.iteration, np.float32(np.nan)
         with self._on_device():
@@ -190,7 +190,12 @@ class DeviceLearner(Learner):
             self._runs.append([*runs, _Run(last, given | stages[-1] | earlier, results)])
 
     def _session(self, model: ModelProto) -> onnxruntime.InferenceSession:
-        return open_session(model.SerializeToString(), self._threads, self._provider, captured=self._captured)
+        """Return a session whose kernels are launched as one CUDA graph, or one by one if some are of the CPU."""
+        content = model.SerializeToString()
+        try:
+            return open_session(content, self._threads, self._provider, captured=True)
+        except ModelError:
+            return open_session(content, self._threads, self._provider)
 
     def _sums(
         self, session: onnxruntime.InferenceSession | None

@@ -82,8 +82,8 @@ def open_session(
     provider
         ``cpu``, or ``cuda`` for an NVIDIA GPU, which computes in float32 throughout: TF32 would keep 10 bits of 23.
     captured
-        Whether a GPU is to repeat a run's kernels as they were launched first, as a CUDA graph: the arrays it reads and
-        writes must be bound, and stay where they are.
+        Whether a GPU is to repeat the kernels of the first run as a CUDA graph: the arrays that it reads and writes are
+        bound, and stay where they are; the first run may be made several times.
 
     Raises
     ------
