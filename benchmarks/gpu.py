@@ -1,13 +1,13 @@
 """Training on a GPU: drn with --provider cuda beside PyTorch on the same card, by turns, from the same weights.
 
-    python benchmarks/gpu.py                       # needs onnxruntime-gpu, PyTorch with CUDA and a card
+    python benchmarks/gpu.py --compiled            # needs onnxruntime-gpu, PyTorch with CUDA and a card
     python benchmarks/gpu.py --provider cpu --seconds 0.2 --rounds 2   # a dry run of the same without a card
 
 The nets of train_speed.py and a net of Globo's size under a sampled softmax and a lazy Adam, each at its own batch size
-and at --factor times that. The losses of the two sides are asserted equal in the first updates. It needs no data, and
-prints one table; --output writes it to a file too, line by line. Both sides have weights and updates on the card and
+and at --factor times that. The losses of all sides are asserted equal in the first updates. It needs no data, and
+prints one table; --output writes it to a file too, line by line. All sides have weights and updates on the card and
 read the loss of every update. drn reads its batches from the CPU's memory, as `drn train` does; those of PyTorch lie on
-the card before it begins.
+the card before it begins. --compiled adds torch.compile, which launches kernels as CUDA graphs, as drn does.
 """
 
 import argparse
@@ -92,9 +92,7 @@ def line(name: str, spec: Spec, options: argparse.Namespace) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--provider", choices=["cuda", "cpu"], default="cuda", help="cpu: a dry run")
-    parser.add_argument(
-        "--compiled", action="store_true", help="torch.compile too, which launches CUDA graphs as drn does"
-    )
+    parser.add_argument("--compiled", action="store_true", help="torch.compile too")
     parser.add_argument("--only", default="", help="the nets whose names hold this")
     parser.add_argument("--factor", type=int, default=8, help="of the larger batch; 1: none")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side; the median counts")

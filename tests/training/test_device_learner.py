@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from test_loop import HEAD, SAMPLED, torch_losses
@@ -15,10 +16,13 @@ from test_loop import HEAD, SAMPLED, torch_losses
 from generator.caffe.solverstate import TrainingState
 from generator.errors import TrainingError
 from generator.onnxgraph.initialise import read_weights
+from generator.onnxgraph.optimise import optimise_fixed
 from generator.spec.schema import Spec
 from generator.training.engine.batches import Batch
+from generator.training.engine.dense_group import UpdateFactors
 from generator.training.engine.device_learner import DeviceLearner
 from generator.training.engine.learner import Learner
+from generator.training.engine.update_graph import Update, update_graph
 from generator.training.run.generated import Generated
 from generator.training.run.metrics import MetricsLog
 from generator.training.run.rows import load_split, training_batches
@@ -150,6 +154,29 @@ def test_weights_and_histories_are_those_of_the_host(
         assert ours.step(left) == pytest.approx(host.step(right), rel=1e-5)
     assert_same(ours, host)
     assert host.weights["output_bias"].any()
+
+
+@pytest.mark.parametrize("changes", [{}, {"loss": "every"}, TIED, {"net": "fnn"}], ids=["last", "every", "tied", "fnn"])
+@pytest.mark.parametrize("solver", [{}, {"clip_gradients": 1.0, **SAMPLED}], ids=["plain", "clipped-sampled"])
+@pytest.mark.parametrize("kind", ["SGD", "lazy Adam"])
+def test_nothing_is_left_for_the_cpu(
+    kind: str, solver: dict[str, Any], changes: dict[str, Any], tmp_path: Path, make_spec: Make
+) -> None:
+    """Once the shapes are known, onnxruntime computes no shape and looks for no row: a GPU never waits for either."""
+    spec = make_spec(**changes, solver={**RULES[kind], **solver})
+    made = Generated.of(spec)
+    fixed = optimise_fixed(onnx.load_from_string(made.files["gradient.onnx"]), {"B": spec.solver.batch_size})
+    by_rows = {name for name in made.shapes if f"{name}_grad_rows" in made.gradients if spec.solver.lazy}
+    updates = [Update(name, shape, UpdateFactors(), name in by_rows) for name, shape in made.shapes.items()]
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    model = update_graph(fixed, updates, made.solver)
+    onnx.checker.check_model(model, full_check=True)
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    used = {node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node}
+    assert not used & {"Shape", "Size", "NonZero", "Compress", "Range", "ConstantOfShape", "Loop", "If", "Scan"}
+    assert {"Gather", "ScatterElements", "Softmax"} <= used
 
 
 @pytest.mark.parametrize(
