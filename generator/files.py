@@ -11,6 +11,7 @@ from generator.errors import DataError
 
 __all__ = [
     "TORN",
+    "check_output",
     "check_whole",
     "replacing",
     "resource",
@@ -44,9 +45,23 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         _settle(beside)
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.strerror and error.filename in {None, name}:
+            error.filename = str(path)  # a full disk names no file
         raise
+
+
+def check_output(path: Path, *sources: Path) -> None:
+    """Refuse to write ``path`` over one of the files that are read for it.
+
+    Raises
+    ------
+    DataError
+        It is one of ``sources``.
+    """
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
+        raise DataError(f"{path}: is read for what would be written over it; name another file")
 
 
 def check_whole(folder: Path) -> None:

@@ -66,8 +66,10 @@ def command(deploy: Path, caffemodel: Path, output: Path, top_k: int | None, out
     Example:
       drn import deploy.prototxt runs/shop/snapshots/shop_iter_2000.caffemodel -o shop.onnx --top-k 20
     """
+    from generator.files import check_output
     from generator.onnxgraph.initialise import save
 
+    check_output(output, deploy, caffemodel)
     with working(f"import {caffemodel}"):
         model = import_net(deploy, caffemodel, top_k)
         save(model, output)

@@ -37,6 +37,8 @@ from generator.spec import Spec
 
 __all__ = ["Progress", "experiment"]
 
+LOCK = ".lock"  # stays in the folder, which is known by it
+
 # Told the pieces of work done, how many there are in all, and what is being done.
 Progress = Callable[[int, int, str], None]
 Job = TrainingJob | RankingJob
@@ -106,10 +108,12 @@ def experiment(
     SpecError
         The plan has no experiment of a name in ``only``.
     TrainingError
-        A training failed, or another process is at work in ``out``.
+        A training failed, another process is at work in ``out``, or it holds something else.
     """
     tell = progress or (lambda _done, _total, _note: None)
     chosen, folders = plan.only(only), _Folders(out)
+    if out.is_dir() and any(out.iterdir()) and not (out / LOCK).exists():
+        raise TrainingError(f"{out}: is not empty and holds no run of drn experiment; take a new folder")
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out):
         folders.tidy()
@@ -128,7 +132,7 @@ def experiment(
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Hold the folder for this process."""
-    with (out / ".lock").open("ab") as stream:
+    with (out / LOCK).open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

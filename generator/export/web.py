@@ -26,6 +26,8 @@ RUNTIME_FILES = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd
 # The inputs that local.js makes of a session.
 INPUTS = {"page", "history_page", "history_weight", "bought", "bought_weight", "seen_page", "seen_dwell"}
 MARK, METADATA = "about.json", "metadata.json"
+SCRIPTS = ("app.js", "style.css", "local.js")
+FILES = (MARK, METADATA, "index.html", "model.onnx", *VOCABULARIES, *SCRIPTS, *RUNTIME_FILES)
 STATIC = Path(__file__).parent / "static"
 PAGE = Path(__file__).parents[1] / "serving" / "http" / "static"
 POLICY = (
@@ -70,12 +72,13 @@ def export_web(run: Path, folder: Path, runtime: Path | None = None, items: Path
         "slots": {"after": model.slots.after, "count": model.slots.count} if model.slots else None,
     }  # fmt: skip
     metadata = _metadata(model, items) if items else None
-    with replacing_folder(folder, MARK) as beside:
+    with replacing_folder(folder, MARK, FILES) as beside:
         _copy_runtime(beside, runtime)
-        for file in (model.file, *(model.file.parent / name for name in VOCABULARIES)):
-            shutil.copyfile(file, beside / file.name)
-        for file in (PAGE / "app.js", PAGE / "style.css", STATIC / "local.js"):
-            shutil.copyfile(file, beside / file.name)
+        shutil.copyfile(model.file, beside / "model.onnx")
+        for name in VOCABULARIES:
+            shutil.copyfile(model.file.with_name(name), beside / name)
+        for name in SCRIPTS:
+            shutil.copyfile((STATIC if name == "local.js" else PAGE) / name, beside / name)
         if metadata is not None:
             write_text(beside / METADATA, json.dumps(metadata, ensure_ascii=False) + "\n")
             about["metadata"] = METADATA

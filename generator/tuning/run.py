@@ -25,6 +25,8 @@ from generator.tuning.trainings import Trainings
 
 __all__ = ["TuningResult", "tune"]
 
+JOURNAL = "journal.jsonl"
+
 
 @dataclass(frozen=True)
 class TuningResult:
@@ -101,15 +103,17 @@ def tune(
     SpecError
         The space holds an invalid spec that `load_plan` did not meet.
     TrainingError
-        ``run`` holds a run already, the journal is of another search, or no individual could be trained.
+        ``run`` holds a run already or something else, the journal is of another search, or no individual was trained.
     """
     require(plan)
+    if run.is_dir() and any(run.iterdir()) and not (run / JOURNAL).exists():
+        raise TrainingError(f"{run}: is not empty and holds no run of drn tune; take a new folder")
     check_data(data)
     start = plan.space.spec({name: gene.extremes()[0] for name, gene in plan.search.items()})
     check_vocabularies(data, start)
     identity = identity_of(plan, data)
     cuts = (cuts or run / "data") / str(identity["data"])
-    with Journal(run / "journal.jsonl", identity, resume=resume, versions=versions(plan)) as journal:
+    with Journal(run / JOURNAL, identity, resume=resume, versions=versions(plan)) as journal:
         if cuts.parent == run / "data":
             remove_unfinished(cuts)
         trainings = Trainings(plan, data, run, cuts, engine, journal)

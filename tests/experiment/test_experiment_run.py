@@ -266,6 +266,17 @@ def test_two_at_work_in_one_folder_are_told_apart(plan_file, tmp_path):
             experiment(load_plan(plan_file), tmp_path / "run", engine=engine)
 
 
+def test_a_folder_of_something_else_is_left_alone(plan_file, tmp_path):
+    (tmp_path / "fit").mkdir()
+    (tmp_path / "fit/report.html").write_text("of a fit")
+    with (
+        Processes(1) as engine,
+        pytest.raises(TrainingError, match=r"is not empty and holds no run of drn experiment; take a new folder"),
+    ):
+        experiment(load_plan(plan_file), tmp_path / "fit", engine=engine)
+    assert [path.name for path in (tmp_path / "fit").iterdir()] == ["report.html"]
+
+
 def test_the_command_prints_the_claims(whole, plan_file, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(whole, out)

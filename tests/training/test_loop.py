@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -490,6 +491,10 @@ def test_resume_says_what_it_lacks(tmp_path: Path, data: Path, make_spec: Make) 
         )
     with pytest.raises(TrainingError, match="leave weights out"):
         train(make_spec(), data, tmp_path / "run", TrainOptions(resume=True, weights=tmp_path / "x.caffemodel"))
+    shutil.rmtree(tmp_path / "run/snapshots")
+    for resume in (True, False):  # neither is told to do the other
+        with pytest.raises(TrainingError, match=r"of a run whose snapshots are gone; take a new folder"):
+            train(make_spec(), data, tmp_path / "run", TrainOptions(resume=resume))
 
 
 def test_vocabularies_are_wanted_before_the_training(tmp_path: Path, data: Path, make_spec: Make) -> None:

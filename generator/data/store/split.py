@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, offsets
 from generator.data.sessions.slots import Slots
-from generator.data.store.hdf5 import Disk, create, creating, fill
 from generator.data.store.parts import check_parts, fill_blobs
 from generator.data.store.runs import MergedSessions, blocks
 from generator.errors import DataError
 from generator.files import check_whole, replacing
+from generator.hdf5 import Disk, create, creating, fill
 from generator.spec.blobs import BLOBS
 
 __all__ = ["Split", "read_kept", "read_sessions", "write_file"]
