@@ -45,7 +45,7 @@ def locked(folder: Path, *, wait: float = 0.0, name: str = LOCK) -> Iterator[Non
     while (handle := _acquire(path)) is None:
         if time.monotonic() >= until:
             raise DrnError(
-                f"{folder}: process {_holder(path)} is at work in this folder; wait for its end, or take another folder"
+                f"{folder}: {_holder(path)} is at work in this folder; wait for its end, or take another folder"
             )
         time.sleep(RETRY)
     try:
@@ -77,8 +77,8 @@ def _acquire(path: Path) -> int | None:
 
 
 def _holder(path: Path) -> str:
-    """Return the number of the process that holds a lock."""
-    try:
-        return path.read_text(encoding="ascii").strip() or "another"
-    except (OSError, ValueError):
-        return "another"
+    """Return who holds a lock: the process, by its number if that is known."""
+    with suppress(OSError, ValueError):
+        if number := path.read_text(encoding="ascii").strip():
+            return f"process {number}"
+    return "another process"

@@ -9,10 +9,11 @@ from pathlib import Path
 from generator.data.rewindowed import remove_unfinished
 from generator.errors import TrainingError
 from generator.files import write_text
+from generator.jobs.locks import LOCK
 from generator.jobs.workers import Engine
 from generator.spec import dump_spec
 from generator.training.run.export import check_vocabularies
-from generator.tuning.confirm import Confirmation, confirm
+from generator.tuning.confirm import Confirmation, confirm, foremost
 from generator.tuning.history import Individual, Status
 from generator.tuning.identity import identity_of
 from generator.tuning.individual import check_data
@@ -100,13 +101,15 @@ def tune(
     ------
     DataError
         The data do not fit, or have no validation split.
+    DrnError
+        Another process is at work in ``run``.
     SpecError
         The space holds an invalid spec that `load_plan` did not meet.
     TrainingError
         ``run`` holds a run already or something else, the journal is of another search, or no individual was trained.
     """
     require(plan)
-    if run.is_dir() and any(run.iterdir()) and not (run / JOURNAL).exists():
+    if run.is_dir() and any(path.name != LOCK for path in run.iterdir()) and not (run / JOURNAL).exists():
         raise TrainingError(f"{run}: is not empty and holds no run of drn tune; take a new folder")
     check_data(data)
     start = plan.space.spec({name: gene.extremes()[0] for name, gene in plan.search.items()})
@@ -149,9 +152,7 @@ def _confirmed(search: Search) -> list[Confirmation]:
     wanted = search.plan.confirm
     if wanted is None:
         return []
-    complete = [each for each in search.trained if each.state == "complete"]
-    best = sorted(complete, key=lambda each: (-each.curve[-1][0], each.number))[: wanted.best]
-    return confirm(search.trainings, best, wanted.seeds)
+    return confirm(search.trainings, foremost(search.trained, wanted.best), wanted.seeds)
 
 
 def _keep(search: Search) -> None:

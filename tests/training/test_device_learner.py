@@ -156,6 +156,22 @@ def test_weights_and_histories_are_those_of_the_host(
     assert host.weights["output_bias"].any()
 
 
+def test_what_lazy_momentum_comes_near_to_is_what_a_device_does(
+    provider: str, make_data: Callable[..., Path], make_spec: Make
+) -> None:
+    data = make_data(every=True)
+    near, caffe = (
+        Generated.of(make_spec(**TIED, solver={**RULES["Adam"], **SAMPLED, **lazy}))
+        for lazy in ({"lazy": "momentum"}, {})
+    )
+    ours = near.device_learner(near.fresh(), provider=provider, threads=1)
+    host = caffe.learner(caffe.fresh(), threads=1)
+    left, right = batches_of(near.spec, data, ours), batches_of(caffe.spec, data, host)
+    for _ in range(UPDATES):
+        assert ours.step(left) == pytest.approx(host.step(right), rel=1e-5)
+    assert_same(ours, host)
+
+
 @pytest.mark.parametrize("changes", [{}, {"loss": "every"}, TIED, {"net": "fnn"}], ids=["last", "every", "tied", "fnn"])
 @pytest.mark.parametrize("solver", [{}, {"clip_gradients": 1.0, **SAMPLED}], ids=["plain", "clipped-sampled"])
 @pytest.mark.parametrize("kind", ["SGD", "lazy Adam"])

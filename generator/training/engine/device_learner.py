@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count, islice, pairwise
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +69,7 @@ class DeviceLearner(Learner):
         *,
         state: TrainingState | None = None,
         warmup: int = 0,
-        lazy: bool = False,
+        lazy: bool | Literal["momentum"] = False,
         threads: int = 0,
         provider: str = "cuda",
     ) -> None:
@@ -80,7 +80,7 @@ class DeviceLearner(Learner):
         self._updates = self._updates_of()
         self._flushed, self._sent = self.iteration, np.float32(np.nan)
         with self._on_device():
-            self._loss, self._rate, self._squares = (self._value((), np.float32) for _ in range(3))
+            self._loss, self._sent_rate, self._squares = (self._value((), np.float32) for _ in range(3))
             kept = self._uploaded()
             moving = [name for each in self._updates for name in (each.name, *self._names_of_histories(each.name))]
             other = kept | {name: self._value(kept[name].shape(), np.float32) for name in moving}
@@ -90,7 +90,8 @@ class DeviceLearner(Learner):
 
     def _updates_of(self) -> list[Update]:
         """Return how each parameter is updated; one that Adam leaves alone without a gradient, and has none, is not."""
-        lazily = {} if self._rule.has_closed_form else self._by_rows
+        # What a drifting Adam comes near to on the host, Caffe's of all rows, is made here itself.
+        lazily = {} if self._rule.has_closed_form or self._rule.drifts else self._by_rows
         factors = self._by_rows | {name: each for each, names in self._groups_of.items() for name in names}
         return [
             Update(name, weight.shape, factors[name], name in lazily)
@@ -150,7 +151,7 @@ class DeviceLearner(Learner):
 
     def _send_rate(self, rate: np.float32) -> None:
         if rate != self._sent:
-            self._rate.update_inplace(np.array(rate))
+            self._sent_rate.update_inplace(np.array(rate))
             self._sent = rate
 
     def _send(self, blobs: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -175,7 +176,7 @@ class DeviceLearner(Learner):
         before = self._session(accumulate_graph(model, self._updates)) if self._solver.iter_size > 1 else None
         stages, rows = self._sums(before)
         for kept, other in (self._states, self._states[::-1]):
-            given = self._blobs | kept | {RATE: self._rate}
+            given = self._blobs | kept | {RATE: self._sent_rate}
             runs = [
                 _Run(before, given | sums, {"loss": self._loss, **ids, **_after(summed)})
                 for (sums, summed), ids in zip(pairwise(stages), rows, strict=True)

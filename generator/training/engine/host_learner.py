@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -45,7 +46,7 @@ class HostLearner(Learner):
         *,
         state: TrainingState | None = None,
         warmup: int = 0,
-        lazy: bool = False,
+        lazy: bool | Literal["momentum"] = False,
         threads: int = 0,
         exchange: Exchange | None = None,
     ) -> None:
@@ -140,7 +141,7 @@ class HostLearner(Learner):
     def flush(self) -> None:
         """Bring every row of every table up to date, and copy to `weights` what the graph has as its transpose."""
         for table in self.tables.values():
-            table.flush(self.iteration)
+            table.flush(self.iteration, self._past_rate())
         for group in self._groups:
             for name in group.weights.keys() & self._transposed:
                 self.weights[name][...] = group.weights[name].T
@@ -160,7 +161,7 @@ class HostLearner(Learner):
     def _backward(self, batch: Batch) -> float:
         """Add the gradient of one batch, or of this learner's rows; return its loss, or what they add to it."""
         for name, table in self.tables.items():
-            table.catch_up(batch.ids[name], self.iteration)
+            table.catch_up(batch.ids[name], self.iteration, self._past_rate())
         shard, share = self._exchange.shard(batch) if self._exchange else (batch, 1.0)
         outputs = self._graph.run(shard.blobs)
         rows = {

@@ -3,8 +3,10 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from generator.caffe.prototxt import Parameter, active_layers, learnable
@@ -37,7 +39,7 @@ class Learner(ABC):
         Updates in which the rate rises, in equal steps, to what the solver's policy says; Caffe knows none.
     lazy
         Whether Adam leaves the rows of tables alone that have no gradient, as PyTorch's SparseAdam does; Caffe's moves
-        them all.
+        them all. ``momentum``: they are moved when they are next read, nearly to where Caffe's has them.
 
     Attributes
     ----------
@@ -69,10 +71,10 @@ class Learner(ABC):
         *,
         state: TrainingState | None = None,
         warmup: int = 0,
-        lazy: bool = False,
+        lazy: bool | Literal["momentum"] = False,
     ) -> None:
-        self._rule = Rule(solver)
-        self._solver, self._warmup, self._lazy = solver, warmup, lazy
+        self._rule = Rule(solver, drifting=lazy == "momentum")
+        self._solver, self._warmup, self._lazy = solver, warmup, bool(lazy)
         self.weights = dict(weights)
         self.tables: dict[str, LazyRows] = {}
         self.stopped = False
@@ -137,6 +139,10 @@ class Learner(ABC):
     def align(self) -> None:  # noqa: B027 - a learner that learns alone has nobody to follow
         """Take over where the first of several learners stands: before the first update, at the same time as they."""
 
+    def restore(self, table: str, parts: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Put the rows of a table back to where `flush` brought them from; see `LazyRows.restore`."""
+        self.tables[table].restore(parts, self.iteration, self._past_rate())
+
     def check_finite(self) -> None:
         """Raise TrainingError if a weight is not finite: before the weights are written."""
         for name, weight in self.weights.items():
@@ -145,8 +151,15 @@ class Learner(ABC):
 
     def _next_rate(self) -> tuple[float, int]:
         """Return the rate of the update to come, warm-up included, and Caffe's ``current_step`` after it."""
-        rate, current_step = learning_rate(self._solver, self.iteration, self.current_step)
-        return rate * min(1.0, (self.iteration + 1) / max(1, self._warmup)), current_step
+        return self._rate(self.iteration)
+
+    def _rate(self, iteration: int) -> tuple[float, int]:
+        rate, current_step = learning_rate(self._solver, iteration, self.current_step)
+        return rate * min(1.0, (iteration + 1) / max(1, self._warmup)), current_step
+
+    def _past_rate(self) -> float:
+        """Return the rate of the last update, as a resumed run knows it too; 0 where no rule asks for it."""
+        return self._rate(self.iteration - 1)[0] if self._lazy and self.iteration else 0.0
 
     def _without_frozen(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """Return a graph without the gradients of parameters whose lr_mult is 0.
