@@ -48,7 +48,7 @@ LATEST = "newest"
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
     show_default=True,
-    help="Where onnxruntime computes; cuda wants onnxruntime-gpu.",
+    help="Where updates are made; cuda, an NVIDIA GPU, wants onnxruntime-gpu.",
 )
 @click.option(
     "--order",
