@@ -120,7 +120,7 @@ def test_losses_are_those_of_pytorch(
     [
         {},
         {"clip_gradients": 0.3},
-        {"iter_size": 3},
+        {"iter_size": 5},
         {"weight_decay": 0.01, "multipliers": {"table": {"decay": 1.0}, "bias": {"lr": 2.0}}},
         {"weight_decay": 0.01, "iter_size": 2, "clip_gradients": 0.3, **SAMPLED},
         {"multipliers": {"table": {"lr": 0.0}}, "weight_decay": 0.01, "clip_gradients": 0.3},
