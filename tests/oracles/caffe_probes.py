@@ -88,8 +88,7 @@ def construct_probes(caffe: Caffe, folder: Path) -> list[Probe]:
                 name = layer.param[index].name if index < len(layer.param) else f"{layer.name} {index}"
                 array = rng.normal(0, 1, shapes[layer.name, index]).astype(np.float32)
                 arrays.append(shared.setdefault(name, array))
-            if arrays:
-                layers.append((layer, arrays))
+            layers.append((layer, arrays))
         write_layers(caffemodel, "probe", layers)
         inputs = {
             name: (rng.integers(1, construct.ids, shape) if construct.ids else rng.normal(0, 1, shape)).astype(

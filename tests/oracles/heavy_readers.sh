@@ -45,12 +45,12 @@ fi
 install openvino-2023 python3 'openvino-dev[caffe]==2023.3.0'
 install x2paddle python3 'x2paddle==1.6.0' 'paddlepaddle==2.6.2' 'protobuf==3.20.3' six sympy requests \
     'opencv-python-headless==4.12.0.88'
-install caffe-onnx python3 'caffe-onnx==0.1.2' 'onnx==1.17.0' 'onnxruntime==1.26.0'
 # Of all that it names, its reader of Caffe needs these.
 install tpu-mlir "${PYTHON310:-python3.10}" --no-deps 'tpu-mlir==1.30.2' 'numpy==1.24.3' 'protobuf==3.20.3' \
     'scipy==1.11.1' 'scikit-image==0.21.0' 'Pillow==10.0.0' 'opencv-python-headless==4.8.0.74' 'pandas==2.0.3' \
     tqdm six filelock psutil networkx imageio tifffile PyWavelets packaging lazy_loader python-dateutil pytz tzdata \
     'setuptools<81'
+install caffe-onnx python3 'caffe-onnx==0.1.2' 'onnx==1.17.0' 'onnxruntime==1.26.0'
 
 cd "$root"
 # shellcheck disable=SC2086 - a reader that was left out is empty
