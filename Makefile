@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 	rm -rf $(DEMO)
 	$(DRN) simulate -o $(DEMO)/log --sessions 100000 --seed 1
 	$(DRN) fit $(DEMO)/log/events.parquet -o $(DEMO)/shop --name shop
-	$(DRN) recommend $(DEMO)/shop --session "home:5,cat-1:20,item-12:90,item-15:40" --bought item-3
+	$(DRN) recommend $(DEMO)/shop --session "home:5,cat-1:20,item-12:90,item-15:40" --bought item-3 --items $(DEMO)/log/items.csv --items-only
 
 test: $(VENV)/.tested
 	$(VENV)/bin/pytest -n 2

@@ -1,13 +1,18 @@
-"""`drn sessions` beside a plain pandas script that makes the same training rows, on the simulator's log.
+"""`drn sessions` beside a plain pandas script that makes the same training rows, on the simulator's log and on Globo's.
 
     pip install '.[bench]'
     python benchmarks/sessions.py
     python benchmarks/sessions.py --events 5000000 20000000 100000000
+    python benchmarks/sessions.py --events --globo
 
 Both read the Parquet log in a process of their own, and write an HDF5 file with page, history_page and label for the
 purchases of the sessions. The pages and labels they write are compared, row by row, before the times are printed.
 Sides take turns, and medians are compared: on a busy machine only their ratios tell. The peak memory is that of each
 process, start and imports included, as in the times.
+
+--globo reads ../shared/data/globo, two million clicks whose users, sessions and articles are whole numbers: pandas
+works on the numbers, drn on their texts. Beside what pandas writes, drn works out the aging factors of the history from
+the times, writes the sessions to cut other windows from, and waits until all is on disk.
 
 pandas, which has the whole log in memory, runs on the smallest log. The larger ones, a round each, tell how time and
 memory of `drn sessions` grow with the events; of 100 million, the rows of the target next take 15 GB while they are
@@ -37,6 +42,7 @@ WINDOW, HISTORY = 4, 16
 PAGES = 5000  # more than the simulator's shop has
 EVENTS_A_SESSION = 10.3  # of the simulator's shop
 PANDAS = "pandas, purchase"
+GLOBO = Path(__file__).resolve().parents[2] / "shared" / "data" / "globo"
 
 
 def by_pandas(log: str, folder: str) -> None:
@@ -64,17 +70,44 @@ def by_pandas(log: str, folder: str) -> None:
     (Path(folder) / "pages.txt").write_text("\n".join(codes))
 
 
+def clicks_by_pandas(folder: str, *logs: str) -> None:
+    """Write the rows of Globo's two files: every click after a session's first is a label."""
+    import h5py
+    import pandas as pd
+
+    Path(folder).mkdir()
+    codes = None
+    for name, log in zip(("train", "test"), logs, strict=True):
+        clicks = pd.read_parquet(log).sort_values(["user_id", "session_id", "click_timestamp"], kind="stable")
+        codes = pd.Index(pd.unique(clicks["click_article_id"])) if codes is None else codes
+        clicks["code"] = codes.get_indexer(clicks["click_article_id"]) + 1
+        parts = clicks.groupby(["user_id", "session_id"], sort=False)["code"]
+        states = range(1, WINDOW + HISTORY + 1)
+        shifted = np.stack([parts.shift(back).fillna(0).to_numpy(np.int32) for back in states], axis=1)
+        later = clicks.duplicated(["user_id", "session_id"]).to_numpy()
+        rows, label = shifted[later][:, ::-1], clicks["code"].to_numpy(np.int32)[later]
+        with h5py.File(Path(folder) / f"{name}.h5", "w") as file:
+            file["page"], file["history_page"], file["label"] = rows[:, HISTORY:], rows[:, :HISTORY], label
+    (Path(folder) / "pages.txt").write_text("\n".join(map(str, codes)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--events", type=int, nargs="+", default=[5_000_000, 20_000_000], help="sizes of the logs, about"
+        "--events", type=int, nargs="*", default=[5_000_000, 20_000_000], help="sizes of the logs, about"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of the smallest log")
+    parser.add_argument("--globo", action="store_true", help="the clicks of ../shared/data/globo too")
+    parser.add_argument("--rounds", type=int, default=3, help="of the smallest log, and of Globo's")
     parser.add_argument("--pandas", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--clicks", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--alike", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.pandas:
         by_pandas(*options.pandas)
+        return
+    if options.clicks:
+        *logs, folder = options.clicks
+        clicks_by_pandas(folder, *logs)
         return
     if options.alike:
         print(f"{alike(*map(rows_in, map(Path, options.alike))):.4f}")
@@ -82,6 +115,9 @@ def main() -> None:
     for place, size in enumerate(sorted(options.events)):
         with tempfile.TemporaryDirectory(prefix="drn-bench-") as name:
             compare(Path(name), size, options.rounds if not place else 1, pandas=not place)
+    if options.globo:
+        with tempfile.TemporaryDirectory(prefix="drn-bench-") as name:
+            compare_clicks(Path(name), options.rounds)
 
 
 def simulated(folder: Path, size: int) -> Path:
@@ -110,6 +146,34 @@ def compare(folder: Path, size: int, rounds: int, *, pandas: bool) -> None:
         ]
     if pandas:
         sides[PANDAS] = [sys.executable, __file__, "--pandas", str(log)]
+    turns(folder, sides, events, rounds, PANDAS if pandas else None, "drn sessions, purchase")
+
+
+def compare_clicks(folder: Path, rounds: int) -> None:
+    """Time each side on Globo's clicks, the later file the test part, and print a line for each."""
+    import polars as pl
+
+    logs = [str(log) for log in sorted(GLOBO.glob("clicks_hours_*.parquet"))]
+    if len(logs) != 2:
+        sys.exit(f"Globo's clicks are not here: {GLOBO} is absent")
+    (folder / "next.yaml").write_text(SPEC.format(pages=40_000, target="next"))
+    sides = {
+        "drn sessions, next": [
+            *(sys.executable, "-m", "generator", "sessions", logs[0], "--test", logs[1], "--columns"),
+            "user=user_id,session=session_id,page=click_article_id,time=click_timestamp",
+            *("--spec", str(folder / "next.yaml"), "-o"),
+        ],
+        "pandas, next": [sys.executable, __file__, "--clicks", *logs],
+    }
+    events = pl.scan_parquet(logs).select(pl.len()).collect().item()
+    turns(folder, sides, events, rounds, "pandas, next", "drn sessions, next")
+
+
+def turns(folder: Path, sides: dict[str, list[str]], events: int, rounds: int, beside: str | None, like: str) -> None:
+    """Time the sides by turns, each command with the folder to write at its end, and print a line for each.
+
+    Their speeds are told as multiples of that of the side ``beside``, whose rows are compared with those of ``like``.
+    """
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     peak = dict.fromkeys(sides, 0.0)
     for number in range(rounds):
@@ -117,21 +181,19 @@ def compare(folder: Path, size: int, rounds: int, *, pandas: bool) -> None:
             spent, memory = timed([*command, str(folder / side)])
             seconds[side].append(spent)
             peak[side] = max(peak[side], memory)
-            if number or not pandas:
+            if number or not beside:
                 shutil.rmtree(folder / side)
-        if pandas and not number:
-            print(
-                f"{events:,} events; training rows alike: {share(folder / 'drn sessions, purchase', folder / PANDAS)}"
-            )
+        if beside and not number:
+            print(f"{events:,} events; training rows alike: {share(folder / like, folder / beside)}")
             for side in sides:
                 shutil.rmtree(folder / side)
-    if not pandas:
+    if not beside:
         print(f"{events:,} events")
     for side, times in seconds.items():
         middle = np.median(times)
-        beside = f"{np.median(seconds[PANDAS]) / middle:5.2f} x pandas, " if pandas else ""
+        faster = f"{np.median(seconds[beside]) / middle:5.2f} x pandas, " if beside else ""
         print(
-            f"{side:<24} {middle:7.2f} s {events / middle:12,.0f} events/s, {beside}"
+            f"{side:<24} {middle:7.2f} s {events / middle:12,.0f} events/s, {faster}"
             f"{peak[side]:7,.0f} MiB = {peak[side] * 2**20 / events:4.0f} bytes an event",
             flush=True,
         )
@@ -145,8 +207,10 @@ def share(drn: Path, other: Path) -> str:
 
 def timed(command: list[str]) -> tuple[float, float]:
     """Run a command; return its wall seconds and its peak memory in MiB."""
+    # As installed: drn's modules are compiled once, as those of pandas are.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--cost", type=int, default=20, help="whole trainings a search may cost; random: 60, or more")
     parser.add_argument("--population", type=int, help="individuals of a generation, instead of each sampler's own")
     parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--windows", default="1, 4", help="of the table")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--searches", default=",".join(SEARCHES))
@@ -70,7 +71,8 @@ def main() -> None:
     options = parser.parse_args()
     kind, folder = place(options.data, options.folder)
     data = prepared(kind, options.data, options.sessions, folder)
-    plan = planned(kind, TABLE if options.mode == "table" else LIVE, folder, epochs=options.epochs)
+    search = TABLE.replace("WINDOWS", options.windows) if options.mode == "table" else LIVE
+    plan = planned(kind, search, folder, epochs=options.epochs)
     engine = Recorded(folder, plan.search) if options.mode == "table" else Processes(options.workers)
     curves = {
         name: np.array([found(plan, name, seed, data, engine, folder, options) for seed in range(1, options.seeds + 1)])
@@ -87,7 +89,7 @@ def found(
 ) -> list[float]:
     """Return the best figure of a search within a cost of 1, 2, ...; what was searched before is kept in the folder."""
     cost = max(options.cost, YARDSTICK) if name == "random" else options.cost
-    key = [options.mode, name, seed, cost, options.population, options.epochs]
+    key = [options.mode, name, seed, cost, options.population, options.epochs, options.windows]
     kept = folder / "searches.jsonl"
     for line in kept.read_text().splitlines() if kept.exists() else []:
         if (known := json.loads(line))[0] == key:

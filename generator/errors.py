@@ -88,7 +88,8 @@ def in_words(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         files = " -> ".join(str(each) for each in (error.filename, error.filename2) if each is not None)
-        return f"{files or 'the system'}: {error.strerror}"
+        wanted = ", where a folder is wanted" if isinstance(error, FileExistsError) else ""
+        return f"{files or 'the system'}: {error.strerror}{wanted}"
     if isinstance(error, MemoryError):
         return f"there is not enough memory ({str(error) or 'no more could be had'}): take a smaller net or less data"
     return f"{type(error).__name__}: {error or 'no details'}"

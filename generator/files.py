@@ -11,7 +11,9 @@ from generator.errors import DataError
 
 __all__ = [
     "TORN",
+    "check_output",
     "check_whole",
+    "naming",
     "replacing",
     "resource",
     "unfinished",
@@ -37,16 +39,41 @@ def replacing(path: Path) -> Iterator[Path]:
     old file or the new one, never half of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    beside = Path(name)
+    with naming(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            yield beside
+            _settle(beside)
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError that names no file, as that of a full disk, or a temporary one beside ``path``, name ``path``."""
     try:
-        yield beside
-        _settle(beside)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        parts = () if error.filename is None else Path(str(error.filename)).parts
+        if error.strerror and (not parts or any(part.startswith(f".{path.name}.") for part in parts)):
+            error.filename = str(path)
         raise
+
+
+def check_output(path: Path, *sources: Path) -> None:
+    """Refuse to write ``path`` over one of the files that are read for it.
+
+    Raises
+    ------
+    DataError
+        It is one of ``sources``.
+    """
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
+        raise DataError(f"{path}: is read for what would be written over it; name another file")
 
 
 def check_whole(folder: Path) -> None:

@@ -1,5 +1,6 @@
-"""Options that commands share; no heavy import, so that gen-model starts fast."""
+"""Options that commands share, and their types; no heavy import, so that gen-model starts fast."""
 
+import math
 import re
 from collections.abc import Callable
 from enum import IntEnum
@@ -11,7 +12,7 @@ import click
 
 from generator.errors import pip_install
 
-__all__ = ["Exit", "columns_option", "config_option", "engine_option", "events_option", "format_option"]
+__all__ = ["Exit", "Finite", "columns_option", "config_option", "engine_option", "events_option", "format_option"]
 
 
 class Exit(IntEnum):
@@ -21,6 +22,17 @@ class Exit(IntEnum):
     PROBLEM = 1  # the command worked and found a problem: drift, a bad line, a damaged file
     WRONG_USE = 2  # wrong options, bad input, or a file that cannot be read or written
     INTERRUPTED = 130  # Ctrl-C, as shells have it: 128 and the signal's number
+
+
+class Finite(click.FloatRange):
+    """A finite number within bounds: click's own range lets nan through, which is below no bound and above none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; BadParameter where it is none, not finite or out of bounds."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return found
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -117,6 +117,7 @@ def recommend_log(
     from generator.data.options import Options
     from generator.data.store.folder import beside
     from generator.data.threads import unwatched
+    from generator.files import check_output
     from generator.model.answers_file import LogAnswers, check_suffix, write_answers
     from generator.model.find import find_spec
     from generator.model.logs import LogSessions, answered
@@ -124,6 +125,8 @@ def recommend_log(
     from generator.spec import load_spec
 
     check_suffix(output := Path(output))
+    sources = sources_of(given_sources(log))
+    check_output(output, *(source for source in sources if isinstance(source, Path)))
     if not isinstance(model, Model):
         model = Model(Path(model))
     spec, watched = load_spec(find_spec(model.file)), progress or unwatched
@@ -131,7 +134,7 @@ def recommend_log(
         log_format, columns=columns or {}, events=events or {}, gap=gap, max_bad=max_bad, drop_repeats=drop_repeats
     )
     with beside(output) as place:
-        sessions = LogSessions(sources_of(given_sources(log)), options, spec, place, watched)
+        sessions = LogSessions(sources, options, spec, place, watched)
         totals = write_answers(output, answered(model, sessions, k, watched), place)
     return LogAnswers(output, **totals, skipped=sessions.counts.skipped, notes=sessions.counts.notes)
 

@@ -76,10 +76,12 @@ def fit(
     """
     from generator.files import write_text
     from generator.fitting.fit import fit as fitted
+    from generator.fitting.journal import refuse_used
     from generator.fitting.options import Listener
 
     sources, options = _sources(log), _options(minutes=minutes, tune=tune, **about)
     if dry_run:
+        refuse_used(Path(output))
         found = _draft(sources, options, note)
         write_text(Path(output) / "spec.yaml", found.spec_text(found.candidates[0]))
         return found

@@ -53,10 +53,10 @@ def read_weights_hdf5(path: Path) -> Message:
 
 def write_weights_hdf5(path: Path, nets: Iterable[Message], weights: Mapping[str, NDArray[np.float32]]) -> None:
     """Write the weights of nets that share them by name, whole or not at all; each net finds what its layers own."""
-    import h5py
+    from generator.hdf5 import creating
 
     owners = {p.places[0]: p.name for net in nets for phase in ("TRAIN", "TEST") for p in learnable(net, phase)}
-    with replacing(path) as beside, h5py.File(beside, "w") as file:
+    with replacing(path) as beside, creating(beside) as (file, _):
         data = file.create_group("data")
         for (layer, index), name in owners.items():
             data.require_group(layer)[str(index)] = weights[name]
@@ -66,9 +66,9 @@ def write_state_hdf5(
     path: Path, iteration: int, learned_net: str, history: Sequence[NDArray[np.float32]], current_step: int
 ) -> None:
     """Write a solver's state, whole or not at all; the arguments are those of `write_solverstate`."""
-    import h5py
+    from generator.hdf5 import creating
 
-    with replacing(path) as beside, h5py.File(beside, "w") as file:
+    with replacing(path) as beside, creating(beside) as (file, _):
         file["iter"], file["current_step"] = np.array([iteration], np.int32), np.array([current_step], np.int32)
         file["learned_net"] = np.array(learned_net, f"S{len(learned_net.encode()) + 1}")  # ended by 0, as C has it
         group = file.create_group("history")

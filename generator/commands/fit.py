@@ -9,7 +9,7 @@ import click
 
 from generator.console import err, out, print_json, print_table, stages
 from generator.data.log.formats import FORMAT_NAMES
-from generator.options import Exit, columns_option, events_option, format_option
+from generator.options import Exit, Finite, columns_option, events_option, format_option
 
 if TYPE_CHECKING:
     from generator.fitting.result import Fit
@@ -31,12 +31,12 @@ def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--level", type=click.Choice(["item", "category"]), help="Of pages and items."),
             click.option(
                 "--gap",
-                type=click.FloatRange(0, min_open=True),
+                type=Finite(0, min_open=True),
                 help="Minutes of silence that end a session without an id.",
             ),
             click.option(
                 "--max-bad",
-                type=click.FloatRange(0, 1),
+                type=Finite(0, 1),
                 default=0.001,
                 show_default=True,
                 help="Share of a file's rows that may be malformed; they are skipped.",
@@ -60,7 +60,7 @@ def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("-o", "--output", "folder", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=10.0,
     show_default=True,
     help="That the whole may take, about.",

@@ -28,9 +28,12 @@ def command(path: Path, picture: Path | None, output_format: str) -> None:
       drn inspect runs/shop/snapshots/shop_iter_2000.caffemodel --format json
       drn inspect generated/rnn/deploy.prototxt --draw rnn.svg
     """
+    from generator.files import check_output
     from generator.inspect.folder import inspect
     from generator.inspect.text import report_text
 
+    if picture:
+        check_output(picture, path)
     with working(f"inspect {path}"):
         report = inspect(path)
         if picture:

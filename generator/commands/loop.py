@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from generator.console import err, out, progress
-from generator.options import format_option
+from generator.options import Finite, format_option
 
 if TYPE_CHECKING:
     from generator.loop.round import Round
 
 __all__ = ["command"]
+
+YEAR = 366 * 24 * 60  # minutes
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,11 +24,13 @@ __all__ = ["command"]
 @click.option("--spec", "spec_path", required=True, type=click.Path(path_type=Path), help="The net and its solver.")
 @click.option("-o", "--output", "run", required=True, type=click.Path(path_type=Path), help="Folder of the loop.")
 @click.option(
-    "--every", type=click.FloatRange(0, min_open=True), help="Minutes between the starts of two rounds [default: one]."
+    "--every",
+    type=Finite(0, YEAR, min_open=True),
+    help="Minutes between the starts of two rounds [default: one round].",
 )
 @click.option(
     "--newest",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Finite(0, 1, min_open=True, max_open=True),
     default=0.1,
     show_default=True,
     help="Share of the sessions, the newest, that the models are compared on.",

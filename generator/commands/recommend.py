@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from generator.console import err, out, print_json, print_table, stages
-from generator.options import Exit, columns_option, events_option, format_option
+from generator.options import Exit, Finite, columns_option, events_option, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
+    from generator.model.filter import Filter
     from generator.model.model import Model
     from generator.model.query import Answer
 
+    Filters: TypeAlias = list[list[Filter]]  # those of the one query asked at a time
     About: TypeAlias = Callable[[str], dict[str, Any] | None]  # what is known of an item
 
 __all__ = ["command"]
@@ -35,13 +37,14 @@ SHOWN = ("title", "category", "price")  # what of the file of --items is printed
 @click.option("--log-format", "form", default="events", show_default=True, help="Of the log, as drn sessions has it.")
 @columns_option
 @events_option
-@click.option("--gap", type=click.FloatRange(0, min_open=True), help="Of --batch: minutes between two sessions.")
+@click.option("--gap", type=Finite(0, min_open=True), help="Of --batch: minutes between two sessions.")
 @click.option("-k", "top", type=click.IntRange(1), help="Items to recommend [default: the model's top_k].")
 @click.option(
     "--items",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of items: item, title, category, price, image, ...; what it says comes beside each.",
 )
+@click.option("--items-only", is_flag=True, help="Recommend nothing but what is in the file of --items.")
 @click.option("--threads", type=click.IntRange(0), default=1, show_default=True, help="Of onnxruntime; 0: all cores.")
 @format_option
 def command(
@@ -57,6 +60,7 @@ def command(
     gap: float | None,
     top: int | None,
     items: Path | None,
+    items_only: bool,
     threads: int,
     output_format: str,
 ) -> None:
@@ -79,6 +83,8 @@ def command(
     from generator.model.model import Model
     from generator.model.text import answer_record, query_of_text
 
+    if items_only and items is None:
+        raise click.UsageError("--items-only needs --items")
     if bool(logs) != bool(output):
         raise click.UsageError("--batch LOG and -o FILE belong together")
     if logs and output:
@@ -89,16 +95,19 @@ def command(
         reading = {"log_format": form, "columns": columns, "events": events, "gap": gap}
         _batch(Model(run, threads), logs, output, top, reading, output_format)
         return
-    about = None
+    about, filters = None, None
     if items is not None:
+        from generator.model.filter import Filter
         from generator.model.metadata import ItemMetadata
 
-        about = ItemMetadata(items).of
+        metadata = ItemMetadata(items)
+        about = metadata.of
+        filters = [[Filter(only=frozenset(metadata.labels))]] if items_only else None
     if session is None and bought is None:
-        _stream(Model(run, threads), top, about)
+        _stream(Model(run, threads), top, about, filters)
         return
     query = query_of_text(session or "", bought or "")
-    (answer,) = Model(run, threads).recommend([query], top)
+    (answer,) = Model(run, threads).recommend([query], top, filters)
     if output_format == "json":
         click.echo(json.dumps(answer_record(answer, about)))
     else:
@@ -122,7 +131,7 @@ def _batch(
     print_table(str(output), ["what", "count"], [(what, f"{count:,}") for what, count in done.table()])
 
 
-def _stream(model: "Model", top: int | None, about: "About | None") -> None:
+def _stream(model: "Model", top: int | None, about: "About | None", filters: "Filters | None") -> None:
     from generator.errors import DataError
     from generator.model.text import answer_record, query_of_json
 
@@ -138,7 +147,7 @@ def _stream(model: "Model", top: int | None, about: "About | None") -> None:
             bad += 1
             err.print(f"line {number}: {error}", markup=False)
             continue
-        (answer,) = model.recommend([query], top)
+        (answer,) = model.recommend([query], top, filters)
         click.echo(json.dumps({"line": number, **answer_record(answer, about)}))
     if bad:
         sys.exit(Exit.PROBLEM)

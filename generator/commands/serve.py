@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from generator.options import config_option
+from generator.options import Finite, config_option
 
 __all__ = ["command"]
 
@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.option("--model", help="The model whose recommendations are served, where MODELS holds several.")
 @click.option("--pin", type=click.IntRange(1), help="Version to stay with [default: always the newest that holds].")
 @click.option("--rival", type=click.IntRange(1), help="Another version, compared on a share of the sessions...")
-@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="...of this size.")
+@click.option("--share", type=Finite(0, 1), default=0.5, show_default=True, help="...of this size.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on.")
 @click.option(
@@ -38,13 +38,13 @@ __all__ = ["command"]
 )
 @click.option(
     "--idle-days",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=30.0,
     show_default=True,
     help="Silent sessions are forgotten after so long; their events stay.",
 )
 @click.option(
-    "--reload", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds between looks for new versions."
+    "--reload", type=Finite(0), default=2.0, show_default=True, help="Seconds between looks for new versions."
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=32, show_default=True, help="Requests run together.")
 @click.option(

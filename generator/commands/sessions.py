@@ -7,12 +7,12 @@ import click
 from generator.console import err, print_json, print_table, stages
 from generator.data.log.formats import FORMAT_NAMES
 from generator.data.log.words import logs_and_words
-from generator.options import columns_option, engine_option, events_option, format_option
+from generator.options import Finite, columns_option, engine_option, events_option, format_option
 
 __all__ = ["command"]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+SHARE = Finite(0, 1, min_open=True, max_open=True)
 
 
 @click.command("sessions")
@@ -29,25 +29,25 @@ SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @events_option
 @click.option(
     "--gap",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     help="Minutes of silence that end a session. [default: 30; none where the log has session ids]",
 )
 @click.option(
     "--drop-repeats",
-    type=click.FloatRange(0),
+    type=Finite(0),
     metavar="SECONDS",
     help="Take the same event of the same user or session once within this time.",
 )
 @click.option("--test", "tests", multiple=True, help="Files whose sessions are the test split.")
 @click.option("--strict-split", is_flag=True, help="Leave out of training what has a session's id of these files.")
-@click.option("--test-days", type=click.FloatRange(0, min_open=True), help="Test on the sessions of the last days.")
+@click.option("--test-days", type=Finite(0, min_open=True), help="Test on the sessions of the last days.")
 @click.option("--test-share", type=SHARE, help="Test on the newest share of the sessions. [default: 0.2]")
 @click.option("--test-users", type=SHARE, help="Test on the sessions of a share of the users.")
 @click.option("--folds", type=click.IntRange(2), help="Divide the users into this many folds...")
 @click.option("--fold", type=click.IntRange(0), help="...and test on this one, from 0.")
 @click.option(
     "--valid-share",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Finite(0, 1, max_open=True),
     default=0.0,
     show_default=True,
     help="Newest share of the training sessions held out as valid.h5.",
@@ -75,7 +75,7 @@ SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 )
 @click.option(
     "--max-bad",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.001,
     show_default=True,
     help="Share of a file's rows that may be malformed; they are skipped.",

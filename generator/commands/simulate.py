@@ -25,8 +25,8 @@ def command(out: Path, output_format: str, **options: float) -> None:
     """Simulate a shop: users with tastes, walks through its pages, purchases.
 
     A purchase depends on the order of the session, on dwell times and on what the user bought before. The folder gets
-    events.parquet, which `drn sessions` reads, and shop.json: the options, and how well the purchases could be
-    predicted by the rule that made them.
+    events.parquet, which `drn fit` and `drn sessions` read, items.csv, what can be bought, for `--items`, and
+    shop.json: the options, and how well the purchases could be predicted by the rule that made them.
 
     \b
     Example:

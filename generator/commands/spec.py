@@ -29,10 +29,11 @@ def command(*, logs: tuple[str, ...], file: Path | None, **options: Any) -> None
     """
     from generator.api.fits import spec_for
     from generator.data.log.words import logs_and_words
-    from generator.files import write_text
+    from generator.files import check_output, write_text
 
     logs, words = logs_and_words(logs, options.pop("events"))
-
+    if file:
+        check_output(file, *map(Path, logs))
     text = spec_for(
         list(logs),
         note=lambda text: err.print(text, markup=False),

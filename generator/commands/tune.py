@@ -10,6 +10,7 @@ import click
 
 from generator.console import err, out, print_json, print_table, progress
 from generator.options import Exit, engine_option, format_option
+from generator.tuning.names import SAMPLERS
 
 if TYPE_CHECKING:
     from generator.jobs.workers import Engine
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from generator.tuning.run import TuningResult
 
 __all__ = ["command"]
-
-SAMPLERS = ("surrogate", "genetic", "random", "tpe", "gp")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

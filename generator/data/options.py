@@ -53,6 +53,12 @@ class Options:
     vocabulary: Literal["train", "all"] | Path = "train"
 
     def __post_init__(self) -> None:
+        if self.gap is not None and not self.gap > 0:
+            raise DataError(f"--gap is {self.gap}: minutes above 0 are wanted")
+        if self.drop_repeats is not None and not self.drop_repeats >= 0:
+            raise DataError(f"--drop-repeats is {self.drop_repeats}: seconds of at least 0 are wanted")
+        if not 0 <= self.max_bad <= 1:
+            raise DataError(f"--max-bad is {self.max_bad}: a share from 0 to 1 is wanted")
         if self.min_support > 1 and self.vocabulary != "train":
             raise DataError(
                 "--min-support is for the vocabulary of the training part: leave it out with --vocabulary "

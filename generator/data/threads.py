@@ -1,13 +1,14 @@
 """Work done by threads: numpy, polars and HDF5 let go of the interpreter while they work."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import TypeAlias, TypeVar, cast
 
 from generator.jobs.cpus import available
 
-__all__ = ["Progress", "counted", "parallel_map", "prefetched", "unwatched"]
+__all__ = ["Progress", "ahead", "counted", "parallel_map", "prefetched", "unwatched"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,6 +44,19 @@ def prefetched(values: Iterable[T]) -> Iterator[T]:
         while (value := coming.result()) is not end:
             coming = pool.submit(next, iterator, end)
             yield cast(T, value)
+
+
+def ahead(work: Callable[[T], R], values: Iterable[T], threads: int) -> Iterator[tuple[T, R]]:
+    """Yield each of the values with what ``work`` makes of it, in order; the next ``threads`` are made meanwhile."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
+        begun: deque[tuple[T, Future[R]]] = deque()
+        for value in values:
+            begun.append((value, pool.submit(work, value)))
+            if len(begun) > threads:
+                first, made = begun.popleft()
+                yield first, made.result()
+        for first, made in begun:
+            yield first, made.result()
 
 
 def parallel_map(work: Callable[[T], R], values: Sequence[T]) -> list[R]:

@@ -120,6 +120,15 @@ def _right_aligned(values: NDArray[Any], first: Ints, stop: Ints, width: int) ->
     return aligned, present
 
 
+def _among_zeros(values: NDArray[Any], places: Ints, rows: int) -> NDArray[Any]:
+    """Return ``rows`` rows, those of ``values`` at ``places`` and zeros elsewhere."""
+    if len(places) == rows:
+        return values
+    found = np.zeros((rows, values.shape[1]), values.dtype)
+    found[places] = values
+    return found
+
+
 def aging(dwell: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return the aging factors of collapsed states (Wu et al., section on the history state), float32 (R, H).
 
@@ -167,10 +176,13 @@ def _inputs(
     if sizes.window:
         found["page"], _ = _right_aligned(clamped, rows.first, rows.stop, sizes.window)
     if sizes.history:
-        fallen = rows.stop - sizes.window
-        found["history_page"], _ = _right_aligned(clamped, rows.first, fallen, sizes.history)
-        seconds, _ = _right_aligned(dwell, rows.first, fallen, sizes.history)
-        found["history_weight"] = aging(seconds)
+        stop = rows.stop - sizes.window
+        with_history = np.flatnonzero(stop > rows.first)  # few, where sessions are short
+        first, stop = rows.first[with_history], stop[with_history]
+        page, _ = _right_aligned(clamped, first, stop, sizes.history)
+        seconds, _ = _right_aligned(dwell, first, stop, sizes.history)
+        found["history_page"] = _among_zeros(page, with_history, len(rows))
+        found["history_weight"] = _among_zeros(aging(seconds), with_history, len(rows))
     if sizes.bought:
         begin, end = sessions.bought_offset[rows.session], sessions.bought_offset[rows.session + 1]
         found["bought"], held = _right_aligned(sessions.bought, begin, end, sizes.bought)

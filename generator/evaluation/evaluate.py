@@ -1,17 +1,16 @@
 """One pass over a split: every model and every baseline ranks all items for every row."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.data.threads import ahead
 from generator.errors import DataError
 from generator.evaluation.baseline import Baseline, Choice, label_counts
 from generator.evaluation.coverage import Coverage
@@ -23,7 +22,6 @@ from generator.model.model import Model
 
 __all__ = ["Difference", "Method", "Report", "evaluate", "row_ranks"]
 
-Found = TypeVar("Found")
 BLOCK = 128  # rows of a batch scored at a time: enough for a fast product, few enough to stay in a core's cache
 
 
@@ -144,7 +142,7 @@ def evaluate(
             counts = label_counts(train)
         recommended = {name: Coverage(counts[: len(rows.items) + 1]) for name in names}
         work = partial(_rank_all, methods, ties)
-        for batch, found in _ahead(work, rows.batches(batch_size), threads):
+        for batch, found in ahead(work, rows.batches(batch_size), threads or available()):
             tally.add({name: ranking.rank for name, ranking in found.items()}, batch.session)
             for name, ranking in found.items():
                 recommended[name].add(ranking.top)
@@ -201,24 +199,8 @@ def row_ranks(
             raise DataError(f"{rows.path}: it has no row to evaluate")
         if isinstance(method, Model):
             _same_vocabularies(method, rows)
-        batches = rows.batches(batch_size)
-        return np.concatenate([found.rank for _, found in _ahead(partial(_rank, method, "median"), batches, threads)])
-
-
-def _ahead(
-    work: Callable[[RowBatch], Found], batches: Iterable[RowBatch], threads: int
-) -> Iterator[tuple[RowBatch, Found]]:
-    """Yield each batch with what ``work`` makes of it, in order; the next ``threads`` are worked on meanwhile."""
-    threads = threads or available()
-    with ThreadPoolExecutor(threads) as pool:
-        begun: deque[tuple[RowBatch, Future[Found]]] = deque()
-        for batch in batches:
-            begun.append((batch, pool.submit(work, batch)))
-            if len(begun) > threads:
-                first, found = begun.popleft()
-                yield first, found.result()
-        for first, found in begun:
-            yield first, found.result()
+        work, batches = partial(_rank, method, "median"), rows.batches(batch_size)
+        return np.concatenate([found.rank for _, found in ahead(work, batches, threads or available())])
 
 
 def _same_vocabularies(model: Model, rows: SplitRows) -> None:

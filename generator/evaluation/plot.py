@@ -24,8 +24,10 @@ def plot(report: "Report", path: Path) -> None:
 
     Raises
     ------
-    DrnError : matplotlib is not installed, or the file cannot be written.
+    DrnError : matplotlib is not installed, the file is called no .png, or cannot be written.
     """
+    if path.suffix != ".png":
+        raise DrnError(f"{path}: a plot is a PNG: name a file that ends in .png")
     try:
         import matplotlib as mpl
     except ImportError as error:

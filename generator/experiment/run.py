@@ -1,10 +1,8 @@
 """The experiments of a plan in a folder: what is missing is trained, everything is kept, and the report is written."""
 
-import contextlib
-import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +30,12 @@ from generator.experiment.work import (
 )
 from generator.files import write_bytes, write_text
 from generator.jobs.cost import training_cost
+from generator.jobs.locks import LOCK, locked
 from generator.jobs.workers import Engine
 from generator.spec import Spec
 
 __all__ = ["Progress", "experiment"]
+
 
 # Told the pieces of work done, how many there are in all, and what is being done.
 Progress = Callable[[int, int, str], None]
@@ -105,13 +105,17 @@ def experiment(
         The data do not hold, or do not fit the nets.
     SpecError
         The plan has no experiment of a name in ``only``.
+    DrnError
+        Another process is at work in ``out``.
     TrainingError
-        A training failed, or another process is at work in ``out``.
+        A training failed, or ``out`` holds something else.
     """
     tell = progress or (lambda _done, _total, _note: None)
     chosen, folders = plan.only(only), _Folders(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()) and not folders.kept.is_dir():
+        raise TrainingError(f"{out}: is not empty and holds no run of drn experiment; take a new folder")
+    with locked(out):
+        folders.kept.mkdir(exist_ok=True)
         folders.tidy()
         folds = folds_of(chosen, root or plan.folder, folders.data, lambda note: tell(0, 0, note))
         results = _results(chosen, points_of(plan), folds, folders, engine, tell)
@@ -123,17 +127,6 @@ def experiment(
         write_text(out / "report.html", report(document, figures))
         shutil.rmtree(folders.work, ignore_errors=True)
     return document
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the folder for this process."""
-    with (out / ".lock").open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TrainingError(f"{out}: another drn experiment is at work in this folder") from None
-        yield
 
 
 def _results(

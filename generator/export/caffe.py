@@ -17,6 +17,8 @@ from generator.spec import dump_spec
 __all__ = ["PORTABLE", "export_caffe", "export_caffemodel"]
 
 PORTABLE = "deploy.portable.prototxt"
+WEIGHTS = "deploy.portable.caffemodel"
+FILES = (PORTABLE, WEIGHTS, "spec.yaml", *VOCABULARIES, TABLES, MIXTURE)
 
 
 def export_caffe(run: Path, folder: Path) -> dict[str, int]:
@@ -38,9 +40,9 @@ def export_caffe(run: Path, folder: Path) -> dict[str, int]:
     net = net_of(trained.spec, portable=True)
     tables = {name: weights[name] for name in ("page_embedding", "bought_embedding") if name in weights}
     outside: dict[str, Any] = {name: table for name, table in tables.items() if not net.holds(len(table))}
-    with replacing_folder(folder, PORTABLE) as beside:
+    with replacing_folder(folder, PORTABLE, FILES) as beside:
         write_text(beside / PORTABLE, trained.texts[PORTABLE])
-        write_layers(beside / PORTABLE.replace("prototxt", "caffemodel"), trained.spec.name, layers)
+        write_layers(beside / WEIGHTS, trained.spec.name, layers)
         write_text(beside / "spec.yaml", dump_spec(trained.spec))
         for name in VOCABULARIES:
             write_bytes(beside / name, (trained.file.parent / name).read_bytes())

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from generator.caffe.weights_file import check_finite
 from generator.data.store.folder import replacing_folder
 from generator.errors import ModelError
 from generator.export.trained import VOCABULARIES
@@ -26,6 +27,8 @@ RUNTIME_FILES = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd
 # The inputs that local.js makes of a session.
 INPUTS = {"page", "history_page", "history_weight", "bought", "bought_weight", "seen_page", "seen_dwell"}
 MARK, METADATA = "about.json", "metadata.json"
+SCRIPTS = ("app.js", "style.css", "local.js")
+FILES = (MARK, METADATA, "index.html", "model.onnx", *VOCABULARIES, *SCRIPTS, *RUNTIME_FILES)
 STATIC = Path(__file__).parent / "static"
 PAGE = Path(__file__).parents[1] / "serving" / "http" / "static"
 POLICY = (
@@ -55,14 +58,18 @@ def export_web(run: Path, folder: Path, runtime: Path | None = None, items: Path
     DataError
         The file of items does not hold.
     ModelError
-        There is no model, or it reads what the page does not make, or lies in more than one file; ``folder`` holds
-        something else; the runtime is not there, or is not the one that npm should give.
+        There is no model, its numbers are not finite, it reads what the page does not make, or lies in more than one
+        file; ``folder`` holds something else; the runtime is not there, or is not the one that npm should give.
     """
+    from onnx import load
+    from onnx.numpy_helper import to_array
+
     model = Model(run)
     if foreign := model.sizes.keys() - INPUTS:
         raise ModelError(f"{model.file}: reads {', '.join(sorted(foreign))}, which the page does not make of a session")
     if model.file.with_name(f"{model.file.name}.data").exists():
         raise ModelError(f"{model.file}: its weights are in a file beside it, past 2 GiB, which no browser loads")
+    check_finite(model.file, {each.name: to_array(each) for each in load(model.file).graph.initializer})
     version = model.file.parent.name
     about: dict[str, Any] = {
         "name": model.name, "version": int(version) if version.isdecimal() else 1, "sizes": model.sizes,
@@ -70,12 +77,13 @@ def export_web(run: Path, folder: Path, runtime: Path | None = None, items: Path
         "slots": {"after": model.slots.after, "count": model.slots.count} if model.slots else None,
     }  # fmt: skip
     metadata = _metadata(model, items) if items else None
-    with replacing_folder(folder, MARK) as beside:
+    with replacing_folder(folder, MARK, FILES) as beside:
         _copy_runtime(beside, runtime)
-        for file in (model.file, *(model.file.parent / name for name in VOCABULARIES)):
-            shutil.copyfile(file, beside / file.name)
-        for file in (PAGE / "app.js", PAGE / "style.css", STATIC / "local.js"):
-            shutil.copyfile(file, beside / file.name)
+        shutil.copyfile(model.file, beside / "model.onnx")
+        for name in VOCABULARIES:
+            shutil.copyfile(model.file.with_name(name), beside / name)
+        for name in SCRIPTS:
+            shutil.copyfile((STATIC if name == "local.js" else PAGE) / name, beside / name)
         if metadata is not None:
             write_text(beside / METADATA, json.dumps(metadata, ensure_ascii=False) + "\n")
             about["metadata"] = METADATA

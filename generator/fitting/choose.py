@@ -114,7 +114,10 @@ def candidates_for(facts: Facts, target: Target, name: str, overrides: Sequence[
         values = laid_over(values, {"solver": {**_intervals(most), "random_seed": seed}})
         spec = _parsed(values, overrides)
         if spec.ensemble > 1:
-            raise DataError(f"--set ensemble={spec.ensemble}: drn fit trains one net; drn train takes an ensemble")
+            raise DataError(
+                f"--set ensemble={spec.ensemble}: drn fit trains one net; leave it out, and train an ensemble of "
+                f"the net it chose: drn train OUT/spec.yaml --data OUT/data --set ensemble={spec.ensemble} -o ANOTHER"
+            )
         why = f"{epochs:g} passes over {rows_of_training(facts, spec):,} rows"
         if not epochs:
             why = "one batch: no net that was tried did better than the mixture alone, which leans on the rules"

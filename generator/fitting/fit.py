@@ -9,18 +9,20 @@ from typing import Any
 from generator.data.log.sources import Source
 from generator.data.rewindowed import Rewindow, remove_unfinished, rewindow_folder
 from generator.data.store.split import Split
+from generator.errors import DrnError
 from generator.files import write_text
 from generator.fitting import compare
 from generator.fitting.budget import TimeBudget
 from generator.fitting.choose import Candidate, with_iterations
 from generator.fitting.draft import Draft, draft
 from generator.fitting.facts import Facts
-from generator.fitting.journal import FitJournal
+from generator.fitting.journal import LOCK, FitJournal
 from generator.fitting.options import FitOptions, Listener
 from generator.fitting.report import write_report
 from generator.fitting.result import Fit
 from generator.fitting.select import Selected, Selection
 from generator.fitting.trial import StoppedError, trained
+from generator.jobs.locks import locked
 from generator.spec import dump_spec, parse_spec
 from generator.spec.schema import Spec
 from generator.training.run.folder import prepare
@@ -64,12 +66,15 @@ def fit(
     ------
     DataError
         The log does not hold, or the folder holds something else.
+    DrnError
+        Another process is at work in the folder.
     SpecError
         An override does not hold.
     StoppedError
         A signal ended a training.
     """
-    return _Work(sources, folder, options, listener or Listener(), resume=resume).run()
+    with locked(folder, name=LOCK):
+        return _Work(sources, folder, options, listener or Listener(), resume=resume).run()
 
 
 class _Work:
@@ -84,8 +89,7 @@ class _Work:
 
     def run(self) -> Fit:
         """Go through all stages."""
-        stage = self.journal.stage
-        found = Draft.from_json(stage("draft", lambda: draft(self.sources, self.log, self.options).as_json()))
+        stage, found = self.journal.stage, self._draft()
         for line in [*found.lines(), *found.look.doubts]:
             self.listener.note(line)
         selection = Selection(self.trials, self.log, found.facts, self.options, self.journal, self.listener)
@@ -103,6 +107,17 @@ class _Work:
         for spent in (self.log, self.trials / "data"):
             shutil.rmtree(spent, ignore_errors=True)
         return whole
+
+    def _draft(self) -> Draft:
+        """Read the log; one that is refused leaves nothing, so that the same command may be given anew."""
+        try:
+            return Draft.from_json(
+                self.journal.stage("draft", lambda: draft(self.sources, self.log, self.options).as_json())
+            )
+        except DrnError:
+            shutil.rmtree(self.trials, ignore_errors=True)
+            self.journal.remove()
+            raise
 
     def _plan(self, selected: Selected, facts: Facts) -> dict[str, Any]:
         """Say how long the chosen net is trained, and on how much it is compared: by recipe, or by the time left."""

@@ -10,9 +10,18 @@ from generator.errors import DataError
 from generator.files import write_text
 from generator.fitting.budget import TimeBudget
 
-__all__ = ["FILE", "FitJournal"]
+__all__ = ["FILE", "LOCK", "FitJournal", "refuse_used"]
 
 FILE = "fit.json"
+LOCK = ".fit.lock"  # of the whole fit, beside the lock of its run
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse a folder that holds a fit, or anything else than the spec of a dry run; with DataError."""
+    if (folder / FILE).exists():
+        raise DataError(f"{folder}: holds a fit already; go on with --resume, or take another folder")
+    if folder.is_dir() and any(path.name not in {"spec.yaml", LOCK} for path in folder.iterdir()):
+        raise DataError(f"{folder}: is not empty and holds no fit; take a new folder")
 
 
 class FitJournal:
@@ -40,10 +49,7 @@ class FitJournal:
         self._path, self.budget = folder / FILE, budget
         held = self._read()
         if not resume:
-            if held is not None:
-                raise DataError(f"{folder}: holds a fit already; go on with --resume, or take another folder")
-            if folder.is_dir() and any(path.name != "spec.yaml" for path in folder.iterdir()):
-                raise DataError(f"{folder}: is not empty and holds no fit; take a new folder")
+            refuse_used(folder)
         elif held is None:
             raise DataError(f"{folder}: holds no fit to go on with; begin one without --resume")
         elif changed := [key for key, value in identity.items() if held["asked"].get(key) != value]:
@@ -73,6 +79,10 @@ class FitJournal:
         """Return what a stage that is done came to; KeyError where it is not."""
         found: dict[str, Any] = self._done["stages"][name]
         return found
+
+    def remove(self) -> None:
+        """Forget the fit, as if it had never been begun."""
+        self._path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any] | None:
         try:

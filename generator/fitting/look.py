@@ -55,6 +55,8 @@ class Look:
         Purchases, different items among them, different categories among them (0: no category is logged).
     doubts
         What is a guess, a line each, with the option that overrules it.
+    whole
+        Whether the rows looked at are all there are.
     """
 
     form: str
@@ -67,10 +69,13 @@ class Look:
     last: float | None
     bought: tuple[int, int, int]
     doubts: tuple[str, ...]
+    whole: bool = True
 
     def lines(self) -> list[str]:
         """Return what was understood, in lines for a person."""
         found = [f"format: {self.form}"]
+        if not self.whole:
+            found.append(f"looked at: the first {ROWS:,} rows of each file")
         if self.columns:
             found.append("columns: " + ", ".join(f"{role}={column}" for role, column in self.columns.items()))
         kinds = [(kind, [word for word, of in self.words.items() if of == kind]) for kind in KINDS]
@@ -107,9 +112,12 @@ def look(sources: Sequence[Source], given: Given) -> Look:
     (form,) = forms
     if form is None or form == "events":
         return _look_at_columns(sources, given)
-    events = pl.concat([_events(source, form, {}, {}) for source in sources])
+    pieces = [_events(source, form, {}, {}) for source in sources]
+    events, whole = pl.concat(pieces), max(map(len, pieces)) < ROWS
     met = dict(Counter(events["event"].cast(pl.String).to_list()).most_common())
-    return _summed(events, form, {}, {}, met, None if events["time"].null_count() else "dates", [], _name(sources[0]))
+    return _summed(
+        events, form, {}, {}, met, None if events["time"].null_count() else "dates", [], _name(sources[0]), whole
+    )
 
 
 def _look_at_columns(sources: Sequence[Source], given: Given) -> Look:
@@ -118,9 +126,12 @@ def _look_at_columns(sources: Sequence[Source], given: Given) -> Look:
         roles, doubts = _columns(table, given)
         unit = _unit(table, roles.get("time"))
     met: Counter[str] = Counter()
+    most = 0  # rows of a file whose words were counted
     if "event" in roles:
         for source in sources:
-            met.update(_words(source, roles["event"]))
+            words, rows = _words(source, roles["event"])
+            met.update(words)
+            most = max(most, rows)
         if len(met) > WORDS:
             doubts.append(
                 f"{roles['event']} holds {len(met):,} different words, too many for events: it is left aside, all rows "
@@ -140,10 +151,13 @@ def _look_at_columns(sources: Sequence[Source], given: Given) -> Look:
             f"{_name(sources[0])}: no event of {roles['event']} is known as a view: the words are {_counted(met)}; "
             f"say which is, as in --events view={met.most_common(1)[0][0]}"
         )
-    events = pl.concat([_events(source, "events", roles, meanings.kinds) for source in sources])
+    pieces = [_events(source, "events", roles, meanings.kinds) for source in sources]
+    events, whole = pl.concat(pieces), max(most, *map(len, pieces)) < ROWS
     if not met:
         met["view"] = events.height
-    return _summed(events, "events", roles, meanings.kinds, dict(met.most_common()), unit, doubts, _name(sources[0]))
+    return _summed(
+        events, "events", roles, meanings.kinds, dict(met.most_common()), unit, doubts, _name(sources[0]), whole
+    )
 
 
 def _columns(table: Table, given: Given) -> tuple[dict[str, str], list[str]]:
@@ -181,16 +195,14 @@ def _unit(table: Table, column: str | None) -> str | None:
     return clock.unit or "dates"
 
 
-def _words(source: Source, column: str) -> dict[str, int]:
-    """Return the rows by word of the event column."""
+def _words(source: Source, column: str) -> tuple[dict[str, int], int]:
+    """Return the rows by word of the event column, and how many rows were looked at."""
     with open_named(source) as table:
         if column not in table.columns:
             raise DataError(f"{table.name}: no column {column}, which the first file has: fit the files on their own")
         words = table.frame.head(ROWS).select(word=pl.col(column).cast(pl.String))
-        counts = collect(
-            words.drop_nulls().group_by("word").len().sort("len", "word", descending=[True, False]), table.name
-        )
-        return dict(counts.iter_rows())
+        counts = collect(words.group_by("word").len().sort("len", "word", descending=[True, False]), table.name)
+        return dict(counts.drop_nulls().iter_rows()), int(counts["len"].sum())
 
 
 def _events(source: Source, form: str, columns: Mapping[str, str], words: Mapping[str, str]) -> pl.DataFrame:
@@ -225,6 +237,7 @@ def _summed(
     unit: str | None,
     doubts: list[str],
     name: str,
+    whole: bool,
 ) -> Look:
     if not events.height:
         raise DataError(f"{name}: has no rows")
@@ -244,6 +257,7 @@ def _summed(
         last,
         (bought.height, bought["item"].drop_nulls().n_unique(), bought["category"].drop_nulls().n_unique()),
         tuple(doubts),
+        whole,
     )
 
 

@@ -1,11 +1,13 @@
 """What a fit can be asked for beside the log."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from generator.data.log.importers import MAX_BAD
 from generator.data.log.sources import Frame, Source
+from generator.errors import DataError
 from generator.fitting.look import Given
 
 __all__ = ["FitOptions", "Listener"]
@@ -48,6 +50,10 @@ class FitOptions:
     seed: int = 1
     tune: bool = False
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes < math.inf:
+            raise DataError(f"--minutes is {self.minutes}: a number above 0 is wanted")
 
     def identity(self, sources: Sequence[Source]) -> dict[str, Any]:
         """Return what a fit that goes on must have been begun with, in plain values."""

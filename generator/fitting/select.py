@@ -93,7 +93,7 @@ class Selection:
         report = judged["report"]
         self._listener.note(_ranking(report))
         if self._options.tune:
-            tried.append(self._tuned(_best(tried, report)))
+            tried.append(self._tuned(_best(tried, report), tried))
             self._try(tried[-1], needed=True)
             report = self._more("judge tuned", report, lambda: tried[-1:])
         base = chosen = _best(tried, report)
@@ -162,11 +162,12 @@ class Selection:
         self._listener.note(_ranking(extended))
         return extended
 
-    def _tuned(self, around: Candidate) -> Candidate:
+    def _tuned(self, around: Candidate, tried: Sequence[Candidate]) -> Candidate:
         """Hand over to `drn tune`; return what it found."""
 
         def search() -> dict[str, Any]:
-            best = tuned(around, self._recipe, self._data(around), self._folder, self._options.minutes / 2)
+            others = [each for each in tried if each.name != around.name]
+            best = tuned(around, self._recipe, self._data(around), self._folder, self._options.minutes / 2, others)
             return {"spec": dump_spec(best.spec), "reasons": dict(best.reasons)}
 
         found = self._journal.stage("tune", search)

@@ -1,6 +1,7 @@
 """`drn tune` around a candidate: the plan that is written for it, and the spec that it finds."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from generator.tuning.run import tune
 __all__ = ["plan_for", "tuned"]
 
 
-def plan_for(candidate: Candidate, recipe: Recipe, minutes: float) -> str:
-    """Return the plan of a search around a candidate, as `drn tune` takes it."""
+def plan_for(candidate: Candidate, recipe: Recipe, minutes: float, start: Sequence[str] = ()) -> str:
+    """Return the plan of a search around a candidate, as `drn tune` takes it; ``start`` are further specs' files."""
     values: dict[str, Any] = {
         "spec": yaml.safe_load(dump_spec(candidate.spec)),
         "search": recipe.tune,
+        "start": list(start),
         "objectives": ["MRR@20"],
         "training": {"epochs": recipe.epochs},
         "confirm": None,  # `drn fit` trains what is found once more, and compares it
@@ -31,7 +33,9 @@ def plan_for(candidate: Candidate, recipe: Recipe, minutes: float) -> str:
     return "# What drn fit --tune searches.\n" + yaml.safe_dump(values, sort_keys=False, width=120)
 
 
-def tuned(candidate: Candidate, recipe: Recipe, data: Path, folder: Path, minutes: float) -> Candidate:
+def tuned(
+    candidate: Candidate, recipe: Recipe, data: Path, folder: Path, minutes: float, others: Sequence[Candidate]
+) -> Candidate:
     """Search around a candidate; return the best that is found, trained for as many passes as the candidate.
 
     Parameters
@@ -46,9 +50,11 @@ def tuned(candidate: Candidate, recipe: Recipe, data: Path, folder: Path, minute
         Gets tune.yaml, the plan, and tune/, the run of `drn tune`; it goes on with a run that is there.
     minutes
         After which no generation is begun.
+    others
+        Candidates with a run in ``folder``: their genes are in the first generation too.
     """
     plan, run = folder / "tune.yaml", folder / "tune"
-    write_text(plan, plan_for(candidate, recipe, minutes))
+    write_text(plan, plan_for(candidate, recipe, minutes, [f"{other.name}/spec.yaml" for other in others]))
     loaded = load_plan(plan)
     with Processes(0, loaded.training.timeout) as engine:
         result = tune(loaded, data, run, engine=engine, resume=(run / "journal.jsonl").is_file())

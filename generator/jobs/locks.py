@@ -17,16 +17,18 @@ RETRY = 0.1  # seconds between two tries
 
 
 @contextmanager
-def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
+def locked(folder: Path, *, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
     """Hold the lock of a folder, which is made if it is absent, and removed again if nothing was written to it.
 
-    The lock is ``flock`` on ``<folder>/.lock``: whatever ends the process ends it too, so a file that a kill left
+    The lock is ``flock`` on ``<folder>/<name>``: whatever ends the process ends it too, so a file that a kill left
     behind locks nothing. The file holds the number of the process.
 
     Parameters
     ----------
     wait
         Seconds to wait for another process.
+    name
+        Of the file: whoever holds a folder under a name of its own can still take the folder's lock for a part of it.
 
     Raises
     ------
@@ -39,11 +41,11 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
     ...     ...
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, until = folder / LOCK, time.monotonic() + wait
+    path, until = folder / name, time.monotonic() + wait
     while (handle := _acquire(path)) is None:
         if time.monotonic() >= until:
             raise DrnError(
-                f"{folder}: process {_holder(path)} is at work in this folder; wait for its end, or take another folder"
+                f"{folder}: {_holder(path)} is at work in this folder; wait for its end, or take another folder"
             )
         time.sleep(RETRY)
     try:
@@ -75,8 +77,8 @@ def _acquire(path: Path) -> int | None:
 
 
 def _holder(path: Path) -> str:
-    """Return the number of the process that holds a lock."""
-    try:
-        return path.read_text(encoding="ascii").strip() or "another"
-    except (OSError, ValueError):
-        return "another"
+    """Return who holds a lock: the process, by its number if that is known."""
+    with suppress(OSError, ValueError):
+        if number := path.read_text(encoding="ascii").strip():
+            return f"process {number}"
+    return "another process"

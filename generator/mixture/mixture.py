@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from generator.errors import ModelError
 from generator.files import replacing
+from generator.hdf5 import creating
 from generator.mixture.caffe import caffe_inputs, newest_pages
 from generator.mixture.seen import FEATURES, Seen, fit_coefficients, probability_of_seen
 from generator.mixture.tables import Tables
@@ -83,7 +84,7 @@ class Mixture:
 
     def write(self, path: Path) -> None:
         """Write tables and numbers to an HDF5 file, whole or not at all."""
-        with replacing(path) as beside, h5py.File(beside, "w", track_order=True) as file:
+        with replacing(path) as beside, creating(beside, track_order=True) as (file, _):
             for group, part in (("fitted", self.fitted), ("tables", self.tables)):
                 for field in fields(part):
                     file[f"{group}/{field.name}"] = getattr(part, field.name)

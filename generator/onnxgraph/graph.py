@@ -240,6 +240,12 @@ class GraphEditor:
             if info.name == name:
                 info.type.tensor_type.elem_type = kind
 
+    def declare_input(self, info: ValueInfoProto) -> str:
+        """Add an input; return its name."""
+        self._model.graph.input.append(info)
+        self._taken.add(info.name)
+        return str(info.name)
+
     def declare_outputs(self, outputs: Iterable[ValueInfoProto]) -> None:
         """Let the graph's outputs be these."""
         infos = [_clone(info) for info in outputs]

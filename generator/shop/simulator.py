@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from generator.files import replacing, write_text
+from generator.files import replacing, write_bytes, write_text
 from generator.shop.catalogue import FIXED, Catalogue, open_shop
 from generator.shop.options import Shop
 from generator.shop.walks import REACHED, Walks, walk
@@ -90,11 +90,12 @@ class _Tally:
 
 
 def simulate(folder: Path, options: Shop, progress: Callable[[int], None] = lambda _: None) -> Summary:
-    """Write ``folder/events.parquet`` and ``folder/shop.json`` and return what they hold.
+    """Write ``folder/events.parquet``, ``folder/items.csv`` and ``folder/shop.json`` and return what they hold.
 
     ``events.parquet`` has the columns user, session (str), time (float64, unix seconds), page (str), event (``view`` or
     ``buy``), item, category (str or null), sorted by user, then time. A purchase is the last event of its session,
-    of a product seen in it. ``shop.json`` has the options, the summary, the weights of what moves a user, the items.
+    of a product seen in it. ``items.csv`` has what can be bought, item and category. ``shop.json`` has the options, the
+    summary, the weights of what moves a user, the items.
     ``progress`` is told the number of sessions of each block done. Memory is bounded by a block, and by the busiest
     user.
 
@@ -117,11 +118,13 @@ def simulate(folder: Path, options: Shop, progress: Callable[[int], None] = lamb
         purchases=tally.purchases,
         oracle={name: tally.mean(name) for name in tally.oracle},
     )
+    items = catalogue.describe()
+    write_bytes(folder / "items.csv", pl.DataFrame(items).select("item", "category").write_csv().encode())
     document = {
         "options": asdict(options),
         "summary": asdict(summary),
         "weights": WEIGHTS,
-        "items": catalogue.describe(),
+        "items": items,
     }
     write_text(folder / "shop.json", json.dumps(document, indent=1) + "\n")
     return summary

@@ -15,7 +15,7 @@ from generator.tuning.history import Individual
 from generator.tuning.individual import RungJob, rank
 from generator.tuning.trainings import Trainings
 
-__all__ = ["Confirmation", "confirm", "lead"]
+__all__ = ["Confirmation", "confirm", "foremost", "lead"]
 
 NORMAL = 1.959964  # its 97.5 % quantile
 
@@ -44,8 +44,19 @@ class Confirmation:
         return fmean(self.repeats)
 
 
+def foremost(individuals: Sequence[Individual], count: int) -> list[Individual]:
+    """Return the ``count`` most accurate of those trained to the end; of equals who is ahead in the other objectives.
+
+    Who is level in all of them comes in the order of numbers.
+    """
+    complete = [each for each in individuals if each.state == "complete"]
+    return sorted(complete, key=lambda each: ([-figure for figure in each.curve[-1]], each.number))[:count]
+
+
 def confirm(trainings: Trainings, best: Sequence[Individual], seeds: int) -> list[Confirmation]:
     """Train each of ``best`` again on as many other seeds; return what they came to, the best mean first.
+
+    Of equal means the one that comes first in ``best`` is first.
 
     Raises
     ------
@@ -65,12 +76,12 @@ def confirm(trainings: Trainings, best: Sequence[Individual], seeds: int) -> lis
             raise TrainingError(f"{trainings.folder}: the machine fails: {outcome.error}; go on with --resume")
         metrics = outcome.value.metrics if outcome.value else None
         journal.add("repeat", trainings.seconds, hash=each.hash, seed=seed, metrics=metrics, error=outcome.error)
-    found = []
+    found, place = [], {each.number: at for at, each in enumerate(best)}
     for each in best:
         records = [journal.repeats[each.hash, seed]["metrics"] for seed in range(seeds)]
         repeats = tuple(float(record[objective]) if record else 0.0 for record in records)
         found.append(Confirmation(each, (each.values or {})[objective], repeats))
-    return sorted(found, key=lambda one: (-one.mean, one.individual.number))
+    return sorted(found, key=lambda one: (-one.mean, place[one.individual.number]))
 
 
 def lead(confirmed: Sequence[Confirmation]) -> tuple[float, float, float] | None:

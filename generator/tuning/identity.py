@@ -29,6 +29,7 @@ def identity_of(plan: TuningPlan, data: Path) -> dict[str, Any]:
             "halving": plan.halving.model_dump() if plan.halving else None,
         },
         "sampler": {"name": plan.sampler, **options(plan)},
+        "start": plan.start,
         "genetic": plan.genetic.model_dump(),
         "seed": plan.seed,
         "data": fingerprint(data),

@@ -1,14 +1,14 @@
 """The journal of a run: JSON lines, each on the disk before its result is used, so that a kill loses none."""
 
-import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from generator.errors import TrainingError
+from generator.jobs.locks import locked
 
 __all__ = ["Journal"]
 
@@ -26,7 +26,7 @@ class Journal:
     Parameters
     ----------
     path
-        The file; made, or with ``resume`` gone on with. One process at a time may hold it.
+        The file; made, or with ``resume`` gone on with. Its folder is locked until it is closed.
     identity
         What the results depend on, by name, as JSON values: space, seed, data, ...
     versions
@@ -51,8 +51,10 @@ class Journal:
 
     Raises
     ------
+    DrnError
+        Another process is at work in the folder.
     TrainingError
-        The file is there and ``resume`` was not asked for, is of another run, is held by another process, or broken.
+        The file is there and ``resume`` was not asked for, is of another run, or broken.
     """
 
     def __init__(
@@ -69,20 +71,11 @@ class Journal:
         self.seconds = 0.0
         if path.exists() and path.stat().st_size and not resume:
             raise TrainingError(f"{path}: holds a run already; go on with --resume, or take another folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = path.open("r+b" if path.exists() else "w+b")
-        try:
-            self._lock()
+        with ExitStack() as held:
+            held.enter_context(locked(path.parent))
+            self._stream = held.enter_context(path.open("r+b" if path.exists() else "w+b"))
             self._read(json.loads(json.dumps(identity)))
-        except BaseException:
-            self._stream.close()
-            raise
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TrainingError(f"{self.path}: another drn tune is at work in this folder") from None
+            self._held = held.pop_all()
 
     def _read(self, identity: dict[str, Any]) -> None:
         """Take in the lines; cut one that a kill tore."""
@@ -170,9 +163,9 @@ class Journal:
         os.fsync(self._stream.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        with contextlib.suppress(OSError):
-            self._stream.close()
+        """Close the file, and leave the folder to others."""
+        with suppress(OSError):
+            self._held.close()
 
     def __enter__(self) -> "Journal":
         return self

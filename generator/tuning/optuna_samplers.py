@@ -45,6 +45,8 @@ class OptunaSampler:
         self._asked: list[Trial] = []
         with _quiet():
             self._study = optuna.create_study(directions=_directions(plan.objectives), sampler=_sampler(plan))
+            for genes in plan.start:
+                self._study.enqueue_trial(plan.space.drawn(genes))
 
     def ask(self) -> dict[str, Any]:
         """As `Sampler.ask`."""

@@ -14,6 +14,7 @@ from generator.spec.reading import mapping_of, read_file, validated
 from generator.spec.source import Document
 from generator.tuning.genes import Gene
 from generator.tuning.halving import shares
+from generator.tuning.names import SamplerName
 from generator.tuning.parse_genes import parse_gene
 from generator.tuning.space import Space, flaws
 
@@ -30,7 +31,6 @@ __all__ = [
     "load_plan",
 ]
 
-SamplerName = Literal["surrogate", "genetic", "random", "tpe", "gp"]
 Objective = Literal["HR@1", "HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20", "size", "latency"]
 COSTS = ("size", "latency")  # less is better; of every other objective, more
 
@@ -127,7 +127,10 @@ class TuningPlan(_Section):
     budget: Budget = Field(description="When to stop.")
     sampler: SamplerName = Field("surrogate", description="What draws the individuals.")
     start: list[dict[str, Any]] = Field(
-        [], max_length=1000, description="Genes of individuals to begin with; the fixed part's own come first anyway."
+        [],
+        max_length=1000,
+        description="Individuals to begin with: genes, or spec files that have them, relative to the plan; what is "
+        "left out or beyond search is drawn. The surrogate begins with the fixed part's own anyway.",
     )
     confirm: Confirm | None = Field(
         Confirm(), description="What is trained again before one is the best; null: nothing. It is beyond the budget."
@@ -180,6 +183,7 @@ def load_plan(path: str | os.PathLike[str]) -> TuningPlan:
     values = dict(mapping_of(document, "plan"))
     fixed = _fixed(document, values, FilePath(path).parent)
     genes = _genes(document, values)
+    _resolve_start(document, values, genes, FilePath(path).parent)
     plan = validated(document, TuningPlan, values)
     if plan is not None:
         _rules(document, plan)
@@ -240,6 +244,25 @@ def _genes(document: Document, values: dict[str, Any]) -> dict[str, Gene]:
         if gene is not None:
             genes[name] = gene
     return genes
+
+
+def _resolve_start(document: Document, values: dict[str, Any], genes: dict[str, Gene], folder: FilePath) -> None:
+    """Put the genes that a spec file has in its place; refuse names that no gene has."""
+    if not isinstance(values.get("start"), list):
+        return
+    values["start"] = list(values["start"])
+    for index, given in enumerate(values["start"]):
+        path = ("start", index)
+        if isinstance(given, str):
+            try:
+                values["start"][index] = Space({}, genes).genes_of(load_spec(folder / given))
+            except SpecError as error:
+                values["start"][index] = {}
+                for finding in error.findings:
+                    document.find(path, str(finding))
+        elif isinstance(given, dict):
+            for name in given.keys() - genes.keys():
+                document.find((*path, name), "no gene of search", f"there are {', '.join(genes)}")
 
 
 def _epochs(values: dict[str, Any]) -> object:

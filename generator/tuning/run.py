@@ -9,10 +9,11 @@ from pathlib import Path
 from generator.data.rewindowed import remove_unfinished
 from generator.errors import TrainingError
 from generator.files import write_text
+from generator.jobs.locks import LOCK
 from generator.jobs.workers import Engine
 from generator.spec import dump_spec
 from generator.training.run.export import check_vocabularies
-from generator.tuning.confirm import Confirmation, confirm
+from generator.tuning.confirm import Confirmation, confirm, foremost
 from generator.tuning.history import Individual, Status
 from generator.tuning.identity import identity_of
 from generator.tuning.individual import check_data
@@ -24,6 +25,8 @@ from generator.tuning.search import Search
 from generator.tuning.trainings import Trainings
 
 __all__ = ["TuningResult", "tune"]
+
+JOURNAL = "journal.jsonl"
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,22 @@ def tune(
     ------
     DataError
         The data do not fit, or have no validation split.
+    DrnError
+        Another process is at work in ``run``.
     SpecError
         The space holds an invalid spec that `load_plan` did not meet.
     TrainingError
-        ``run`` holds a run already, the journal is of another search, or no individual could be trained.
+        ``run`` holds a run already or something else, the journal is of another search, or no individual was trained.
     """
     require(plan)
+    if run.is_dir() and any(path.name != LOCK for path in run.iterdir()) and not (run / JOURNAL).exists():
+        raise TrainingError(f"{run}: is not empty and holds no run of drn tune; take a new folder")
     check_data(data)
     start = plan.space.spec({name: gene.extremes()[0] for name, gene in plan.search.items()})
     check_vocabularies(data, start)
     identity = identity_of(plan, data)
     cuts = (cuts or run / "data") / str(identity["data"])
-    with Journal(run / "journal.jsonl", identity, resume=resume, versions=versions(plan)) as journal:
+    with Journal(run / JOURNAL, identity, resume=resume, versions=versions(plan)) as journal:
         if cuts.parent == run / "data":
             remove_unfinished(cuts)
         trainings = Trainings(plan, data, run, cuts, engine, journal)
@@ -145,9 +152,7 @@ def _confirmed(search: Search) -> list[Confirmation]:
     wanted = search.plan.confirm
     if wanted is None:
         return []
-    complete = [each for each in search.trained if each.state == "complete"]
-    best = sorted(complete, key=lambda each: (-each.curve[-1][0], each.number))[: wanted.best]
-    return confirm(search.trainings, best, wanted.seeds)
+    return confirm(search.trainings, foremost(search.trained, wanted.best), wanted.seeds)
 
 
 def _keep(search: Search) -> None:

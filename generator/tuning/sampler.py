@@ -40,7 +40,7 @@ def require(plan: TuningPlan) -> None:
 
 def options(plan: TuningPlan) -> dict[str, Any]:
     """Return what bears on what the plan's sampler draws, as the journal holds it."""
-    return {**surrogate_sampler.OPTIONS, "start": plan.start} if plan.sampler == OWN else optuna_samplers.options(plan)
+    return surrogate_sampler.OPTIONS if plan.sampler == OWN else optuna_samplers.options(plan)
 
 
 def versions(plan: TuningPlan) -> dict[str, str]:

@@ -4,6 +4,7 @@ import copy
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -40,6 +41,26 @@ class Space:
     def express(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of each gene of a drawn genome, by field."""
         return {name: gene.express(name, drawn) for name, gene in self.genes.items()}
+
+    def genes_of(self, spec: Spec | dict[str, Any]) -> dict[str, Any]:
+        """Return the genes as a spec, or the plain mapping it is made from, has them, by field.
+
+        Those of a section that it lacks are left out.
+        """
+        found: dict[str, Any] = {}
+        for name in self.genes:
+            with suppress(LookupError):
+                found[name] = field_of(spec, name)
+        return found
+
+    def drawn(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is drawn where genes have ``values``, by parameter; a value its gene cannot have is left out."""
+        return {
+            parameter: value
+            for name, gene in self.genes.items()
+            if name in values
+            for parameter, value in gene.drawn(name, values[name]).items()
+        }
 
     def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the spec with the genes at ``values`` as plain YAML values, unchecked."""

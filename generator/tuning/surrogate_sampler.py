@@ -1,16 +1,13 @@
 """The sampler that learns what a training may come to, and ranks many children by it before one is trained."""
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from generator.spec.schema import field_of
 from generator.tuning.history import Individual
 from generator.tuning.plan import COSTS, TuningPlan
-from generator.tuning.space import Space
 from generator.tuning.surrogate import Floats, Surrogate, coordinates
 
 __all__ = ["OPTIONS", "SurrogateSampler"]
@@ -49,7 +46,8 @@ class SurrogateSampler:
         self._parameters = self._space.parameters()
         self._rng = np.random.default_rng(plan.seed)
         self._surrogate = Surrogate([each.ordered for each in self._parameters.values()], plan.seed)
-        self._start = [found for genes in [_own(self._space), *plan.start] if (found := _drawn(self._space, genes))]
+        starts = [self._space.genes_of(self._space.plain({})), *plan.start]
+        self._start = [found for genes in starts if (found := self._space.drawn(genes))]
         self._history: list[Individual] = []
         self._units: list[Floats] = []  # of each individual that was asked for, gene by gene, 0 to 1
         self._pool: _Pool | None = None
@@ -150,22 +148,3 @@ class _Pool:
         column = self._covariance[:, chosen]
         self._covariance = self._covariance - np.outer(column, column) / max(column[chosen], 1e-12)
         return np.asarray(self._units[chosen])
-
-
-def _own(space: Space) -> dict[str, Any]:
-    """Return the genes as the fixed part has them."""
-    plain, found = space.plain({}), {}
-    for name in space.genes:
-        with contextlib.suppress(LookupError):  # a section that the fixed part lacks
-            found[name] = field_of(plain, name)
-    return found
-
-
-def _drawn(space: Space, genes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is drawn for ``genes``, as far as the space can have them, by parameter."""
-    return {
-        parameter: value
-        for name, gene in space.genes.items()
-        if name in genes
-        for parameter, value in gene.drawn(name, genes[name]).items()
-    }

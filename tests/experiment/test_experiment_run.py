@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from generator.data.rewindowed import Rewindow, rewindow_folder
-from generator.errors import DataError, TrainingError
+from generator.errors import DataError, DrnError, TrainingError
 from generator.evaluation.baselines import VsKnn, choose
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.metrics import HEADLINES
@@ -262,8 +262,19 @@ def test_two_at_work_in_one_folder_are_told_apart(plan_file, tmp_path):
     (tmp_path / "run").mkdir()
     with (tmp_path / "run/.lock").open("ab") as stream, Processes(1) as engine:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        with pytest.raises(TrainingError, match="another drn experiment is at work in this folder"):
+        with pytest.raises(DrnError, match="another process is at work in this folder"):
             experiment(load_plan(plan_file), tmp_path / "run", engine=engine)
+
+
+def test_a_folder_of_something_else_is_left_alone(plan_file, tmp_path):
+    (tmp_path / "fit").mkdir()
+    (tmp_path / "fit/report.html").write_text("of a fit")
+    with (
+        Processes(1) as engine,
+        pytest.raises(TrainingError, match=r"is not empty and holds no run of drn experiment; take a new folder"),
+    ):
+        experiment(load_plan(plan_file), tmp_path / "fit", engine=engine)
+    assert [path.name for path in (tmp_path / "fit").iterdir()] == ["report.html"]
 
 
 def test_the_command_prints_the_claims(whole, plan_file, tmp_path):

@@ -104,6 +104,15 @@ def test_a_folder_of_something_else_stays(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name != "run"] == ["caffe"]
 
 
+def test_the_run_itself_stays(run):
+    """It has the portable net among its own files, as a folder of an export has."""
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    (run / "deploy.portable.prototxt").write_text("of gen-model")
+    with pytest.raises(ModelError, match=r"run: holds models, which is no part of an export, so it is not overwritten"):
+        export_caffe(run, run)
+    assert before.items() <= {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}.items()
+
+
 def test_an_earlier_export_is_replaced_whole(run, tmp_path):
     export_caffe(run, tmp_path / "caffe")
     (tmp_path / "caffe" / "tables.npz").write_bytes(b"of before")

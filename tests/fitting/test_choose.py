@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from generator.errors import DataError, SpecError
+from generator.files import write_text
 from generator.fitting.choose import candidates_for, choose_target, rows_of_training
 from generator.fitting.facts import Facts
 from generator.fitting.look import Look
@@ -65,8 +66,11 @@ def test_every_candidate_is_a_spec_and_its_file_with_reasons_reads_back(target, 
         for field in ("target", "window", "max_iter", "net"):
             at = next(number for number, line in enumerate(lines) if line.strip().startswith(f"{field}:"))
             assert lines[at - 1].strip().startswith("# "), field
-        (tmp_path / "tune.yaml").write_text(plan_for(each, recipe_for(facts)[1], 1.0))
-        assert load_plan(tmp_path / "tune.yaml").search
+        write_text(tmp_path / each.name / "spec.yaml", text)
+        (tmp_path / "tune.yaml").write_text(plan_for(each, recipe_for(facts)[1], 1.0, [f"{each.name}/spec.yaml"]))
+        plan = load_plan(tmp_path / "tune.yaml")
+        assert plan.search
+        assert plan.start == [plan.space.genes_of(plan.space.plain({}))]
 
 
 def test_the_window_holds_the_share_of_sessions_that_the_recipe_says():

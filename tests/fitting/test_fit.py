@@ -19,9 +19,11 @@ from generator.evaluation.evaluate import evaluate
 from generator.files import resource
 from generator.fitting.choose import Candidate
 from generator.fitting.fit import fit
+from generator.fitting.journal import LOCK
 from generator.fitting.options import FitOptions, Listener
 from generator.fitting.result import Fit
 from generator.fitting.select import Selected
+from generator.jobs.locks import locked
 from generator.model.model import Model
 from generator.model.query import Query
 from generator.spec import load_spec
@@ -287,8 +289,37 @@ def test_a_log_that_does_not_hold_is_one_line_and_leaves_nothing(tmp_path, run_d
     done = run_drn("fit", name, "-o", "out", folder=tmp_path, status=2)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not any(Path(tmp_path / "out").rglob("*.h5"))
+    assert not (tmp_path / "out").exists()
     assert run_drn("spec", name, folder=tmp_path, status=2).stderr == done.stderr
+
+
+def test_a_command_put_right_is_taken(shop_csv, tmp_path, run_drn):
+    """Neither a field that does not hold nor one fit refuses begins a fit."""
+    for field, message in (("rnn.window=0", "0 is too small"), ("ensemble=2", "--set ensemble=2 -o ANOTHER")):
+        done = run_drn("fit", shop_csv, "-o", "out", "--set", field, folder=tmp_path, status=2)
+        assert message in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_leaves_a_fit_and_a_run_as_they_are(fitted, shop_csv, tmp_path, run_drn):
+    folder, _ = fitted
+    spec = (folder / "shop/spec.yaml").read_bytes()
+    done = run_drn("fit", shop_csv, "-o", "shop", "--dry-run", folder=folder, status=2)
+    assert done.stderr == "shop: holds a fit already; go on with --resume, or take another folder\n"
+    assert (folder / "shop/spec.yaml").read_bytes() == spec
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/train.txt").write_text("")
+    done = run_drn("fit", shop_csv, "-o", "run", "--dry-run", folder=tmp_path, status=2)
+    assert done.stderr == "run: is not empty and holds no fit; take a new folder\n"
+
+
+def test_two_do_not_fit_in_one_folder(fitted, shop_csv, run_drn):
+    folder, _ = fitted
+    with locked(folder / "shop", name=LOCK):
+        done = run_drn("fit", shop_csv, "-o", "shop", *BRIEF, "--resume", folder=folder, status=2)
+    assert done.stderr == (
+        f"shop: process {os.getpid()} is at work in this folder; wait for its end, or take another folder\n"
+    )
 
 
 def test_no_purchases_names_the_words_met(tmp_path, run_drn):

@@ -23,6 +23,21 @@ def test_columns_words_and_unit_of_an_odd_layout(shop_csv):
     assert "from 2023-11-14" in found.lines()[-1]
 
 
+@pytest.mark.parametrize("event", [True, False])
+def test_what_was_not_looked_at_is_said(monkeypatch, event):
+    """The counts of events and the dates are those of the rows looked at, which are not all of a large log."""
+    columns = {"uid": ["a"] * 8, "ts": [1_700_000_000 + n for n in range(8)], "url": ["x"] * 8}
+    if event:
+        columns["event"] = ["view"] * 8
+    whole = look(frame(**columns), Given())
+    assert whole.whole
+    assert not any("looked at" in line for line in whole.lines())
+    monkeypatch.setattr("generator.fitting.look.ROWS", 5)
+    part = look(frame(**columns), Given())
+    assert not part.whole
+    assert "looked at: the first 5 rows of each file" in part.lines()
+
+
 @pytest.mark.parametrize(("factor", "unit"), [(1, "s"), (10**3, "ms"), (10**6, "us"), (10**9, "ns")])
 def test_the_unit_of_times_does_not_change_what_they_say(factor, unit):
     times = [(1_700_000_000 + second) * factor for second in (0, 1, 41)]

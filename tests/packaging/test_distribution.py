@@ -15,6 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.oracle  # builds and installs: the slow lane
 
+EXTRAS = ("polars", "matplotlib", "implicit", "scipy", "optuna", "starlette", "pymongo", "faiss", "ray", "torch")
 DATA = ("*.j2", "*.html", "*.js", "*.css", "*.yaml", "*.proto", "py.typed")
 PLACES = {"generator": "generator", "templates": "generator/templates", "arch_specs": "generator/arch_specs"}
 
@@ -154,6 +155,20 @@ def test_the_whole_way_works_from_the_wheel(installed, root, tmp_path):
     page = "from generator.serving.http.handlers import STATIC; print(*sorted(path.name for path in STATIC.iterdir()))"
     assert "index.html" in run(installed / "python", "-c", page, cwd=tmp_path)
     run(installed / "drn", "inspect", "run", cwd=tmp_path)
+
+
+def test_what_needs_no_extra_works_without_any(installed, root, tmp_path):
+    shutil.copy(root / "arch_specs" / "shop.yaml", tmp_path)
+    short = ("--set", "solver.max_iter=20", "--set", "rnn.window=3")
+    run(installed / "drn", "simulate", "-o", "log", "--sessions", 2000, cwd=tmp_path)
+    run(installed / "drn", "sessions", "log/events.parquet", "--spec", "shop.yaml", "-o", "data", cwd=tmp_path)
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({EXTRAS}))\n")
+    bare = {"PYTHONPATH": str(tmp_path / "bare")}
+    run(installed / "drn", "train", "shop.yaml", "--data", "data", "-o", "run", *short, cwd=tmp_path, **bare)
+    assert "popularity" in run(installed / "drn", "evaluate", "run", "--data", "data", cwd=tmp_path, **bare)
+    assert "item-" in run(installed / "drn", "recommend", "run", "--session", "home,item-1", cwd=tmp_path, **bare)
+    run(installed / "drn", "export", "run", "--caffe", "caffe", cwd=tmp_path, **bare)
 
 
 def test_its_types_are_seen_from_outside(installed, tmp_path):

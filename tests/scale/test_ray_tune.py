@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tiny_plan import write_plan
 from worker_jobs import die, double, refuse, threads
 
 from generator.jobs.workers import Processes
@@ -17,25 +18,13 @@ from generator.tuning.run import tune
 
 pytestmark = pytest.mark.oracle
 
-PLAN = """
-spec:
-  name: tiny
-  net: combined
-  pages: 300
-  items: 300
-  top_k: 3
-  rnn: {window: 2, widths: [8]}
-  fnn: {bought: 2, widths: [8]}
-  init: {table: {type: gaussian, std: 0.3}}
-  solver: {base_lr: 0.2, batch_size: 16, clip_gradients: 5}
-search:
-  net: {choice: [rnn, combined]}
-  rnn.window: {int: [1, 3]}
-  solver.base_lr: {float: [0.01, 1], log: true}
-training: {epochs: 3, early_stopping: {after: [0.4], keep: 0.5}}
-budget: {trainings: 8}
-genetic: {population: 4}
-"""
+REPLACED = (
+    ("pages: 12", "pages: 300"),
+    ("items: 10", "items: 300"),
+    ("training: {epochs: 2}", "training: {epochs: 3, early_stopping: {after: [0.4], keep: 0.5}}"),
+    ("trainings: 10", "trainings: 8"),
+    ("sampler: genetic\nconfirm: null", "sampler: surrogate"),
+)
 
 
 def hang(_job):
@@ -43,8 +32,7 @@ def hang(_job):
 
 
 def test_the_history_is_that_of_the_processes(cluster, data, tmp_path):
-    (tmp_path / "plan.yaml").write_text(PLAN)
-    plan = load_plan(tmp_path / "plan.yaml")
+    plan = load_plan(write_plan(tmp_path / "plan.yaml", *REPLACED))
     with Processes(2) as engine:
         tune(plan, data, tmp_path / "here", engine=engine)
     command = [sys.executable, "-m", "generator", "tune", tmp_path / "plan.yaml", "--data", data, "-o", "ray"]

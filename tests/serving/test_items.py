@@ -10,6 +10,7 @@ from served import ITEMS, Drn, wait_for
 
 from generator.model.model import Model
 from generator.model.query import Query
+from generator.model.text import query_of_text
 
 ASKED = "/v1/sessions/a/recommendations?k=20"
 
@@ -120,3 +121,17 @@ def test_the_command_line_shows_it_too(repository, file):
             ITEMS.index(one["item"]) for one in items if one["item"] in ITEMS[:19]
         ]
         assert [one["item"] for one in items if "metadata" not in one] == [ITEMS[19]]
+
+
+def test_the_command_line_recommends_nothing_but_what_the_file_lists(repository, tmp_path):
+    (tmp_path / "few.csv").write_text("item,title\n" + "".join(f"{item},It\n" for item in [*ITEMS[3:6], "elsewhere"]))
+    command = [sys.executable, "-m", "generator", "recommend", str(repository), "--items-only"]
+    one = [*command, "--items", str(tmp_path / "few.csv"), "--session", "p1", "--format", "json"]
+    for given in (one, one[:-4]):  # a session, and the same in a line of stdin
+        said = subprocess.run(given, input='{"session": ["p1"]}\n', capture_output=True, text=True, check=True).stdout
+        whole = Model(repository).recommend([query_of_text("p1", "")], 20)[0].items
+        got = [(each["item"], each["probability"]) for each in json.loads(said)["items"]]
+        assert [item for item, _ in got] == [item for item, _ in whole if item in ITEMS[3:6]]
+        assert dict(got) == pytest.approx({item: dict(whole)[item] for item, _ in got})
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stderr.splitlines()[-1]) == (2, "Error: --items-only needs --items")

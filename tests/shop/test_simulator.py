@@ -40,6 +40,14 @@ def test_the_same_seed_gives_the_same_bytes(folder, tmp_path):
     assert (tmp_path / "other" / "events.parquet").read_bytes() != whole
 
 
+def test_what_can_be_bought_is_listed(folder, events):
+    listed = pl.read_csv(folder / "items.csv")
+    assert listed["item"].n_unique() == listed.height == SHOP.items
+    assert not set(listed["item"]) & {"home", "search"}
+    sold = events.filter(event="buy").select("item", "category").unique()
+    assert sold.join(listed, on=["item", "category"], how="anti").is_empty()
+
+
 def test_counts_are_those_of_the_log(folder, events):
     summary = json.loads((folder / "shop.json").read_text())["summary"]
     assert summary["sessions"] == events["session"].n_unique() == SHOP.sessions

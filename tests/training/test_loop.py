@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,7 +191,7 @@ def test_another_number_of_threads_changes_the_last_digits_alone(
 
 
 @pytest.mark.parametrize("sampled", [None, SAMPLED["sampled"]], ids=["all", "sampled"])
-@pytest.mark.parametrize("kind", ["SGD", "AdaGrad", "Adam", "lazy"])
+@pytest.mark.parametrize("kind", ["SGD", "AdaGrad", "Adam", "lazy", "momentum"])
 def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
     kind: str, sampled: dict[str, Any] | None, tmp_path: Path, data: Path, make_spec: Make
 ) -> None:
@@ -198,7 +199,8 @@ def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
         momentum = 0.0 if kind == "AdaGrad" else 0.9
         policy = {"lr_policy": "multistep", "stepvalue": [8, 25], "base_lr": 0.05, "sampled": sampled}
         head = {"dropout": 0.3 if kind == "SGD" else 0.0}
-        rule = {"type": "Adam", "lazy": True} if kind == "lazy" else {"type": kind}
+        lazy = {"lazy": True, "momentum": "momentum"}.get(kind)
+        rule = {"type": "Adam", "lazy": lazy} if lazy else {"type": kind}
         return make_spec(head=head, solver={**rule, "momentum": momentum, "max_iter": max_iter, **policy})
 
     train(spec(40), data, tmp_path / "whole", TrainOptions(threads=1))
@@ -490,6 +492,10 @@ def test_resume_says_what_it_lacks(tmp_path: Path, data: Path, make_spec: Make) 
         )
     with pytest.raises(TrainingError, match="leave weights out"):
         train(make_spec(), data, tmp_path / "run", TrainOptions(resume=True, weights=tmp_path / "x.caffemodel"))
+    shutil.rmtree(tmp_path / "run/snapshots")
+    for resume in (True, False):  # neither is told to do the other
+        with pytest.raises(TrainingError, match=r"of a run whose snapshots are gone; take a new folder"):
+            train(make_spec(), data, tmp_path / "run", TrainOptions(resume=resume))
 
 
 def test_vocabularies_are_wanted_before_the_training(tmp_path: Path, data: Path, make_spec: Make) -> None:

@@ -57,6 +57,13 @@ def test_a_resumed_training_goes_on_with_its_run(tmp_path: Path, data: Path, mak
     assert len(runs(tmp_path / "ml")[1]) == 2
 
 
+def test_the_nets_of_an_ensemble_are_named_after_it(tmp_path: Path, data: Path, make_spec: Make) -> None:
+    train(make_spec(ensemble=2), data, tmp_path / "shop", TrainOptions(threads=1, mlflow=str(tmp_path / "ml")))
+    _, found = runs(tmp_path / "ml")
+    assert sorted(each.info.run_name for each in found) == ["shop/1", "shop/2"]
+    assert {each.data.tags["ensemble"] for each in found} == {str((tmp_path / "shop").resolve())}
+
+
 def test_a_training_that_breaks_is_a_failed_run(tmp_path: Path, data: Path, make_spec: Make) -> None:
     with pytest.raises(TrainingError):
         train(make_spec(solver={"base_lr": 1e9}), data, tmp_path / "run", TrainOptions(mlflow=str(tmp_path / "ml")))

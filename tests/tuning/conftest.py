@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_plan import write_plan
 
 from generator.data.sessions.ragged import Sessions
 from generator.data.stages.write import write_split
@@ -14,28 +15,6 @@ from generator.spec.schema import Spec
 from generator.tuning.plan import TuningPlan, load_plan
 
 PAGES, ITEMS = 12, 10
-PLAN = """
-spec:
-  name: tiny
-  net: combined
-  pages: 12
-  items: 10
-  top_k: 3
-  rnn: {window: 2, widths: [8]}
-  fnn: {bought: 2, widths: [8]}
-  init: {table: {type: gaussian, std: 0.3}}
-  solver: {base_lr: 0.2, batch_size: 16, clip_gradients: 5}
-search:
-  net: {choice: [rnn, combined]}
-  rnn.window: {int: [1, 3]}
-  rnn.widths: {list: {choice: [4, 8]}, length: [1, 2]}
-  solver.base_lr: {float: [0.01, 1], log: true}
-training: {epochs: 2}
-budget: {trainings: 10}
-sampler: genetic
-confirm: null
-genetic: {population: 4}
-"""
 
 
 class Inline:
@@ -106,11 +85,6 @@ def make_plan(tmp_path) -> Callable[..., TuningPlan]:
     """The factory of plans: PLAN with pieces of text replaced."""
 
     def make(*replaced: tuple[str, str]) -> TuningPlan:
-        text = PLAN
-        for old, new in replaced:
-            assert old in text
-            text = text.replace(old, new)
-        (tmp_path / "plan.yaml").write_text(text)
-        return load_plan(tmp_path / "plan.yaml")
+        return load_plan(write_plan(tmp_path / "plan.yaml", *replaced))
 
     return make

@@ -1,6 +1,7 @@
 """The journal: what was written is read back, what is not its own is refused."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -79,4 +80,4 @@ def test_two_processes_cannot_hold_one_journal(tmp_path):
     )
     with Journal(path, {}, resume=False):
         done = subprocess.run([sys.executable, "-c", held, str(path)], capture_output=True, text=True, check=True)
-    assert "another drn tune is at work in this folder" in done.stdout
+    assert f"process {os.getpid()} is at work in this folder" in done.stdout

@@ -9,7 +9,8 @@ from optuna.samplers import GPSampler, NSGAIISampler, TPESampler, nsgaii
 
 from generator.errors import DrnError, TrainingError
 from generator.tuning.genes import GeneParameter, NumberGene
-from generator.tuning.optuna_samplers import distributions, options, require_optuna
+from generator.tuning.history import Individual
+from generator.tuning.optuna_samplers import OptunaSampler, distributions, options, require_optuna
 from generator.tuning.run import tune
 
 SMALL = ("trainings: 10", "trainings: 4")
@@ -47,6 +48,32 @@ def test_what_is_drawn_is_what_optuna_is_asked_for():
     assert found["rate"] == optuna.distributions.FloatDistribution(0.01, 1, log=True)
     assert found["window"] == optuna.distributions.IntDistribution(1, 7, step=3)
     assert found["net"] == optuna.distributions.CategoricalDistribution(range(3))
+
+
+@pytest.mark.parametrize("sampler", ["genetic", "random", "tpe"])
+def test_a_search_begins_with_what_the_plan_gives(data, make_plan, inline, tmp_path, sampler):
+    start = "start: [{net: rnn, rnn.window: 3, rnn.widths: [8], solver.base_lr: 0.125}, {rnn.window: 2}]"
+    plan = make_plan(SMALL, ("confirm: null", f"confirm: null\n{start}")).changed(sampler=sampler)
+    first, second, *_ = tune(plan, data, tmp_path / "run", engine=inline).history
+    assert first.genes == plan.start[0]
+    assert second.genes["rnn.window"] == 2
+
+
+def test_the_genetic_algorithm_breeds_from_what_the_plan_gives(make_plan):
+    good = {"net": "rnn", "rnn.window": 3, "rnn.widths": [8], "solver.base_lr": 0.125}
+    more = f"confirm: null\nstart: {json.dumps([good])}"
+    plan = make_plan(("confirm: null", more), ("population: 4", "population: 4, crossover: uniform"))
+    sampler, inherited = OptunaSampler(plan), 0
+    for generation in range(2):
+        asked = []
+        for number in range(plan.population):
+            genome = sampler.ask()
+            each = Individual(4 * generation + number, generation, genome, plan.space.express(genome), "", None, 0)
+            each.told = (float(each.genes == good),)
+            asked.append(each)
+        sampler.tell(asked)
+        inherited = sum(each.genes["solver.base_lr"] == 0.125 for each in asked)
+    assert inherited  # no other individual of the first generation can have that rate
 
 
 def test_a_journal_under_which_others_were_drawn_is_refused_by_versions(data, make_plan, inline, tmp_path):

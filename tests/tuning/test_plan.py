@@ -3,13 +3,14 @@
 Each case of the latter is two files: errors/<case>.yaml, the plan, and errors/<case>.txt, what stderr shows.
 """
 
+import shutil
 from pathlib import Path
 
 import optuna
 import pytest
 
 from generator.errors import SpecError
-from generator.spec import spec_hash
+from generator.spec import load_spec, spec_hash
 from generator.tuning.optuna_samplers import distributions
 from generator.tuning.plan import load_plan
 
@@ -45,6 +46,21 @@ def test_the_example_plans_hold_and_so_does_every_spec_of_them(root, name):
         assert spec.solver.base_lr == values["solver.base_lr"]
         if spec.has_rnn:
             assert (spec.window, spec.rnn.widths) == (values["rnn.window"], values["rnn.widths"])
+
+
+def test_a_spec_file_to_start_with_gives_its_genes(make_plan, tmp_path, root):
+    shutil.copy(root / "arch_specs/combined.yaml", tmp_path / "mine.yaml")
+    own = load_spec(tmp_path / "mine.yaml")
+    plan = make_plan(("confirm: null", "confirm: null\nstart: [{rnn.window: 1}, mine.yaml]"))
+    assert plan.start == [
+        {"rnn.window": 1},
+        {
+            "net": "combined",
+            "rnn.window": own.window,
+            "rnn.widths": list(own.rnn.widths),
+            "solver.base_lr": own.solver.base_lr,
+        },
+    ]
 
 
 def test_a_list_is_read_up_to_its_length(make_plan):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from generator.tuning.confirm import Confirmation, lead
+from generator.tuning.confirm import Confirmation, foremost, lead
 from generator.tuning.genes import GeneParameter
 from generator.tuning.history import Individual
 from generator.tuning.importance import importance_intervals
@@ -135,6 +135,23 @@ def test_importances_are_those_of_an_additive_function(plan):
     assert found["solver.momentum"][0] == pytest.approx(0.2, abs=0.06)
     assert max(found["rnn.window"][0], found["solver.batch_size"][0]) < 0.02
     assert all(low - 0.05 <= middle <= high + 0.05 for middle, low, high in found.values())
+
+
+def test_of_nets_as_accurate_the_smaller_is_trained_again_first():
+    def one(number, *point, state="complete"):
+        return Individual(number, 0, {}, {}, f"{number}", None, number, state=state, curve=[point])
+
+    found = foremost(
+        [
+            one(0, 0.5, -90.0),
+            one(1, 0.5, -80.0),
+            one(2, 0.6, -99.0),
+            one(3, 0.9, -9.0, state="stopped"),
+            one(4, 0.5, -80.0),
+        ],
+        count=3,
+    )
+    assert [each.number for each in found] == [2, 1, 4]
 
 
 def test_the_lead_is_student_s_t_with_pooled_variance():

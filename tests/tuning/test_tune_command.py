@@ -47,3 +47,13 @@ def test_a_broken_plan_exits_2_and_writes_nothing(data, plan, tmp_path):
     assert done.stdout == ""
     assert done.stderr == f"{plan}:14:3: search.rnn.window: 0 is too small: at least 1\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(data, plan, tmp_path):
+    """What a fit or a training wrote there has the names of what drn tune would write."""
+    (tmp_path / "fit").mkdir()
+    (tmp_path / "fit/report.html").write_text("of a fit")
+    done = drn("tune", plan, "--data", data, "-o", tmp_path / "fit")
+    assert done.returncode == 2
+    assert done.stderr == f"{tmp_path / 'fit'}: is not empty and holds no run of drn tune; take a new folder\n"
+    assert [path.name for path in (tmp_path / "fit").iterdir()] == ["report.html"]

@@ -14,6 +14,7 @@ import polars as pl
 
 from generator.data.log.lines import BadLine, survey
 from generator.data.log.sources import Frame
+from generator.data.threads import ahead
 from generator.errors import DataError
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 PIECE = 1 << 19  # rows read at a time
+AHEAD = 2  # pieces read while one is used: polars is not always at work on all cores
 ROW, MALFORMED, LINE = "_row", "_malformed", "_line"
 EXACT = 1 << 53  # whole numbers beyond it are not told apart as doubles
 
@@ -223,8 +225,8 @@ def pieces(frame: pl.LazyFrame, table: Table) -> Iterator[pl.DataFrame]:
     They come in pieces, at least one: strings then take little memory, however large the table is.
     """
     if table.rows:
-        for begin in range(0, table.rows, PIECE):
-            yield collect(frame.slice(begin, PIECE), table.name, "in-memory")
+        parts = (frame.slice(begin, PIECE) for begin in range(0, table.rows, PIECE))
+        yield from (piece for _, piece in ahead(lambda part: collect(part, table.name, "in-memory"), parts, AHEAD))
     elif hasattr(frame, "collect_batches"):
         yield from _batches(frame, table.name)
     else:  # polars before 1.34

@@ -171,11 +171,13 @@ class EventChecks:
         """Return the kinds of a piece's events, and count its words."""
         words = piece["event"]
         known = words.drop_nulls() if words.null_count() else words
-        counts = np.bincount(known.to_physical().to_numpy(), minlength=len(self._layout.words)).tolist()
-        self.words.update({word: count for word, count in zip(self._layout.words, counts, strict=True) if count})
+        codes = known.to_physical().to_numpy()
+        # A pass for each word, for words are few: numpy's bincount makes int64 of all codes.
+        counts = {word: int(np.count_nonzero(codes == code)) for code, word in enumerate(self._layout.words)}
+        self.words.update({word: count for word, count in counts.items() if count})
         if words.null_count():
             unknown = piece[WORD].filter(words.is_null()).drop_nulls().value_counts()
-            self.unknown.update(dict(unknown.iter_rows()))
+            self.unknown.update(dict(sorted(unknown.iter_rows())))  # polars counts them in any order
         kinds = kinds_of(self._layout.words, words)
         return kinds.fill_null("other") if self._layout.lenient else kinds
 

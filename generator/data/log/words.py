@@ -135,8 +135,10 @@ def logs_and_words(logs: Sequence[str], texts: Sequence[str]) -> tuple[tuple[str
 
 
 def kinds_of(words: Mapping[str, str], column: pl.Series) -> pl.Series:
-    """Return the kinds (Enum of KINDS) of an Enum column of ``words``, null where it is."""
-    return pl.Series("event", list(words.values()), ENUM).gather(column.to_physical())
+    """Return the kinds (Enum of KINDS) of an Enum column of ``words``, null where it is, in the same chunks."""
+    kinds = pl.Series("event", list(words.values()), ENUM)
+    # A column whose chunks are not those of its frame makes polars copy the whole frame.
+    return pl.concat([kinds.gather(chunk.to_physical()) for chunk in column.get_chunks()])
 
 
 def meant(words: Mapping[str, int]) -> list[str]:

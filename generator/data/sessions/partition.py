@@ -121,7 +121,6 @@ def _codes(text: pl.Series) -> pl.Series:
     begins = np.append(True, text[1:].ne_missing(text[:-1]).to_numpy())
     if text.null_count() or np.count_nonzero(begins) > len(text) // 2:
         return text.cast(kind).to_physical()
-    # The events of a session lie together: its text is looked up once for all of them.
-    runs = np.flatnonzero(begins)
-    codes = text[runs].cast(kind).to_physical().to_numpy()
-    return pl.Series(np.repeat(codes, np.diff(runs, append=len(text))))
+    # The events of a session lie together: its text is ranked once for all of them.
+    codes = text.filter(begins).rank("dense").to_numpy()
+    return pl.Series(np.repeat(codes, np.diff(np.flatnonzero(begins), append=len(text))))

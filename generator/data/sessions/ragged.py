@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.slots import Slots
 
-__all__ = ["KEPT_BOUGHT", "Ints", "Sessions", "gathered", "offsets", "ragged_index"]
+__all__ = ["KEPT_BOUGHT", "Ints", "Sessions", "gathered", "offsets", "ragged_index", "time_order"]
 
 Ints = NDArray[np.int64]
 
@@ -47,6 +47,20 @@ def offsets(lengths: NDArray[Any]) -> Ints:
     found = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=found[1:])
     return found
+
+
+def time_order(time: NDArray[np.float64], place: NDArray[np.uint32]) -> Ints:
+    """Return what sorts by time and, where times are equal or NaN, by place: ``np.lexsort((place, time))``.
+
+    Two sorts of one number each, which numpy has vector instructions for, and the second only where times are equal.
+    """
+    order = np.argsort(time)
+    ascending = time[order]
+    apart = (ascending[1:] != ascending[:-1]) & ~np.isnan(ascending[:-1])
+    if apart.all():
+        return order
+    key = offsets(apart) << 32 | place[order]
+    return order[np.argsort(key)]
 
 
 @dataclass(frozen=True)

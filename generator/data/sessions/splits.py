@@ -62,6 +62,13 @@ class Division:
             "--test-users": self.users,
             "--folds": self.folds,
         }
+        for name, share in (("--test-share", self.share), ("--test-users", self.users)):
+            if share is not None and not 0 < share < 1:
+                raise DataError(f"{name} is {share}: a share above 0 and below 1 is wanted")
+        if not 0 <= self.valid_share < 1:
+            raise DataError(f"--valid-share is {self.valid_share}: a share from 0 to below 1 is wanted")
+        if self.days is not None and not self.days > 0:
+            raise DataError(f"--test-days is {self.days}: a number above 0 is wanted")
         given = [name for name, value in ways.items() if value is not None]
         if len(given) > 1:
             raise DataError(f"{' and '.join(given)} exclude each other: choose the test sessions in one way")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.names import SessionNames, Users
 from generator.data.sessions.numbering import by_appearance
-from generator.data.sessions.ragged import offsets
+from generator.data.sessions.ragged import offsets, time_order
 from generator.data.sessions.splits import LEFT_OUT, Division, known_in_training, split_of
 from generator.data.stages.cut import PartitionSessions
 
@@ -82,7 +82,7 @@ def divide(partitions: Sequence[PartitionSessions], users: pl.DataFrame, divisio
         for name in ("start", "order", "in_test", "user")
     )
     ids = [sessions.ids for sessions in partitions if sessions.ids is not None]
-    oldest = np.lexsort((order, start)).astype(np.uint32)
+    oldest = time_order(start, order).astype(np.uint32)
     del order
     start, in_test, user = start[oldest], in_test[oldest], user[oldest]
     known_users = Users(users)

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.sessions.numbering import Numbering
 from generator.data.sessions.ragged import KEPT_BOUGHT, Ints, Sessions, offsets
 from generator.data.sessions.slots import Slots
 from generator.data.store.folder import beside, publish
@@ -21,6 +20,9 @@ from generator.errors import DataError
 from generator.files import write_text
 from generator.spec.schema import Spec
 
+if TYPE_CHECKING:  # polars, which training goes without
+    from generator.data.sessions.numbering import Numbering
+
 __all__ = ["rewindow", "rows_in_windows", "write", "write_split"]
 
 FILES = ("train.h5", "valid.h5", "test.h5", "pages.txt", "items.txt", "meta.json")
@@ -30,7 +32,7 @@ CHUNK = 1 << 20  # rows looked at a time
 def write(
     folder: Path,
     splits: Mapping[str, Sessions | MergedSessions],
-    numbering: Numbering,
+    numbering: "Numbering",
     meta: Mapping[str, Any],
     spec: Spec,
     progress: Progress = unwatched,

@@ -4,12 +4,12 @@ import ctypes
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from generator.errors import DrnError, ModelError
-from generator.files import TORN
+from generator.files import TORN, naming
 from generator.jobs.locks import locked
 
 __all__ = ["beside", "publish", "replacing_folder"]
@@ -26,7 +26,7 @@ def beside(folder: Path) -> Iterator[Path]:
         # Whoever is still at work has the lock.
         with suppress(DrnError), locked(left):
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as name, locked(Path(name)):
+    with naming(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as name, locked(Path(name)):
         yield Path(name)
 
 
@@ -52,16 +52,22 @@ def publish(new: Path, folder: Path, known: Callable[[str], bool]) -> None:
 
 
 @contextmanager
-def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
+def replacing_folder(folder: Path, mark: str, names: Collection[str]) -> Iterator[Path]:
     """Yield a new folder to write into, which takes the place of ``folder`` at the end, whole or not at all.
 
     Raises
     ------
     ModelError
-        ``folder`` is there, is not empty, and holds no ``mark``, the file by which such a folder is known.
+        ``folder`` is there, is not empty, and holds no ``mark``, the file by which such a folder is known, or anything
+        beside ``names``, the files of such a folder: a run holds the mark of an export, and must not go with it.
     """
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / mark).exists())):
-        raise ModelError(f"{folder}: is there and holds no {mark}, so it is not overwritten; take a new folder")
+    if folder.exists():
+        held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [folder.name]
+        if held and mark not in held:
+            raise ModelError(f"{folder}: is there and holds no {mark}, so it is not overwritten; take a new folder")
+        if others := [name for name in held if name not in names]:
+            what = f"{others[0]}, which is no part of an export"
+            raise ModelError(f"{folder}: holds {what}, so it is not overwritten; take a new folder")
     with beside(folder) as place:
         (new := place / "new").mkdir()
         yield new

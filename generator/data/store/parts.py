@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.store.hdf5 import Disk, creating, fill
 from generator.errors import DataError
 from generator.files import replacing
+from generator.hdf5 import Disk, creating, fill
 
 __all__ = ["PART", "check_parts", "fill_blobs", "parts_of"]
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, offsets
 from generator.data.sessions.slots import Slots
-from generator.data.store.hdf5 import Disk, create, creating, fill
 from generator.data.store.parts import check_parts, fill_blobs
 from generator.data.store.runs import MergedSessions, blocks
 from generator.errors import DataError
 from generator.files import check_whole, replacing
+from generator.hdf5 import Disk, create, creating, fill
 from generator.spec.blobs import BLOBS
 
 __all__ = ["Split", "read_kept", "read_sessions", "write_file"]
@@ -157,6 +157,8 @@ def _damage(path: Path, part: str = "") -> Iterator[None]:
     """Turn what h5py raises over a damaged file, which is an error of any of these kinds, into a DataError."""
     try:
         yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{path}: there is no such file; drn sessions writes it") from error
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise DataError(f"cannot read {part}{path}: {error}") from error
     except MemoryError as error:
@@ -269,7 +271,7 @@ def write_file(
                 fill(group, count, chunks, disk)
             fill_blobs(file, path, count, iter(blobs), disk)
     except OSError as error:
-        raise DataError(f"cannot write {path.name}: {error}") from error
+        raise DataError(f"cannot write {path.name}: {error.strerror or error}") from error
 
 
 def _write_sessions(file: h5py.File, sessions: Sessions | MergedSessions, disk: Disk) -> None:

@@ -17,7 +17,9 @@ from generator.spec.schema import Spec
 from generator.training.run.rows import fits
 from generator.training.run.snapshots import Snapshots
 
-__all__ = ["held_out", "prepare", "refuse_used", "snapshot_to_resume", "taken"]
+__all__ = ["MEMBERS", "held_out", "prepare", "refuse_used", "snapshot_to_resume", "taken"]
+
+MEMBERS = "members"  # in the run of an ensemble: the runs of its nets
 
 # The fields of a spec that a resumed run may not change: its snapshots are of that net.
 NET_FIELDS = ("name", "net", "pages", "items", "rnn", "fnn", "head", "loss")
@@ -59,6 +61,11 @@ def refuse_used(run: Path, snapshots: Snapshots) -> None:
         raise TrainingError(
             f"{run}: holds a run already, at iteration {newest}; go on with --resume, or take another folder"
         )
+    _refuse_rest(run)
+
+
+def _refuse_rest(run: Path) -> None:
+    """Refuse a folder without snapshots in which no training can begin."""
     if left := [name for name in ("metrics.jsonl", "models") if (run / name).exists()]:
         raise TrainingError(f"{run}: holds {' and '.join(left)} of a run whose snapshots are gone; take a new folder")
     if any(path.name != LOCK for path in run.iterdir()) and not (run / "train.txt").exists():
@@ -95,6 +102,8 @@ def snapshot_to_resume(spec: Spec, run: Path, snapshots: Snapshots, state: Path 
     """
     iteration = snapshots.newest() if state is None else _iteration_of(state, snapshots)
     if iteration is None:
+        if run.is_dir():
+            _refuse_rest(run)
         raise TrainingError(f"{run}: no snapshot to resume; train without --resume")
     if not (run / "spec.yaml").is_file():
         raise TrainingError(f"{run}: holds snapshots but no spec.yaml; take the folder of a drn train run")

@@ -18,7 +18,7 @@ from generator.onnxgraph.initialise import read_weights
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
 from generator.training.engine.exchange import Exchange
-from generator.training.run.folder import taken
+from generator.training.run.folder import MEMBERS, taken
 from generator.training.run.generated import Generated
 from generator.training.run.loop import Progress
 from generator.training.run.metrics import MetricsLog
@@ -29,8 +29,6 @@ from generator.training.run.snapshots import whole_snapshots
 from generator.training.run.start import Note
 
 __all__ = ["FRESH", "Result", "TrainOptions", "train"]
-
-MEMBERS = "members"
 
 
 def train(
@@ -132,9 +130,11 @@ def train(
 
 def _check_folder(run: Path, *, resume: bool) -> None:
     """Refuse to begin in a folder that holds something, and to go on in one that holds no ensemble."""
-    if resume and not (run / MEMBERS).is_dir():
-        raise TrainingError(f"{run}: holds no {MEMBERS} of an ensemble to resume; train without --resume")
-    if not resume and (held := [each.name for each in run.iterdir() if not each.name.startswith(".")]):
+    held = sorted(each.name for each in run.iterdir() if not each.name.startswith("."))
+    if resume and MEMBERS not in held:
+        why = f"but {held[0]}; take another folder" if held else "to resume; train without --resume"
+        raise TrainingError(f"{run}: holds no {MEMBERS} of an ensemble {why}")
+    if not resume and held:
         raise TrainingError(
             f"{run}: holds {held[0]} already; go on with --resume if it is of this ensemble, or take another folder"
         )

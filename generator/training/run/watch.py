@@ -11,6 +11,7 @@ from typing import Any
 from generator.errors import TrainingError
 from generator.files import write_text
 from generator.spec.schema import Spec
+from generator.training.run.folder import MEMBERS
 
 __all__ = ["MLFLOW", "MlflowRun", "Watchers", "tensorboard"]
 
@@ -142,7 +143,8 @@ class MlflowRun:
         found = self._client.get_experiment_by_name(spec.name)
         artifacts = (self._folder / spec.name).resolve().as_uri() if self._folder else None
         experiment = found.experiment_id if found else self._client.create_experiment(spec.name, artifacts)
-        name: str = self._client.create_run(experiment, run_name=run.resolve().name).info.run_id
+        title, tags = _named(run.resolve())
+        name: str = self._client.create_run(experiment, run_name=title, tags=tags).info.run_id
         fields = flattened(spec.model_dump(mode="json"))
         self._client.log_batch(name, params=[Param(key, str(value)[:LONGEST]) for key, value in fields.items()])
         return name
@@ -168,6 +170,17 @@ class MlflowRun:
         except Exception as error:  # of many kinds, and none is worth a training
             self._failed = True
             self._note(f"MLflow at {self._where} fails and is told no more: {_first(error)}")
+
+
+def _named(run: Path) -> tuple[str, dict[str, str]]:
+    """Return the name and the tags of a run: of a net of an ensemble those by which they are found together.
+
+    >>> _named(Path("/runs/shop")), _named(Path("/runs/shop/members/2"))
+    (('shop', {}), ('shop/2', {'ensemble': '/runs/shop'}))
+    """
+    if run.parent.name != MEMBERS:
+        return run.name, {}
+    return f"{run.parents[1].name}/{run.name}", {"ensemble": str(run.parents[1])}
 
 
 def _in_folder(folder: Path) -> str:

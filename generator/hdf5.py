@@ -68,11 +68,11 @@ class Disk(io.RawIOBase):
 
 
 @contextmanager
-def creating(path: Path) -> Iterator[tuple[h5py.File, Disk]]:
+def creating(path: Path, *, track_order: bool = False) -> Iterator[tuple[h5py.File, Disk]]:
     """Yield a new HDF5 file at ``path`` and its disk; raise OSError if the disk failed before the file was closed."""
     with path.open("w+b", buffering=0) as stream:
         disk = Disk(stream)
-        with h5py.File(disk, "w") as file:
+        with h5py.File(disk, "w", track_order=track_order) as file:
             yield file, disk
         disk.check()
 
