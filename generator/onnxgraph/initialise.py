@@ -120,9 +120,10 @@ def model_files(model: ModelProto, weights: Mapping[str, NDArray[Any]], name: st
     if sum(array.nbytes for array in weights.values()) < LARGEST:
         return {name: embed_weights(model, weights).SerializeToString(deterministic=True)}
     result, inside = _parted(model, weights)
-    parts, at = [], 0
+    parts: list[bytes | memoryview] = []
+    at = 0
     for weight, array in inside.items():
-        content = np.ascontiguousarray(array).tobytes()
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data  # as it lies, not copied
         padding = -at % PAGE  # where a page begins, it can be mapped
         parts += [bytes(padding), content]
         at += padding

@@ -3,6 +3,7 @@
 Each test runs on onnxruntime's CPU provider, and where there is an NVIDIA GPU on it too.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from generator.training.run.train import TrainOptions, train
 
 Make = Callable[..., Spec]
 
-CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers() and shutil.which("nvidia-smi") is not None
 UPDATES = 24
 RULES = {
     "SGD": {"type": "SGD", "base_lr": 0.05},
@@ -120,7 +121,7 @@ def test_losses_are_those_of_pytorch(
     [
         {},
         {"clip_gradients": 0.3},
-        {"iter_size": 3},
+        {"iter_size": 5},
         {"weight_decay": 0.01, "multipliers": {"table": {"decay": 1.0}, "bias": {"lr": 2.0}}},
         {"weight_decay": 0.01, "iter_size": 2, "clip_gradients": 0.3, **SAMPLED},
         {"multipliers": {"table": {"lr": 0.0}}, "weight_decay": 0.01, "clip_gradients": 0.3},

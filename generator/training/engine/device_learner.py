@@ -177,18 +177,24 @@ class DeviceLearner(Learner):
         stages, rows = self._sums(before)
         for kept, other in (self._states, self._states[::-1]):
             given = self._blobs | kept | {RATE: self._sent_rate}
-            runs = [
-                _Run(before, given | sums, {"loss": self._loss, **ids, **_after(summed)})
-                for (sums, summed), ids in zip(pairwise(stages), rows, strict=True)
-            ]
-            earlier = {
-                name: ids[f"{each.name}_grad_rows"]
-                for each in self._updates
-                if each.by_rows
-                for name, ids in zip(earlier_rows(each.name, len(stages)), rows, strict=True)
-            }
+            runs: dict[tuple[int, ...], _Run] = {}
+            order = []
+            for (sums, summed), ids in zip(pairwise(stages), rows, strict=True):
+                order.append(key := (id(sums), id(summed), *map(id, ids.values())))
+                if key not in runs:  # of many batches few differ in what they read and write
+                    runs[key] = _Run(before, given | sums, {"loss": self._loss, **ids, **_after(summed)})
             results = {"loss": self._loss, SQUARES: self._squares, **_after(other)}
-            self._runs.append([*runs, _Run(last, given | stages[-1] | earlier, results)])
+            whole = _Run(last, given | stages[-1] | self._earlier(rows), results)
+            self._runs.append([*(runs[key] for key in order), whole])
+
+    def _earlier(self, rows: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
+        """Return the ids of rows in an update's batches but the last, by the names that the last reads them by."""
+        return {
+            name: ids[f"{each.name}_grad_rows"]
+            for each in self._updates
+            if each.by_rows
+            for name, ids in zip(earlier_rows(each.name, len(rows) + 1), rows, strict=True)
+        }
 
     def _session(self, model: ModelProto) -> onnxruntime.InferenceSession:
         """Return a session whose kernels are launched as one CUDA graph, or one by one if some are of the CPU."""
