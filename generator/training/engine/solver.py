@@ -266,8 +266,7 @@ class Rule:
         decay
             weight_decay times decay_mult; decay · weight is added to the gradient.
         """
-        correction = float(self._correction(np.float64(iteration + 1))) if self.histories == 2 else 1.0
-        numbers = _Numbers(rate, self._momentum, self._momentum2, self._delta, correction)
+        numbers = _Numbers(rate, self._momentum, self._momentum2, self._delta, self.correction(iteration))
         whole = np.empty(min(BLOCK, weight.size), np.float32)  # its own: halves of an array are updated in two threads
         for w, g, *h in _blocks(weight, gradient, *histories):
             scratch = whole[: w.size]
@@ -277,6 +276,10 @@ class Rule:
                 np.multiply(w, decay, out=scratch)
                 np.add(g, scratch, out=g)
             self._update(numbers, w, g, h, scratch)
+
+    def correction(self, iteration: int) -> float:
+        """Return what Adam multiplies the rate of the update after ``iteration`` others by; 1 for other rules."""
+        return float(self._correction(np.float64(iteration + 1))) if self.histories == 2 else 1.0
 
     def skip_steps(
         self,
