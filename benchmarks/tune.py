@@ -23,8 +23,11 @@ from tune_table import TABLE, Recorded, place, planned, prepared
 
 from generator.jobs.workers import Engine, Outcome, Processes
 from generator.tuning.individual import RungJob
+from generator.tuning.journal import Journal
 from generator.tuning.plan import Halving, TuningPlan
 from generator.tuning.run import tune
+from generator.tuning.search import Search
+from generator.tuning.trainings import Trainings
 
 # Search by name: sampler, halving (None: the sampler's own), individuals asked for at once (None: as given).
 WHOLE, HALVED = Halving(rungs=1), Halving()
@@ -95,19 +98,25 @@ def found(
         if (known := json.loads(line))[0] == key:
             return known[1]
     meter, start = Meter(engine), time.process_time()
-    with tempfile.TemporaryDirectory(dir=folder) as run:
-        tune(
-            planned_as(plan, name, seed, cost, options.population),
-            data,
-            Path(run) / "run",
-            engine=meter,
-            cuts=folder / "cuts",
-        )
+    wanted = planned_as(plan, name, seed, cost, options.population)
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        if options.mode == "table":
+            replay(wanted, data, Path(home), meter, folder / "cuts/table")
+        else:
+            tune(wanted, data, Path(home) / "run", engine=meter, cuts=folder / "cuts")
     best, beside = meter.best(cost), 1e3 * (time.process_time() - start) / meter.jobs
     print(f"{name}, seed {seed}: {best[-1]:.4f}; {beside:.1f} ms CPU beside a training", flush=True)
     with kept.open("a") as stream:
         stream.write(json.dumps([key, best, beside]) + "\n")
     return best
+
+
+def replay(plan: TuningPlan, data: Path, run: Path, engine: Engine, cuts: Path) -> None:
+    """Search as `tune` does, without the files that it leaves: their making would be most of a second."""
+    with Journal(run / "journal.jsonl", {}, resume=False) as journal:
+        trainings = Trainings(plan, data, run, cuts, engine, journal)
+        Search(plan, trainings).run()
+        trainings.close()
 
 
 def planned_as(plan: TuningPlan, name: str, seed: int, cost: int, population: int | None) -> TuningPlan:
@@ -168,7 +177,8 @@ def table_of(title: str, curves: dict[str, np.ndarray]) -> None:
     (first, own), *others = curves.items()
     at = own.shape[1]
     for name, runs in others:
-        print(f"{first} at {at} - {name} at {at}: {shown(own[:, -1] - runs[:, at - 1], '+')}")
+        for cost in (at // 2, at):
+            print(f"{first} at {cost} - {name} at {cost}: {shown(own[:, cost - 1] - runs[:, cost - 1], '+')}")
     if "random" in curves:
         print(f"{first} at {at} - random at {YARDSTICK}: {shown(own[:, -1] - curves['random'][:, YARDSTICK - 1], '+')}")
 
