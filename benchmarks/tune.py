@@ -1,6 +1,8 @@
 """`drn tune`: its searches at equal cost, a cost of 1 being one whole training.
 
     python benchmarks/tune.py table --data simulator --seeds 50 --folder build/tables
+    python benchmarks/tune.py table --data ../shared/data/yoochoose-100k --epochs 1 --seeds 50 --folder build/tables \
+        --genes "{rnn.window: {choice: [1]}, rnn.widths: {choice: [[16], [64], [16, 16], [16, 64]]}}"
     python benchmarks/tune.py live --data ../shared/data/yoochoose-100k --cost 20 --seeds 10 --searches surrogate,tpe
 
 `table` lets the searches look up what `benchmarks/tune_table.py` recorded: the figures are of real trainings, each spec
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tune_table import TABLE, Recorded, place, planned, prepared
+from tune_table import Recorded, place, planned, prepared, table_of
 
 from generator.jobs.workers import Engine, Outcome, Processes
 from generator.tuning.individual import RungJob
@@ -65,7 +67,7 @@ def main() -> None:
     parser.add_argument("--cost", type=int, default=20, help="whole trainings a search may cost; random: 60, or more")
     parser.add_argument("--population", type=int, help="individuals of a generation, instead of each sampler's own")
     parser.add_argument("--epochs", type=float, default=3)
-    parser.add_argument("--windows", default="1, 4", help="of the table")
+    parser.add_argument("--genes", default="{}", help="in place of the table's own of these names, as in a plan")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--searches", default=",".join(SEARCHES))
@@ -74,7 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     kind, folder = place(options.data, options.folder)
     data = prepared(kind, options.data, options.sessions, folder)
-    search = TABLE.replace("WINDOWS", options.windows) if options.mode == "table" else LIVE
+    search = table_of(options.genes) if options.mode == "table" else LIVE
     plan = planned(kind, search, folder, epochs=options.epochs)
     engine = Recorded(folder, plan.search) if options.mode == "table" else Processes(options.workers)
     curves = {
@@ -82,7 +84,7 @@ def main() -> None:
         for name in options.searches.split(",")
     }
     engine.close()
-    table_of(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split, by cost", curves)
+    print_table(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split, by cost", curves)
     if options.plot:
         plot(curves, options.plot)
 
@@ -92,7 +94,7 @@ def found(
 ) -> list[float]:
     """Return the best figure of a search within a cost of 1, 2, ...; what was searched before is kept in the folder."""
     cost = max(options.cost, YARDSTICK) if name == "random" else options.cost
-    key = [options.mode, name, seed, cost, options.population, options.epochs, options.windows]
+    key = [options.mode, name, seed, cost, options.population, options.epochs, options.genes]
     kept = folder / "searches.jsonl"
     for line in kept.read_text().splitlines() if kept.exists() else []:
         if (known := json.loads(line))[0] == key:
@@ -169,7 +171,7 @@ def shown(values: np.ndarray, sign: str = "") -> str:
     return f"{values.mean():{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
-def table_of(title: str, curves: dict[str, np.ndarray]) -> None:
+def print_table(title: str, curves: dict[str, np.ndarray]) -> None:
     """Print the best so far by cost, and by how much the first search is ahead of the others, seed by seed."""
     print(f"\n{title}\n{'search':<18}" + "".join(f"{f'cost {stop}':>26}" for stop in STOPS))
     for name, runs in curves.items():
