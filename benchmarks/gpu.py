@@ -1,12 +1,13 @@
 """Training on a GPU: drn with --provider cuda beside PyTorch on the same card, by turns, from the same weights.
 
-    python benchmarks/gpu.py                       # needs onnxruntime-gpu, PyTorch with CUDA and a card
-    python benchmarks/gpu.py --provider cpu --seconds 0.2 --rounds 2   # a dry run without a card
+    python benchmarks/gpu.py --compiled            # needs onnxruntime-gpu, PyTorch with CUDA and a card
+    python benchmarks/gpu.py --provider cpu --seconds 0.2 --rounds 2   # a dry run of the same without a card
 
-The nets of train_speed.py, each at its own batch size and at --factor times that, and a net of Globo's size under a
-sampled softmax and a lazy Adam. The losses of the two sides are asserted equal in the first updates. It needs no data,
-and prints one table; --output writes it to a file too. A step of drn reads its batch and the weights from the CPU's
-memory and makes the update there; PyTorch has weights, batches and updates on the card.
+The nets of train_speed.py and a net of Globo's size under a sampled softmax and a lazy Adam, each at its own batch size
+and at --factor times that. The losses of all sides are asserted equal in the first updates. It needs no data, and
+prints one table; --output writes it to a file too, line by line. All sides have weights and updates on the card and
+read the loss of every update. drn reads its batches from the CPU's memory, as `drn train` does; those of PyTorch lie on
+the card before it begins. --compiled adds torch.compile, which launches kernels as CUDA graphs, as drn does.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 
+import onnxruntime
 import torch
 from nets import NETS, SAMPLED, make_rows, make_sampled, make_spec
 from peer_torch import Torch, tensors
@@ -36,36 +38,44 @@ def nets(factor: int) -> dict[str, Spec]:
     for name, net in NETS.items():
         for size in dict.fromkeys([net["B"], factor * net["B"]]):
             found[name.replace(f"B {net['B']}", f"B {size}")] = make_spec({**net, "B": size}, 0.9)
-    return {**found, SAMPLED: make_sampled()}
+    sampled = make_sampled()
+    for size in dict.fromkeys([sampled.solver.batch_size, factor * sampled.solver.batch_size]):
+        solver = sampled.solver.model_copy(update={"batch_size": size})
+        name = SAMPLED.replace(f"B {sampled.solver.batch_size}", f"B {size}")
+        found[name] = sampled.model_copy(update={"solver": solver})
+    return found
 
 
 def sides(spec: Spec, options: argparse.Namespace) -> list[Side]:
-    """Return drn and PyTorch on the card, each after the first updates."""
+    """Return drn and PyTorch, eager and compiled, on the card, each after the first updates."""
     made = Generated.of(spec)
-    learner = made.learner(made.fresh(), threads=options.threads or made.threads(), provider=options.provider)
+    threads = options.threads or made.threads()
+    learner = made.device_learner(made.fresh(), threads=threads, provider=options.provider)
     rows = make_rows(spec, BATCHES * spec.solver.batch_size)
     ready = training_batches(spec, rows, order="file", tables=list(learner.tables)).some(0, BATCHES)
     device = "cuda" if options.provider == "cuda" else "cpu"
     on_card = [{name: blob.to(device) for name, blob in tensors(batch).items()} for batch in ready]
-    peer = Torch(spec, made.fresh(), device=device)
-    ours, theirs = cycle(ready), cycle(on_card)
+    ours = cycle(ready)
 
     def updates(step: Callable[[], float]) -> Callable[[int], float]:
         return lambda times: [step() for _ in range(times)][-1]
 
-    found = [
-        Side("drn", updates(lambda: learner.step(islice(ours, 1)))),
-        Side("PyTorch", updates(lambda: peer.step(next(theirs)))),
-    ]
+    def peer(name: str, *, compiled: bool) -> Side:
+        torch_side, theirs = Torch(spec, made.fresh(), compiled=compiled, device=device), cycle(on_card)
+        return Side(name, updates(lambda: torch_side.step(next(theirs))))
+
+    found = [Side("drn", updates(lambda: learner.step(islice(ours, 1)))), peer("PyTorch", compiled=False)]
+    if options.compiled and not spec.solver.lazy:  # torch.compile refuses the sparse gradients of the lazy Adam
+        found.append(peer("PyTorch, compiled", compiled=True))
     for times in (1, 10):
         same_losses({side.name: side.turn(times) for side in found}, SAME)
     return found
 
 
 def line(name: str, spec: Spec, options: argparse.Namespace) -> str:
-    """Return a row: samples a second of the two, and their ratio."""
-    ours, peer = found = sides(spec, options)
-    times = max(1, round(options.seconds / peer.turns[-1]))
+    """Return a row: samples a second of each side, and the ratio of drn to the faster other."""
+    found = sides(spec, options)
+    times = max(1, round(options.seconds / found[1].turns[-1]))
     for side in found:
         side.forget()
     for _ in range(options.rounds):
@@ -74,13 +84,16 @@ def line(name: str, spec: Spec, options: argparse.Namespace) -> str:
     for side in found:
         print(side.told(), flush=True)
     size = spec.solver.batch_size
-    cells = [name, *(f"{size / side.median:,.0f}" for side in found), f"{peer.median / ours.median:.2f}"]
-    return f"| {' | '.join([*cells, f'{peer.best / ours.best:.2f}'])} |"
+    speeds = [f"{size / side.median:,.0f}" for side in found]
+    ratio = min(side.median for side in found[1:]) / found[0].median
+    return f"| {' | '.join([name, *speeds, *['-'] * (3 - len(found)), f'{ratio:.2f}'])} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--provider", choices=["cuda", "cpu"], default="cuda", help="cpu: a dry run")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile too")
+    parser.add_argument("--only", default="", help="the nets whose names hold this")
     parser.add_argument("--factor", type=int, default=8, help="of the larger batch; 1: none")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side; the median counts")
     parser.add_argument("--seconds", type=float, default=1, help="about how long a turn of PyTorch takes")
@@ -92,14 +105,16 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     where = torch.cuda.get_device_name() if options.provider == "cuda" else "the CPU, a dry run"
+    print(f"onnxruntime {onnxruntime.__version__}, PyTorch {torch.__version__}")
+    head = f"| samples/s on {where} | drn | PyTorch, eager | PyTorch, compiled | drn to the faster |"
     lines = []
     for name, spec in nets(options.factor).items():
-        print(f"{name}:", flush=True)
-        lines.append(line(name, spec, options))
-    head = f"| on {where} | drn, samples/s | PyTorch, samples/s | ratio of medians | of best turns |"
+        if options.only in name:
+            print(f"{name}:", flush=True)
+            lines.append(line(name, spec, options))
+            if options.output:
+                options.output.write_text("\n".join([head, "|---|---:|---:|---:|---:|", *lines, ""]))
     table(head, lines)
-    if options.output:
-        options.output.write_text("\n".join([head, "|---|---:|---:|---:|---:|", *lines, ""]))
 
 
 if __name__ == "__main__":

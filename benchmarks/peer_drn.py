@@ -1,6 +1,7 @@
 """drn on a tuned spec, for peers.py: each line is a training of its own, from the first update to the export."""
 
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +10,27 @@ from peer_side import TOP, arguments
 from generator.evaluation.rows import SplitRows
 from generator.model.model import Model
 from generator.spec import load_spec
-from generator.training.run.train import train
+from generator.training.run.train import TrainOptions, train
 
 
 def main() -> None:
-    _, report, options = arguments()
+    sessions, report, options = arguments()
+    count = len(sessions["test_offset"]) - 1
     data = Path(options["data"])
+    sizes = [f"{name}={sessions['items']}" for name in ("pages", "items")]  # part of a log has fewer than its spec says
     with tempfile.TemporaryDirectory() as name:
         for number, epochs in enumerate(options["epochs"]):
             run = Path(name) / str(number)
-            spec = load_spec(options["spec"], [*options["set"], f"solver.epochs={epochs}"])
+            spec = load_spec(options["spec"], [*sizes, *options["set"], f"solver.epochs={epochs}"])
 
             def rank(run: Path = run) -> np.ndarray:
-                model = Model(run, threads=0)
+                model = Model(run, threads=options["threads"])
                 with SplitRows(data, "test") as rows:
                     found = (model.infer(["top_item"], each.inputs(model.sizes))[0] for each in rows.batches(512))
-                    return np.concatenate([lists[:, :TOP] for lists in found])
+                    return np.concatenate([lists[:, :TOP] for lists in islice(found, -(-count // 512))])
 
-            report.whole(epochs, lambda spec=spec, run=run: train(spec, data, run), rank)
+            asked = TrainOptions(threads=options["threads"])
+            report.whole(epochs, lambda spec=spec, run=run, asked=asked: train(spec, data, run, asked), rank)
 
 
 if __name__ == "__main__":

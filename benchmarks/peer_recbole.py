@@ -11,22 +11,22 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
-LONGEST = 50  # RecBole's MAX_ITEM_LIST_LENGTH
+LONGEST = 50  # RecBole's MAX_ITEM_LIST_LENGTH, to which it does not cut lists that are given as such
 
 
-def prefixes(offset: np.ndarray, page: np.ndarray) -> list[str]:
-    """Return a line for every page but the first of a session: the pages before it, and itself."""
+def prefixes(offset: np.ndarray, page: np.ndarray, longest: int) -> list[str]:
+    """Return a line for every page but the first of a session: the ``longest`` pages before it, and itself."""
     return [
-        f"{session}\t{' '.join(map(str, page[max(first, at - LONGEST) : at]))}\t{page[at]}\n"
+        f"{session}\t{' '.join(map(str, page[max(first, at - longest) : at]))}\t{page[at]}\n"
         for session, (first, stop) in enumerate(zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True))
         for at in range(first + 1, stop)
     ]
 
 
-def write(folder: Path, sessions: dict[str, np.ndarray]) -> None:
+def write(folder: Path, sessions: dict[str, np.ndarray], longest: int) -> None:
     """Write the atomic files; RecBole wants a validation part and a test part, which are not looked at."""
     (folder / "log").mkdir()
-    lines = prefixes(sessions["train_offset"], sessions["train_page"])
+    lines = prefixes(sessions["train_offset"], sessions["train_page"], longest)
     # One line holds every item, so that each has an id.
     every = [f"{len(lines)}\t{item}\t{item}\n" for item in range(1, int(sessions["items"]) + 1)]
     head = "session_id:token\titem_id_list:token_seq\titem_id:token\n"
@@ -36,8 +36,9 @@ def write(folder: Path, sessions: dict[str, np.ndarray]) -> None:
 
 def main() -> None:
     sessions, report, options = arguments()
+    chosen = {"MAX_ITEM_LIST_LENGTH": LONGEST, **options.get("settings", {})}
     with tempfile.TemporaryDirectory() as name:
-        write(Path(name), sessions)
+        write(Path(name), sessions, chosen["MAX_ITEM_LIST_LENGTH"])
         settings = {
             "data_path": name,
             "benchmark_filename": ["train", "valid", "test"],
@@ -45,12 +46,11 @@ def main() -> None:
             "ITEM_ID_FIELD": "item_id",
             "load_col": {"inter": ["session_id", "item_id_list", "item_id"]},
             "alias_of_item_id": ["item_id_list"],
-            "MAX_ITEM_LIST_LENGTH": LONGEST,
             "train_neg_sample_args": None,
             "show_progress": False,
             "use_gpu": False,
             "seed": 1,
-            **options.get("settings", {}),
+            **chosen,
         }
         config = Config(model=options["model"], dataset="log", config_dict=settings)
         logging.disable()
@@ -77,8 +77,7 @@ def main() -> None:
             lists.append(item_of[scores.topk(TOP).indices.numpy()])
         return np.concatenate(lists)
 
-    for epoch in range(options["epochs"]):
-        report.epoch(lambda epoch=epoch: trainer._train_epoch(train, epoch, show_progress=False), rank)
+    report.epochs(options, lambda epoch: trainer._train_epoch(train, epoch, show_progress=False), rank)
 
 
 if __name__ == "__main__":

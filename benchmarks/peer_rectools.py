@@ -37,8 +37,7 @@ def main() -> None:
         lists[found[Columns.User], found[Columns.Rank] - 1] = found[Columns.Item]
         return lists
 
-    for _ in range(options["epochs"]):
-        report.epoch(lambda: model.fit_partial(train, min_epochs=1, max_epochs=1), rank)
+    report.epochs(options, lambda _: model.fit_partial(train, min_epochs=1, max_epochs=1), rank)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main() -> None:
     dense = [*net.rnn.parameters(), *net.project.parameters()]
     optimizers = [torch.optim.SparseAdam(tables, options["lr"]), torch.optim.Adam(dense, options["lr"])]
 
-    def train() -> None:
+    def train(_: int) -> None:
         net.train()
         for rows in torch.randperm(len(page)).split(options["batch"]):
             batch = page[rows]
@@ -89,8 +89,7 @@ def main() -> None:
             lists.append(scores.topk(TOP).indices.numpy())
         return np.concatenate(lists)
 
-    for _ in range(options["epochs"]):
-        report.epoch(train, rank)
+    report.epochs(options, train, rank)
 
 
 if __name__ == "__main__":

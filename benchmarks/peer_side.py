@@ -43,11 +43,15 @@ class Report:
     def __init__(self, folder: Path) -> None:
         self._folder, self._epoch, self._trained = folder, 0, np.zeros(2)
 
-    def epoch(self, train: Callable[[], object], rank: Callable[[], np.ndarray]) -> None:
-        """Train for an epoch more, then rank: ids of the ``TOP`` best items of each test row, best first, (R, TOP)."""
-        self._trained += _clocked(train)[0]
-        self._epoch += 1
-        self._write(rank)
+    def epochs(self, options: dict, train: Callable[[int], object], rank: Callable[[], np.ndarray]) -> None:
+        """Train epoch 0, 1 and so on, ranking after each: the ``TOP`` best items of each row, best first, (R, TOP).
+
+        No epoch begins after ``options["epochs"]``, nor once training took ``options["limit"]`` CPU seconds.
+        """
+        while self._epoch < options["epochs"] and self._trained[1] < options["limit"]:
+            self._trained += _clocked(lambda: train(self._epoch))[0]
+            self._epoch += 1
+            self._write(rank)
 
     def whole(self, epochs: float, train: Callable[[], object], rank: Callable[[], np.ndarray]) -> None:
         """Train anew for ``epochs``, then rank."""

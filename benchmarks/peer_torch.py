@@ -95,7 +95,8 @@ class Torch:
     ) -> None:
         solver = spec.solver
         self.net = Net(spec, weights, sparse=sparse or solver.lazy).to(device)
-        self._loss = torch.compile(self.net) if compiled else self.net
+        mode = "reduce-overhead" if device == "cuda" else "default"  # the former launches kernels as CUDA graphs
+        self._loss = torch.compile(self.net, mode=mode) if compiled else self.net
         self._rate = lambda iteration: (1 - iteration / solver.max_iter) if solver.lr_policy == "poly" else 1.0
         self._base, self._delta, self._iteration = solver.base_lr, solver.delta, 0
         if solver.type == "Adam":

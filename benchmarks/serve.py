@@ -1,6 +1,7 @@
 """Latency of `drn serve` under an open-loop load, beside the same model in a plain FastAPI handler.
 
     python benchmarks/serve.py                    # the table
+    python benchmarks/serve.py --items 1000000 --only index    # its memory, and how much of the exact lists it finds
     python benchmarks/serve.py --soak 600         # ten minutes at half load: memory, failures, two reloads
     python benchmarks/serve.py --mongodb          # the first row on MongoDB's protocol as well
 
@@ -41,6 +42,7 @@ LOADS = {10_000: (64, 1000, (5, 15)), 100_000: (64, 500, (5, 20)), 1_000_000: (3
 INDEXED = {1_000_000: (500, (25, 100))}
 CONNECTIONS = 64
 LIVE = 2000  # sessions at a time
+LISTS, TOP = 200, 20  # exact lists that an index is compared with, and their length
 
 
 @dataclass
@@ -210,7 +212,8 @@ class Server:
 
     def __init__(self, command: list[str], port: int, folder: Path | None = None) -> None:
         self.port = port
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=folder)
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115  # for as long as the process writes to it
+        self.process = subprocess.Popen(command, stderr=self.log, stdout=subprocess.DEVNULL, cwd=folder)
         until = time.monotonic() + STARTS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:
@@ -229,9 +232,25 @@ class Server:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def cpu(self) -> float:
+        """Return the CPU seconds of the server and its children."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ticks = 0
+        for pid in [self.process.pid, *children]:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def logged(self, message: str) -> dict:
+        """Return the first line of its log with this message."""
+        self.log.seek(0)
+        lines = [json.loads(line) for line in self.log if line.startswith(b"{")]
+        return next(line for line in lines if line["event"] == message)
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
+        self.log.close()
 
 
 def drn(models: Path, store: str, *options: str) -> Server:
@@ -293,7 +312,30 @@ def row(name: str, items: int, rate: float, found: Figures, bounds: tuple[float,
     )
 
 
-def table(folder: Path, sizes: list[int], seconds: float, mongodb: bool) -> None:
+def compare_lists(server: Server, models: Path, items: int) -> None:
+    """Print what the index takes, and how many of the exact lists' items it answers."""
+    from generator.model.model import Model
+    from generator.model.query import Query
+
+    draw, model, held = np.random.default_rng(7), Model(models), 0
+    for number in range(LISTS):
+        pages = [f"p{page}" for page in draw.zipf(1.2, 1 + number % 6) % items + 1]
+        for page in pages:
+            url, body = f"http://127.0.0.1:{server.port}/v1/sessions/list{number}/visits", {"page": page, "dwell": 1}
+            request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request) as answer:
+                found = {one["item"] for one in json.load(answer)["items"]}
+        (exact,) = model.recommend([Query([(page, 1.0) for page in pages])], TOP)
+        held += len(found & {item for item, _ in exact.items})
+    built = server.logged("index")
+    print(
+        f"    recall@{TOP} {held / LISTS / TOP:.4f}; built in {built['cpu_seconds']} CPU s, {built['mib']} MiB; "
+        f"the process {server.memory():.0f} MiB",
+        flush=True,
+    )
+
+
+def table(folder: Path, sizes: list[int], seconds: float, mongodb: bool, only: str) -> None:
     print(f"{'server':<22} {'items':>9} {'asked':>10} {'got/s':>9} {'p50 ms':>8} {'p90 ms':>8} {'p99 ms':>8} failed")
     for items in sizes:
         width, rate, bounds = LOADS[items]
@@ -305,11 +347,17 @@ def table(folder: Path, sizes: list[int], seconds: float, mongodb: bool) -> None
         if items in INDEXED and importlib.util.find_spec("faiss"):
             servers["drn serve --index"] = ("--index",)
         for name, more in {**servers, "plain FastAPI": None}.items():
+            if only not in name:
+                continue
             store = f"sqlite:///{folder}/{name.replace(' ', '')}{items}.sqlite"
             server = plain(models, store) if more is None else drn(models, store, *more)
             asked, wanted = INDEXED[items] if more == ("--index",) else (rate, bounds)
             measure(server.port, items, asked / 4, 3)  # warm
+            began = server.cpu()
             row(name, items, asked, measure(server.port, items, asked, seconds, 2), wanted)
+            print(f"    {(server.cpu() - began) / asked / seconds * 1e6:,.0f} CPU us a visit", flush=True)
+            if more == ("--index",):
+                compare_lists(server, models, items)
             if items == min(LOADS):
                 row(name, items, 0, measure(server.port, items, 0, seconds / 2, 3))
             server.stop()
@@ -353,6 +401,7 @@ def soak(folder: Path, seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, nargs="*", choices=LOADS, default=list(LOADS))
+    parser.add_argument("--only", default="", help="servers whose name holds this")
     parser.add_argument("--seconds", type=float, default=20, help="of a measurement, at most 120")
     parser.add_argument("--mongodb", action="store_true")
     parser.add_argument("--soak", type=float, default=0, help="seconds, at most 600; instead of the table")
@@ -366,7 +415,7 @@ def main() -> None:
         if options.soak:
             soak(Path(name), min(options.soak, 600))
         else:
-            table(Path(name), options.items, min(options.seconds, 120), options.mongodb)
+            table(Path(name), options.items, min(options.seconds, 120), options.mongodb, options.only)
 
 
 if __name__ == "__main__":

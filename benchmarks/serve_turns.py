@@ -10,7 +10,6 @@ and the CPU seconds of an answer say more than any one rate.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -30,16 +29,6 @@ def start(checkout: Path, models: Path, store: Path, items: int, more: list[str]
     port = free_port()
     command = [sys.executable, "-m", "generator", "serve", str(models), "--store", f"sqlite:///{store}"]
     return answering(Server([*command, "--port", str(port), "--no-log-requests", *more], port, checkout))
-
-
-def cpu(server: Server) -> float:
-    """Return the CPU seconds of a server and its children."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    ticks = 0
-    for pid in [server.process.pid, *children]:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -74,11 +63,11 @@ def turns(servers: dict[str, Server], options: argparse.Namespace) -> None:
         measure(server.port, options.items, options.rate or 200, 2)  # warm
     for number in range(options.rounds):
         for name, server in servers.items():
-            began = cpu(server)
+            began = server.cpu()
             figures = measure(server.port, options.items, options.rate, options.seconds, number + 2)
             assert not figures.failed, f"{name}: {figures.failed} requests failed"
             answers = figures.rate * options.seconds
-            found[name].append((figures.rate, (cpu(server) - began) / answers * 1e6, figures.p90))
+            found[name].append((figures.rate, (server.cpu() - began) / answers * 1e6, figures.p90))
     print(f"{'server':<16} {'answers/s':>10} {'ratio':>6} {'CPU us each':>12} {'ratio':>6} {'p90 ms':>8}")
     first = found["before"]
     for name, rows in found.items():

@@ -13,6 +13,7 @@ __all__ = [
     "TORN",
     "check_output",
     "check_whole",
+    "naming",
     "replacing",
     "resource",
     "unfinished",
@@ -31,24 +32,36 @@ os.umask(_UMASK)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, place: Path | None = None) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; on success it replaces ``path``, on failure it goes.
 
     The bytes are flushed to disk before the rename, so that a kill or a power cut leaves either the
-    old file or the new one, never half of one.
+    old file or the new one, never half of one. What takes long to write can have its new file in a folder
+    ``place`` of the same file system, which whoever comes after a kill removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    beside = Path(name)
+    with naming(path):
+        handle, name = tempfile.mkstemp(dir=place or path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            yield beside
+            _settle(beside)
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError that names no file, as that of a full disk, or a temporary one beside ``path``, name ``path``."""
     try:
-        yield beside
-        _settle(beside)
-        beside.replace(path)
-    except BaseException as error:
-        beside.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.strerror and error.filename in {None, name}:
-            error.filename = str(path)  # a full disk names no file
+        yield
+    except OSError as error:
+        parts = () if error.filename is None else Path(str(error.filename)).parts
+        if error.strerror and (not parts or any(part.startswith(f".{path.name}.") for part in parts)):
+            error.filename = str(path)
         raise
 
 

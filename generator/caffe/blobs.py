@@ -12,7 +12,10 @@ from generator.caffe.schema import Message
 from generator.errors import ModelError
 from generator.files import write_bytes
 
-__all__ = ["decode", "encode", "has_field", "read_message", "write_message"]
+__all__ = ["UNREADABLE", "decode", "encode", "has_field", "read_message", "write_message"]
+
+# What protobuf raises on bytes that are no message; the second where it is pure Python, as version 3 may be.
+UNREADABLE = (DecodeError, UnicodeDecodeError)
 
 # protobuf, and so Caffe, reads no message of 2 GiB or more.
 LIMIT = 2**31 - 1
@@ -101,7 +104,7 @@ def read_message(path: Path, message: Message, kind: str) -> Message:
         raise ModelError(f"{path}: is empty, no {kind}")
     try:
         message.ParseFromString(content)
-    except DecodeError as error:
+    except UNREADABLE as error:
         raise ModelError(f"{path}: is no {kind}, or is cut short") from error
     return message
 

@@ -14,6 +14,8 @@ from generator.errors import ModelError
 
 __all__ = ["BlobFiller"]
 
+DRAWN = 1 << 20  # numbers drawn at a time
+
 
 @dataclass(frozen=True)
 class BlobFiller:
@@ -51,10 +53,10 @@ class BlobFiller:
         if self.type == "gaussian":
             return _normal(rng, shape, self.mean, self.std)
         if self.type == "uniform":
-            return rng.uniform(self.min, self.max, shape).astype(np.float32)
+            return _uniform(rng, shape, self.min, self.max)
         if self.type == "xavier":
             edge = math.sqrt(3 / self.fan(shape))
-            return rng.uniform(-edge, edge, shape).astype(np.float32)
+            return _uniform(rng, shape, -edge, edge)
         if self.type == "msra":
             return _normal(rng, shape, 0.0, math.sqrt(2 / self.fan(shape)))
         raise ModelError(f"filler {self.type!r} is unknown; known: constant, gaussian, uniform, xavier, msra")
@@ -68,6 +70,15 @@ class BlobFiller:
         fan_in = count / shape[0] if shape else 1
         fan_out = count / shape[1] if len(shape) > 1 else count
         return {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}[self.variance_norm]
+
+
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float32]:
+    """Draw float64 numbers, as one call would, some at a time: all at once they take twice the array's memory."""
+    values = np.empty(math.prod(shape), np.float32)
+    for begin in range(0, len(values), DRAWN):
+        part = values[begin : begin + DRAWN]
+        part[:] = rng.uniform(low, high, len(part))
+    return values.reshape(shape)
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...], mean: float, std: float) -> NDArray[np.float32]:

@@ -1,16 +1,36 @@
 """A file of weights as Caffe writes them: `.caffemodel`, or `.caffemodel.h5` of `snapshot_format: HDF5`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from generator.caffe.blobs import has_field, read_message
 from generator.caffe.hdf5 import is_hdf5, read_weights_hdf5
 from generator.caffe.schema import Message, SolverState, WeightsParameter
 from generator.errors import ModelError
 
-__all__ = ["read_weights"]
+__all__ = ["check_finite", "read_weights"]
 
 # NetParameter.layers, of nets before LayerParameter.
 _V1_LAYERS = 2
+
+
+def check_finite(path: Path, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse weights that a training which diverged left behind, or that are damaged.
+
+    Raises
+    ------
+    ModelError
+        A number is infinite or none.
+    """
+    for name, values in weights.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ModelError(
+                f"{path}: {name} holds numbers that are not finite: the file is damaged, or of a training that diverged"
+            )
 
 
 def read_weights(path: Path) -> tuple[Message, bool]:

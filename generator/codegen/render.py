@@ -17,23 +17,15 @@ def header(spec: Spec) -> str:
 
 
 def render_net(
-    spec: Spec,
-    template: str,
-    training: bool = False,
-    templates: Path | None = None,
-    *,
-    portable: bool = False,
-    plain: bool = False,
+    spec: Spec, template: str, training: bool = False, templates: Path | None = None, *, portable: bool = False
 ) -> str:
     """Render one template of a net.
 
     ``training`` switches dropout on where the template knows it; ``portable`` keeps to the layers that all readers of
-    Caffe's files know; ``plain`` does without the operators that not all runtimes of ONNX know.
+    Caffe's files know.
     """
     net = net_of(spec, portable=portable)
-    return render_template(
-        template, templates, net=net, solver=spec.solver, header=header(spec), training=training, plain=plain
-    )
+    return render_template(template, templates, net=net, solver=spec.solver, header=header(spec), training=training)
 
 
 def render(spec: Spec, groups: Iterable[str] = tuple(GROUPS), templates: Path | None = None) -> dict[str, str]:

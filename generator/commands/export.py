@@ -28,8 +28,9 @@ __all__ = ["command"]
     "--onnx",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the model for runtimes that overwrite where ScatterElements should add, as MNN does.",
+    help="Write the model as this version of drn generates it, for other runtimes.",
 )
+@click.option("--int32", is_flag=True, help="Of --onnx: ids of 32 bits in and out.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file of --caffemodel.")
 @click.option(
     "--web",
@@ -55,6 +56,7 @@ def command(
     caffe: Path | None,
     caffemodel: str | None,
     onnx: Path | None,
+    int32: bool,
     output: Path | None,
     web: Path | None,
     runtime: Path | None,
@@ -67,7 +69,7 @@ def command(
     Example:
       drn export runs/shop --caffe caffe
       drn export runs/shop --caffemodel all-uses -o shop.caffemodel
-      drn export runs/shop --onnx shop.onnx
+      drn export runs/shop --onnx shop.onnx --int32
       drn export runs/shop --web site
     """
     if caffe is None and caffemodel is None and onnx is None and web is None:
@@ -76,8 +78,10 @@ def command(
         )
     if (caffemodel is None) != (output is None):
         raise click.UsageError("--caffemodel all-uses and -o FILE belong together")
+    if int32 and onnx is None:
+        raise click.UsageError("--int32 is of --onnx FILE")
     with working(f"export {run}"):
-        written, lines = _exported(run, caffe, output, onnx, web, runtime, items)
+        written, lines = _exported(run, caffe, output, onnx, int32, web, runtime, items)
     if output_format == "json":
         print_json(written)
     else:
@@ -89,6 +93,7 @@ def _exported(
     caffe: Path | None,
     output: Path | None,
     onnx: Path | None,
+    int32: bool,
     web: Path | None,
     runtime: Path | None,
     items: Path | None,
@@ -108,9 +113,9 @@ def _exported(
     if onnx is not None:
         from generator.export.onnx import export_onnx
 
-        export_onnx(run, onnx)
+        export_onnx(run, onnx, int32=int32)
         written["onnx"] = str(onnx)
-        lines.append(f"{onnx}: the answers of model.onnx, without a scatter that adds")
+        lines.append(f"{onnx}: the answers of model.onnx" + ", ids of 32 bits" * int32)
     if web is not None:
         from generator.export.web import export_web
 

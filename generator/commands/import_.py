@@ -27,12 +27,13 @@ def import_net(deploy: Path, caffemodel: Path, top_k: int | None = None) -> "Mod
     Raises
     ------
     ModelError
-        A file does not hold, a layer or setting is not known, a weight is missing or has another shape: with file,
-        line, layer and blob.
+        A file does not hold, a layer or setting is not known, a weight is missing, has another shape or is
+        not finite: with file, line, layer and blob.
     """
     from generator.caffe.caffemodel import read_caffemodel
     from generator.caffe.shapes import batch_first, infer
     from generator.caffe.source import Prototxt
+    from generator.caffe.weights_file import check_finite
     from generator.onnxgraph.from_caffe import convert, require_known
 
     source = Prototxt.read(deploy)
@@ -45,6 +46,7 @@ def import_net(deploy: Path, caffemodel: Path, top_k: int | None = None) -> "Mod
         {name: shape for name, shape in each.items() if shape is not None} for each in (shapes.blobs, shapes.parameters)
     )
     weights = read_caffemodel(caffemodel, source.net, parameters)
+    check_finite(caffemodel, weights)
     return convert(source.net, blobs, weights, places, top_k)
 
 

@@ -48,7 +48,7 @@ LATEST = "newest"
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
     show_default=True,
-    help="Where onnxruntime computes; cuda wants onnxruntime-gpu.",
+    help="Where updates are made; cuda, an NVIDIA GPU, wants onnxruntime-gpu.",
 )
 @click.option(
     "--order",
@@ -128,7 +128,8 @@ def command(
         threads=threads,
         provider=provider,
     )
-    length = None if spec.solver.epochs else spec.solver.max_iter  # epochs are iterations once the rows are read
+    # Epochs are iterations once the rows are read.
+    length = None if spec.solver.epochs else spec.solver.max_iter * spec.ensemble
     with _trainer(engine, workers) as begin, progress("loss", "speed") as bar:
         task = bar.add_task(f"train {spec.name}", total=length, loss="", speed="")
         result = begin(

@@ -85,7 +85,7 @@ def build(
             meta = _meta(spec, options, sources, tests, log, counts, numbered.numbering)
             return write(folder, numbered.splits, numbered.numbering, meta, spec, progress)
     except OSError as error:
-        raise DataError(f"cannot write {folder}: {error}") from error
+        raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 @contextmanager

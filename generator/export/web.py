@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from generator.caffe.weights_file import check_finite
 from generator.data.store.folder import replacing_folder
 from generator.errors import ModelError
 from generator.export.trained import VOCABULARIES
@@ -57,14 +58,18 @@ def export_web(run: Path, folder: Path, runtime: Path | None = None, items: Path
     DataError
         The file of items does not hold.
     ModelError
-        There is no model, or it reads what the page does not make, or lies in more than one file; ``folder`` holds
-        something else; the runtime is not there, or is not the one that npm should give.
+        There is no model, its numbers are not finite, it reads what the page does not make, or lies in more than one
+        file; ``folder`` holds something else; the runtime is not there, or is not the one that npm should give.
     """
+    from onnx import load
+    from onnx.numpy_helper import to_array
+
     model = Model(run)
     if foreign := model.sizes.keys() - INPUTS:
         raise ModelError(f"{model.file}: reads {', '.join(sorted(foreign))}, which the page does not make of a session")
     if model.file.with_name(f"{model.file.name}.data").exists():
         raise ModelError(f"{model.file}: its weights are in a file beside it, past 2 GiB, which no browser loads")
+    check_finite(model.file, {each.name: to_array(each) for each in load(model.file).graph.initializer})
     version = model.file.parent.name
     about: dict[str, Any] = {
         "name": model.name, "version": int(version) if version.isdecimal() else 1, "sizes": model.sizes,

@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-
+from generator.caffe.blobs import UNREADABLE
 from generator.caffe.hdf5 import MAGIC
 from generator.caffe.schema import Message, SolverState, WeightsParameter
 from generator.caffe.source import read_text
@@ -115,6 +114,6 @@ def _parsed(message: Message, content: bytes) -> Message | None:
     """Return `message` filled from `content`, or None where that is another kind of message."""
     try:
         message.ParseFromString(content)
-    except DecodeError:
+    except UNREADABLE:
         return None
     return message

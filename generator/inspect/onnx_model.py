@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
+from generator.caffe.blobs import UNREADABLE
 from generator.caffe.layers import BATCH, Shape
 from generator.caffe.source import read_text
 from generator.errors import ModelError
@@ -37,7 +37,7 @@ def onnx_report(path: Path) -> FileReport:
         model = onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except DecodeError as error:
+    except UNREADABLE as error:
         raise ModelError(f"{path}: is no ONNX model, or is cut short") from error
     require_text(path, model)
     if not model.ir_version or not model.HasField("graph"):

@@ -186,15 +186,16 @@ def _weights_beside(file: Path) -> dict[str, onnxruntime.OrtValue]:
 
 
 def _quick(graph: Path | bytes) -> Path | bytes:
-    """Return a graph without the copies that onnxruntime can do without; one too large to be held twice as it is."""
+    """Return a graph in the form in which onnxruntime is fastest; one too large to be held twice as it is."""
     if isinstance(graph, Path) and (graph.stat().st_size > SMALL or graph.with_name(f"{graph.name}.data").is_file()):
         return graph
     import onnx
 
     from generator.onnxgraph.rewrites.output_copies import without_output_copies
+    from generator.onnxgraph.rewrites.scatter_sums import with_one_scatter
 
     model = onnx.load(graph) if isinstance(graph, Path) else onnx.load_from_string(graph)
-    return without_output_copies(model).SerializeToString()
+    return without_output_copies(with_one_scatter(model)).SerializeToString()
 
 
 def _int8(file: Path) -> bytes:
@@ -219,8 +220,9 @@ def _up_to(output: str, graph: Path | bytes) -> bytes | None:
     import onnx  # here for the same reason
 
     from generator.onnxgraph.rewrites.outputs import up_to
+    from generator.onnxgraph.rewrites.scatter_sums import with_one_scatter
 
     model = onnx.load(graph, load_external_data=False) if isinstance(graph, Path) else onnx.load_from_string(graph)
     if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
         return None
-    return up_to(model, output).SerializeToString()
+    return up_to(with_one_scatter(model), output).SerializeToString()

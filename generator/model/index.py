@@ -1,4 +1,4 @@
-"""The best items of a large catalogue without scoring all: those nearest in the output layer, scored as ever."""
+"""The best items of a large catalogue: all looked at by their codes of four bits a number, the best scored as ever."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import ModelError
+from generator.model.codes import ItemCodes
 from generator.model.session import open_session
 from generator.spec.blobs import INPUTS
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ItemIndex"]
 
-CANDIDATES = 400  # items near a session that are scored
-LINKS, BUILDING = 32, 100  # of the graph of neighbours: edges an item, items looked at to place one
+CANDIDATES, PART = 400, 2000  # items that are scored: so many, or one in so many where that is more
 SAMPLE = 4096  # items by which what all others add to the softmax is estimated
 Array = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -28,10 +28,10 @@ class ItemIndex:
     """The output layer of an inference model, indexed.
 
     A session's score of an item is the inner product of a vector that the net makes of the session with the item's row
-    of the output layer, its bias among it. A graph of neighbours (HNSW of faiss) finds nearly all of the rows with the
-    largest; what the session has seen and what followed its newest pages in training are added, and all of these are
-    scored exactly. In the sum of the Softmax they are themselves, and all other items an estimate, by a sample drawn
-    once. The rest of the model's graph, its mixture, then runs on them as it is.
+    of the output layer, its bias among it. `ItemCodes` find nearly all of the rows with the largest; what the session
+    has seen and what followed its newest pages in training are added, and all of these are scored exactly. In the sum
+    of the Softmax they are themselves, and all other items an estimate, by a sample drawn once. The rest of the model's
+    graph, its mixture, then runs on them as it is.
 
     Parameters
     ----------
@@ -47,35 +47,42 @@ class ItemIndex:
     Attributes
     ----------
     bytes
-        Of memory, about: the rows and the graph of neighbours.
+        Of memory, about: the rows and their codes.
     seconds
-        That building took.
+        Of CPU time that building took.
 
     Raises
     ------
     ModelError
-        The model is not of a form that can be indexed.
+        The model is not of a form that can be indexed, or its weights are no numbers.
     """
 
     def __init__(self, model: "ModelProto", name: Path, classes: int, kinds: Mapping[str, str]) -> None:
+        from onnx import ModelProto
+
         from generator.onnxgraph.rewrites.candidates import PatternError, split_at_softmax
 
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
-            self._split = split_at_softmax(model)
+            split = split_at_softmax(model)
         except PatternError as error:
             raise ModelError(f"{name}: no index can be built for it: {error}") from error
-        self._head = open_session(self._split.head.SerializeToString())
+        self._head = open_session(split.head.SerializeToString())
         types = dict(kinds) | {one.name: one.type for one in self._head.get_outputs()}
-        self._tail = open_session(_typed(self._split.tail, types).SerializeToString())
+        self._tail = open_session(_typed(split.tail, types).SerializeToString())
+        self._split = split._replace(head=ModelProto(), tail=ModelProto())  # the sessions have the weights
         self._blobs = [one.name for one in self._head.get_inputs()]
-        self._index, self._rows = _neighbours(self._output_rows(model, classes))
+        self._rows = self._output_rows(model, classes)
+        if not np.isfinite(self._rows).all():
+            raise ModelError(f"{name}: its weights are broken, some are no number: train again, smaller base_lr")
+        self._candidates = min(max(CANDIDATES, classes // PART), classes)
+        self._codes = ItemCodes(self._rows)
         sample = np.random.default_rng(0).permutation(classes)[:SAMPLE]
         self._sampled = open_session(_product(self._rows[sample]).SerializeToString())
         self._place = np.full(classes, -1, np.int32)  # of a class in the sample
         self._place[sample] = np.arange(len(sample))
-        self.bytes = self._rows.nbytes + classes * (2 * LINKS * 4 + 12)
-        self.seconds = time.perf_counter() - began
+        self.bytes = self._rows.nbytes + self._codes.bytes
+        self.seconds = time.thread_time() - began
 
     def _output_rows(self, model: "ModelProto", classes: int) -> Array:
         """Return the weights of each class side by side, and its bias, (classes, d) float32."""
@@ -109,8 +116,10 @@ class ItemIndex:
         ones = np.ones((len(given[split.queries[0]]), 1), np.float32)
         query = np.concatenate([*(given[name] for name in split.queries), ones], axis=1)
         (sample,) = self._sampled.run(None, {"query": query})
+        near = self._near(query[:rows])
         scored = [
-            self._scored(query[row], sample[row], [given[name][row] for name in split.ids]) for row in range(rows)
+            self._scored(query[row], sample[row], [near[row], *(given[name][row] for name in split.ids)])
+            for row in range(rows)
         ]
         scored += scored[-1:] * (len(query) - rows)
         feed = {name: given[name] for name in split.others}
@@ -123,11 +132,17 @@ class ItemIndex:
         (probability,) = self._tail.run(["probability"], feed)
         return [(ids, probability[row, : len(ids)]) for row, (ids, _) in enumerate(scored[:rows])]
 
+    def _near(self, query: Array) -> Ids:
+        """Return the ids of the largest products with each query, (B, candidates), -1 for none."""
+        if self._candidates == len(self._rows):
+            return np.broadcast_to(np.arange(len(self._rows)), (len(query), len(self._rows)))
+        return self._codes.largest(query, self._candidates)
+
     def _scored(self, query: Array, sample: Array, wanted: Sequence[Ids]) -> tuple[Ids, Array]:
-        """Return 0, the ``wanted`` ids of a row and the nearest, ascending, and their softmax over all classes."""
+        """Return 0 and the ``wanted`` ids of a row, ascending, and their softmax over all classes."""
         classes = len(self._rows)
-        _, near = self._index.search(query[None], min(CANDIDATES, classes))
-        ids = np.concatenate([[0], *wanted, near[0][near[0] >= 0]])
+        ids = np.concatenate([[0], *wanted])
+        ids = ids[ids >= 0]
         ids.sort()
         ids = ids[np.append(True, ids[1:] > ids[:-1])]
         inside = ids[ids < classes]  # slots have no score: the mixture alone recommends them
@@ -142,18 +157,6 @@ class ItemIndex:
         softmax = np.zeros(len(ids), np.float32)
         softmax[: len(inside)] = worth / (worth.sum(dtype=np.float64) + rest)
         return ids, softmax
-
-
-def _neighbours(rows: Array) -> tuple[Any, Array]:
-    """Return faiss' index of the largest inner products with ``rows``, and the rows as it keeps them."""
-    import faiss
-
-    faiss.omp_set_num_threads(1)  # of this thread: requests go on beside it, and the same rows give the same graph
-    index: Any = faiss.IndexHNSWFlat(rows.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction, index.hnsw.efSearch = BUILDING, CANDIDATES
-    index.add(rows)
-    storage: Any = faiss.downcast_index(index.storage)
-    return index, faiss.rev_swig_ptr(storage.get_xb(), rows.size).reshape(rows.shape)
 
 
 def _product(rows: Array) -> "ModelProto":

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.caffe.weights_file import check_finite
 from generator.data.sessions.vocabulary import Vocabulary
 from generator.errors import DataError, ModelError
 from generator.model.model import Model
@@ -37,7 +38,7 @@ class Similar:
     Raises
     ------
     ModelError
-        The model holds no such table: it reads no pages, or was not written by drn.
+        The model holds no such table: it reads no pages, or was not written by drn; its numbers are not finite.
 
     Examples
     --------
@@ -48,7 +49,9 @@ class Similar:
     def __init__(self, model: Model, kind: Kind = "items") -> None:
         self._vocabulary = model.items if kind == "items" else model.pages
         self._kind, self._name = kind, model.name
-        rows = _rows(model, kind)[1 : len(self._vocabulary) + 1]
+        table = _rows(model, kind)
+        check_finite(model.file, {f"the table of {kind}": table})
+        rows = table[1 : len(self._vocabulary) + 1]
         length = np.linalg.norm(rows, axis=1, keepdims=True)
         self._rows = rows / np.where(length > 0, length, 1)
 

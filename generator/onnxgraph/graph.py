@@ -72,10 +72,10 @@ class GraphEditor:
         """Return the nodes of an operator, in the graph's order."""
         return [node for node in self._nodes.values() if node.op_type == op]
 
-    def maker(self, name: str, op: str) -> NodeProto | None:
-        """Return the node that makes ``name``, if its operator is ``op``."""
+    def maker(self, name: str, op: str | None = None) -> NodeProto | None:
+        """Return the node that makes ``name``, if its operator is ``op`` where that is given."""
         node = self._makers.get(name)
-        return node if node is not None and node.op_type == op else None
+        return node if node is not None and op in (node.op_type, None) else None
 
     def users(self, name: str) -> list[NodeProto]:
         """Return the nodes that read ``name``, in the graph's order."""
@@ -233,6 +233,18 @@ class GraphEditor:
             if info.name == name:
                 kind = info.type.tensor_type.elem_type
                 info.CopyFrom(helper.make_tensor_value_info(name, kind, list(shape)))
+
+    def retype(self, name: str, kind: int) -> None:
+        """Declare another type of the elements of an input or output."""
+        for info in (*self._model.graph.input, *self._model.graph.output):
+            if info.name == name:
+                info.type.tensor_type.elem_type = kind
+
+    def declare_input(self, info: ValueInfoProto) -> str:
+        """Add an input; return its name."""
+        self._model.graph.input.append(info)
+        self._taken.add(info.name)
+        return str(info.name)
 
     def declare_outputs(self, outputs: Iterable[ValueInfoProto]) -> None:
         """Let the graph's outputs be these."""

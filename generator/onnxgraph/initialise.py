@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, StringStringEntryProto, TensorProto, helper, load, numpy_helper
 
 from generator.caffe.prototxt import Parameter
+from generator.caffe.weights_file import check_finite
 from generator.errors import ModelError
 from generator.files import write_bytes
 from generator.jobs.memory import require
@@ -119,9 +120,10 @@ def model_files(model: ModelProto, weights: Mapping[str, NDArray[Any]], name: st
     if sum(array.nbytes for array in weights.values()) < LARGEST:
         return {name: embed_weights(model, weights).SerializeToString(deterministic=True)}
     result, inside = _parted(model, weights)
-    parts, at = [], 0
+    parts: list[bytes | memoryview] = []
+    at = 0
     for weight, array in inside.items():
-        content = np.ascontiguousarray(array).tobytes()
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data  # as it lies, not copied
         padding = -at % PAGE  # where a page begins, it can be mapped
         parts += [bytes(padding), content]
         at += padding
@@ -157,9 +159,11 @@ def read_weights(file: Path, names: Sequence[str]) -> dict[str, Array]:
     Raises
     ------
     ModelError
-        The model lacks one: it is of another spec.
+        The model lacks one: it is of another spec; a number is not finite.
     """
     held = {each.name: each for each in load(file).graph.initializer}
     if missing := [name for name in names if name not in held]:
         raise ModelError(f"{file}: holds no {', '.join(missing)}; is spec.yaml of the run that made it?")
-    return {name: numpy_helper.to_array(held[name]) for name in names}
+    found = {name: numpy_helper.to_array(held[name]) for name in names}
+    check_finite(file, found)
+    return found

@@ -4,6 +4,8 @@ The generated graphs are written to be read. Before onnxruntime runs one, `optim
 for one pattern, and leaves alone what does not fit it.
 """
 
+from collections.abc import Mapping
+
 from onnx import ModelProto
 
 from generator.onnxgraph.graph import GraphEditor
@@ -14,7 +16,7 @@ from generator.onnxgraph.rewrites.relu_steps import step_of_relu
 from generator.onnxgraph.rewrites.row_sums import sum_in_product
 from generator.onnxgraph.rewrites.transposes import transpose_large
 
-__all__ = ["REWRITES", "optimise"]
+__all__ = ["REWRITES", "optimise", "optimise_fixed"]
 
 # In the order of application: a later one meets what an earlier one leaves.
 REWRITES = (
@@ -52,4 +54,26 @@ def optimise(model: ModelProto, rows: int, large: int = LARGE) -> ModelProto:
     for rewrite in REWRITES:
         rewrite(graph)
     transpose_large(graph, large)
+    return graph.model()
+
+
+def optimise_fixed(model: ModelProto, sizes: Mapping[str, int]) -> ModelProto:
+    """Return a graph that computes what ``model`` does, to rounding, in shapes that no number in a batch changes.
+
+    An accelerator reads a matrix as fast as its transpose, and waits where the CPU must first ask it for a shape: the
+    parameters stay as they are, and rows whose label is ignored are computed with the others.
+
+    Parameters
+    ----------
+    model
+        A float32 graph of `differentiate`.
+    sizes
+        Of the inputs' axes that are known by a name.
+    """
+    graph = GraphEditor(model)
+    for axis, size in sizes.items():
+        graph.fix(axis, size)
+    for rewrite in REWRITES:
+        if rewrite is not skip_ignored_rows:
+            rewrite(graph)
     return graph.model()

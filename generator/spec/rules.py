@@ -99,7 +99,7 @@ def _multistep_has_steps(policy: str, steps: list[int]) -> str | None:
     return "multistep needs stepvalue, the iterations to step at" if policy == "multistep" and not steps else None
 
 
-def _lazy_adam(lazy: bool, kind: str) -> str | None:
+def _lazy_adam(lazy: bool | str, kind: str) -> str | None:
     if not lazy or kind == "Adam":
         return None
     return f"true, but type is {kind}, whose tables are updated by rows anyway: leave it out, or set type: Adam"

@@ -193,10 +193,10 @@ class Solver(_Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; Adam's beta1; AdaGrad has none.")
     momentum2: float = Field(0.999, ge=0, lt=1, description="Adam's beta2.")
     delta: Positive = Field(1e-8, description="AdaGrad, Adam: the stabiliser under the fraction.")
-    lazy: bool = Field(
+    lazy: Literal[False, True, "momentum"] = Field(
         False,
-        description="Adam: rows of tables without a gradient stay as they are, as in PyTorch's SparseAdam; drn's own, "
-        "Caffe's moves them all.",
+        description="Adam: rows of tables without a gradient stay as they are, as in PyTorch's SparseAdam (true), or "
+        "their momentum moves them when they are next read (momentum); drn's own, Caffe's moves all at every update.",
     )
     weight_decay: NotNegative = Field(0.0, description="L2 weight decay.")
     clip_gradients: Positive | None = Field(None, description="Bound on the L2 norm of all gradients together.")

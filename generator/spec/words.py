@@ -79,7 +79,7 @@ def allowed(schema: dict[str, Any], node: dict[str, Any]) -> str:
     """Say what ``node`` of the spec's JSON Schema takes: ``a whole number from 1 to 256``."""
     node = resolved(schema, node)
     if "enum" in node:
-        return f"one of {', '.join(node['enum'])}"
+        return f"one of {', '.join(_choices(node))}"
     if "properties" in node:
         keys = list(node["properties"])
         return f"a section ({', '.join(keys[:6])}{', ...' if len(keys) > 6 else ''})"
@@ -144,7 +144,7 @@ def _mismatch(value: object, kind: str, node: dict[str, Any], wanted: str) -> Wo
     if kind == "string_pattern_mismatch":
         return Words(_shown(value), wanted, link="{} is not {}")
     if kind == "literal_error" and isinstance(value, str):
-        return Words(f"{_shown(value)} is unknown", wanted, nearest(value, node["enum"]))
+        return Words(f"{_shown(value)} is unknown", wanted, nearest(value, _choices(node)))
     if kind == "finite_number":
         return Words(f"{_shown(value)} is not finite", wanted, link=_WANTED)
     return Words(_kind(value), wanted, _hint(value, node), _WANTED)
@@ -161,6 +161,11 @@ def _unknown_key(schema: dict[str, Any], path: Path) -> Words:
     if homes:
         return Words("unknown key", hint=f"did you mean {' or '.join(homes)}?")
     return Words("unknown key", f"one of {', '.join(known)}")
+
+
+def _choices(node: dict[str, Any]) -> list[str]:
+    """Return what a field may be, as YAML has it."""
+    return [each if isinstance(each, str) else str(each).lower() for each in node["enum"]]
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -188,16 +193,19 @@ def _kind(value: object) -> str:
 
 def _hint(value: object, node: dict[str, Any]) -> str:
     """Say what was probably meant: no section, a list, a number."""
-    if node["type"] == "object":
+    wanted = node.get("type")  # none of a choice between words and truths
+    if wanted == "object":
         return "or leave the key out" if value is None else ""
     text = str(value).strip()
-    if node["type"] == "boolean":
+    if wanted == "boolean":
         return f"write {_TRUTHS[text.lower()]}" if text.lower() in _TRUTHS else ""
     if len(text) > 40 or not _NUMERIC.fullmatch(text):
         return ""
-    if node["type"] == "array":
+    if wanted == "array":
         return f"write [{text}]"
-    return _number_meant(value, text) if node["type"] in ("integer", "number") else ""
+    if isinstance(value, float) and not node.get("minimum", value) <= value <= node.get("maximum", value):
+        return ""  # written as it should be, it would be out of bounds
+    return _number_meant(value, text) if wanted in ("integer", "number") else ""
 
 
 def _number_meant(value: object, text: str) -> str:

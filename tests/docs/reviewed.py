@@ -23,6 +23,7 @@ NOT_RUN = {
     "pip install": "wants the network; tests/packaging installs the wheel",
     "bash tests/oracles/install_caffe.sh": "wants the network; .ci/run runs it",
     "bash tests/oracles/install_readers.sh": "the same",
+    "bash tests/oracles/heavy_readers.sh": "installs 2.5 GB",
     "drn export runs/shop --web": "wants the network for npm; tests/export gives it the runtime",
     "pytest": "the suite in the suite",
     "ruff": "make lint",

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from click.testing import CliRunner
 from trained_run import write_run
@@ -15,6 +16,7 @@ from generator.export.caffe import export_caffe
 from generator.export.portable import PortableInputs
 from generator.model.model import Model
 from generator.model.query import Query
+from generator.model.windows import input_blobs
 
 SESSION = Query(
     [("page-2", 5.0), ("page-3", 9.0), ("nowhere", 1.0), ("page-3", 4.0), ("page-7", 2.0)], bought=["item-4"]
@@ -70,6 +72,28 @@ def test_the_model_without_a_scatter_that_adds(tmp_path):
     scatters = [node for node in nodes if node.op_type == "ScatterElements"]
     assert len(scatters) == 5
     assert not [attribute.name for node in scatters for attribute in node.attribute if attribute.name == "reduction"]
+
+
+def test_the_model_with_ids_of_32_bits(run, tmp_path):
+    done = CliRunner().invoke(drn, ["export", str(run), "--onnx", str(tmp_path / "narrow.onnx"), "--int32"])
+    assert done.exit_code == 0, done.output
+    wide, narrow = (onnxruntime.InferenceSession(path) for path in (Model(run).file, tmp_path / "narrow.onnx"))
+    kinds = {one.name: one.type for one in (*narrow.get_inputs(), *narrow.get_outputs())}
+    assert {kinds[name] for name in ("page", "history_page", "bought", "top_item")} == {"tensor(int32)"}
+    assert "tensor(int64)" not in kinds.values()
+    model = Model(run)
+    blobs = input_blobs([model.window(SESSION), model.window(Query([("page-5", 1.0)]))], model.sizes)
+    kinds = {name: np.int32 if array.dtype == np.int64 else np.float32 for name, array in blobs.items()}
+    found = narrow.run(None, {name: array.astype(kinds[name]) for name, array in blobs.items()})
+    for ours, theirs in zip(wide.run(None, blobs), found, strict=True):
+        np.testing.assert_array_equal(theirs, ours)
+
+
+def test_int32_goes_with_onnx(run, tmp_path):
+    done = CliRunner().invoke(drn, ["export", str(run), "--caffe", str(tmp_path / "caffe"), "--int32"])
+    assert done.exit_code == 2
+    assert "--int32 is of --onnx FILE" in done.output
+    assert not (tmp_path / "caffe").exists()
 
 
 def test_a_folder_of_something_else_stays(run, tmp_path):

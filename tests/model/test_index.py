@@ -110,6 +110,41 @@ def test_filters_are_kept_and_as_many_come_back_as_are_allowed(large):
     assert [one.items for one in found] == [one.items for one in wanted]
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    write_run(tmp_path / "run")
+    file = tmp_path / "run" / "models" / "small" / "1" / "model.onnx"
+    model = onnx.load(file)
+    for weight in model.graph.initializer:
+        if weight.data_type == onnx.TensorProto.FLOAT:
+            values = onnx.numpy_helper.to_array(weight).copy()
+            values.flat[-1] = np.nan
+            weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.save(model, file)
+    with pytest.raises(ModelError, match=r"model.onnx: its weights are broken, some are no number"):
+        Model(file, index=True)
+
+
+def test_the_best_are_found_where_scores_are_close_and_biases_wide(tmp_path):
+    """Of 30,000 items in a few tight groups, popular ones far above: nearly all of the 20 best, as numpy ranks them."""
+    write_run(tmp_path / "run", pages=40, items=30_000, top_k=20)
+    file = tmp_path / "run" / "models" / "small" / "1" / "model.onnx"
+    model, draw = onnx.load(file), np.random.default_rng(2)
+    for weight in model.graph.initializer:
+        if weight.dims and weight.dims[0] == 30_001:
+            group = draw.integers(0, 9, 30_001)
+            values = draw.normal(0, 1, (9, *weight.dims[1:]))[group] + draw.normal(0, 0.1, list(weight.dims))
+            if len(weight.dims) == 1:
+                values = -np.log(draw.permutation(30_001) + 1.0)
+            weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float32), weight.name))
+    onnx.save(model, file)
+    whole, indexed, asked = Model(file), Model(file, index=True), queries(60, 40, 30_000)
+    held = [
+        len(dict(one.items).keys() & dict(other.items).keys())
+        for one, other in zip(whole.recommend(asked), indexed.recommend(asked), strict=True)
+    ]
+    assert np.mean(held) >= 20 * 0.99
+
+
 def test_a_model_of_another_form_is_refused(tmp_path):
     write_run(tmp_path / "run")
     file = tmp_path / "run" / "models" / "small" / "1" / "model.onnx"

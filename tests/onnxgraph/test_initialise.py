@@ -1,9 +1,12 @@
 """How parameters start: Caffe's distributions, and the identities that no filler of Caffe's gives."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from draws import weights
 
+from generator.caffe.fillers import BlobFiller
 from generator.caffe.prototxt import learnable, parse_net
 from generator.codegen.render import render
 from generator.errors import ModelError
@@ -39,6 +42,19 @@ def test_other_fillers():
     assert w["page_embedding"].max() == pytest.approx(1, abs=0.01)
     assert w["hidden2_input_weight"].std() == pytest.approx((2 / 200) ** 0.5, rel=0.02)
     assert (w["hidden1_bias"] == np.float32(0.25)).all()
+
+
+def test_a_large_matrix_takes_its_own_memory_and_little_more():
+    """Of the numbers that NumPy draws in float64 few are held at a time, and they are those of one draw."""
+    filler, shape = BlobFiller("uniform", 0.0, -1.0, 2.0, 0.0, 1.0, "FAN_IN"), (3000, 1000)
+    tracemalloc.start()
+    try:
+        drawn = filler.draw(shape, np.random.default_rng(5))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert drawn.nbytes < peak < 2 * drawn.nbytes  # at once: three times
+    np.testing.assert_array_equal(drawn, np.random.default_rng(5).uniform(-1.0, 2.0, shape).astype(np.float32))
 
 
 def test_the_head_starts_as_the_plain_net():

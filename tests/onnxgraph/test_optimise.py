@@ -11,7 +11,7 @@ from onnx import ModelProto
 from reference import assert_equal
 
 from generator.codegen.artefacts import generate_text
-from generator.onnxgraph.optimise import optimise
+from generator.onnxgraph.optimise import optimise, optimise_fixed
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec import load_spec
 from generator.spec.schema import Spec
@@ -54,6 +54,32 @@ def test_loss_and_gradients_equal_pytorch(spec: Spec, seed: int, large: int, sam
     names = [output.name for output in session.get_outputs()]
     outputs = dict(zip(names, session.run(names, fed | b), strict=True))
     assert_equal(spec, w, b, outputs["loss"], {name: gradient(outputs, name, shape) for name, shape in shapes.items()})
+
+
+@settings(max_examples=40, deadline=None)
+@given(specs(), st.integers(0, 2**32 - 1), st.sampled_from([None, {"negatives": 4}]))
+def test_in_fixed_shapes_they_equal_pytorch_too(spec: Spec, seed: int, sampled: dict[str, int] | None) -> None:
+    solver = {"batch_size": BATCH, "sampled": sampled}
+    spec = Spec.model_validate(spec.model_dump(exclude_defaults=True) | {"solver": solver})
+    plain = gradient_of(spec)
+    w, b = weights(parameter_shapes(plain), seed), blobs(spec, BATCH, seed)
+    if candidates := candidates_of(spec, b["label"]):
+        b |= candidates.blobs(0, b)
+    sizes = {
+        dim.dim_param: size
+        for info in plain.graph.input
+        if info.name in b
+        for dim, size in zip(info.type.tensor_type.shape.dim, b[info.name].shape, strict=True)
+        if dim.dim_param
+    }
+    fixed = optimise_fixed(plain, sizes)
+    onnx.checker.check_model(fixed, full_check=True)
+    assert parameter_shapes(fixed) == parameter_shapes(plain)
+    session = onnxruntime.InferenceSession(fixed.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    outputs = dict(zip(names, session.run(names, w | b), strict=True))
+    found = {name: gradient(outputs, name, array.shape) for name, array in w.items()}
+    assert_equal(spec, w, b, outputs["loss"], found)
 
 
 def test_a_batch_without_a_label_moves_nothing(root) -> None:

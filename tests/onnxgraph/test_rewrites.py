@@ -13,11 +13,12 @@ from onnx import ModelProto
 
 from generator.codegen.artefacts import generate, generate_text
 from generator.onnxgraph import rewrites
-from generator.onnxgraph.graph import GraphEditor
+from generator.onnxgraph.graph import GraphEditor, attributes_of
 from generator.onnxgraph.optimise import REWRITES
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.onnxgraph.rewrites.output_copies import without_output_copies
 from generator.onnxgraph.rewrites.outputs import up_to
+from generator.onnxgraph.rewrites.scatter_sums import with_one_scatter
 from generator.onnxgraph.rewrites.transposes import transpose_large
 from generator.spec.schema import Spec
 
@@ -29,6 +30,7 @@ TIED = {
 }  # fmt: skip
 COMBINED = {"net": "combined", "rnn": {"window": 3, "widths": [4, 5]}, "fnn": {"bought": 3, "widths": [6]}}
 ALL: dict[str, Callable[[GraphEditor], None]] = {each.__name__: each for each in REWRITES}
+OF_MODELS = (up_to, without_output_copies, with_one_scatter)
 ALL["transpose_large"] = partial(transpose_large, large=1)
 
 
@@ -100,8 +102,8 @@ def test_a_graph_up_to_an_output_gives_the_same_output() -> None:
 
 def test_every_file_of_rewrites_is_among_those_above_or_has_a_test_of_its_own() -> None:
     files = {path.stem for path in Path(rewrites.__file__).parent.glob("*.py")} - {"__init__", "patterns"}
-    tested = {each.__module__.rpartition(".")[2] for each in (*REWRITES, transpose_large, up_to, without_output_copies)}
-    assert files == tested | {"candidates", "int8"}
+    tested = {each.__module__.rpartition(".")[2] for each in (*REWRITES, transpose_large, *OF_MODELS)}
+    assert files == tested | {"candidates", "int8", "int32_ids"}
 
 
 def test_without_the_copies_of_outputs_the_answers_have_the_same_bits() -> None:
@@ -117,3 +119,43 @@ def test_without_the_copies_of_outputs_the_answers_have_the_same_bits() -> None:
         assert list(before) == list(after)
         for name, array in before.items():
             np.testing.assert_array_equal(after[name], array)
+
+
+@pytest.mark.parametrize("slots", [0, 3])
+def test_with_one_scatter_the_answers_of_a_mixture_have_the_same_bits(slots: int) -> None:
+    head = {"tied": True, "projection": True, "mix": {"pages": 5, "newest": 4, "followers": 9}, "slots": slots}
+    spec = Spec.model_validate(BASE | TIED | {"loss": "last", "head": head})
+    text = parse(generate_text(spec, ["onnx"])["model.onnxtxt"], "model.onnxtxt")
+    assert not [node for node in text.graph.node if b"add" in attributes_of(node).values()]
+    quick = with_one_scatter(text)
+    onnx.checker.check_model(quick, full_check=True)
+    (adding,) = (node for node in quick.graph.node if b"add" in attributes_of(node).values())
+    scatters = [sum(node.op_type == "ScatterElements" for node in model.graph.node) for model in (text, quick)]
+    assert scatters == [6, 2]
+    for seed in range(5):
+        inputs = {name: array for name, array in blobs(spec, BATCH, seed).items() if name != "label"}
+        feed = weights(parameter_shapes(text), seed) | inputs
+        before, after = run(text, feed), run(quick, feed)
+        for name, array in before.items():
+            np.testing.assert_array_equal(after[name], array)
+    assert adding.output[0] == "mixed_next"
+
+
+def test_sums_that_are_not_added_one_after_another_stay() -> None:
+    """The second step reads what was there before the first."""
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+    g (float[2, 9] x, int64[2, 4] i, float[2, 4] s) => (float[2, 9] y) <int64[2] parts = {2, 2}> {
+      i0, i1 = Split <axis = 1> (i, parts)
+      s0, s1 = Split <axis = 1> (s, parts)
+      b0 = GatherElements <axis = 1> (x, i0)
+      a0 = Add (b0, s0)
+      x1 = ScatterElements <axis = 1> (x, i0, a0)
+      b1 = GatherElements <axis = 1> (x, i1)
+      a1 = Add (b1, s1)
+      y = ScatterElements <axis = 1> (x1, i1, a1)
+    }"""
+    model = onnx.parser.parse_model(text)
+    stays = with_one_scatter(model)
+    assert [node.op_type for node in stays.graph.node] == [node.op_type for node in model.graph.node]
+    right = with_one_scatter(onnx.parser.parse_model(text.replace("(x, i1)", "(x1, i1)")))
+    assert [node.op_type for node in right.graph.node] == ["ScatterElements"]

@@ -16,6 +16,7 @@ from peers import peer_python
 
 HERE = Path(__file__).parent
 HOW = "run tests/oracles/install_readers.sh"
+HEAVY = "run tests/oracles/heavy_readers.sh .heavy-readers"
 FOLDERS = {"opencv": ".readers-venv", "mnn": ".readers-venv", "openvino": ".readers-venv", "floor": ".ort-floor-venv"}
 
 
@@ -29,7 +30,8 @@ def command(root: Path, program: str) -> list[str]:
             warnings.warn(f"{program} is not here, so its tests are SKIPPED; {HOW}", stacklevel=1)
             pytest.skip(f"{program} is not here; {HOW}")
         return [node, str(HERE / "run_onnx.cjs"), str(modules), program]
-    python = peer_python(root, f"DRN_{program.upper()}_PYTHON", FOLDERS[program], program, HOW)
+    folder, how = (FOLDERS[program], HOW) if program in FOLDERS else (f".heavy-readers/{program}", HEAVY)
+    python = peer_python(root, f"DRN_{program.upper().replace('-', '_')}_PYTHON", folder, program, how)
     return [str(python), str(HERE / "run_onnx.py"), "onnxruntime" if program == "floor" else program]
 
 
@@ -87,7 +89,7 @@ def read_caffe(root: Path, reader: str, nets: Sequence[Net], folder: Path) -> tu
         }
         for place, net in enumerate(nets)
     ]
-    lines = started([python, str(HERE / "run_caffe_reader.py"), reader, written(job, folder)]).splitlines()
+    lines = started([python, str(HERE / "run_caffe_reader.py"), reader, written(job, folder)], 900).splitlines()
     said = json.loads(lines[-1])
     found = [
         np.fromfile(folder / f"{place}.output", np.float32) if why is None else why
@@ -96,8 +98,8 @@ def read_caffe(root: Path, reader: str, nets: Sequence[Net], folder: Path) -> tu
     return said["version"], found
 
 
-def started(arguments: list[str]) -> str:
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=300)
+def started(arguments: list[str], seconds: float = 300) -> str:
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=seconds)
     assert done.returncode == 0, f"{arguments}: {done.stderr[-3000:]}"
     return done.stdout
 

@@ -6,6 +6,7 @@ program's version, and for each net null or why it is refused.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -13,50 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
-
-def opencv(net, weights, inputs, output):
-    import cv2
-
-    read = cv2.dnn.readNetFromCaffe(net, weights)
-    for name, array in inputs.items():
-        read.setInput(array, name)
-    return read.forward(output)
-
-
-def mnn(net, weights, inputs, output):
-    import _tools
-    import MNN
-
-    file = f"{net}.mnn"
-    Path(file).unlink(missing_ok=True)
-    arguments = ["-f", "CAFFE", "--modelFile", weights, "--prototxt", net, "--MNNModel", file, "--bizCode", "drn"]
-    _tools.mnnconvert(["", *arguments])
-    interpreter = MNN.Interpreter(file)
-    session = interpreter.createSession({"backend": "CPU", "numThread": 1, "precision": "high"})
-    for name, tensor in interpreter.getSessionInputAll(session).items():
-        given = np.ascontiguousarray(inputs[name])
-        shape = tuple(given.shape)
-        kind, order = MNN.Halide_Type_Float, MNN.Tensor_DimensionType_Caffe
-        tensor.copyFrom(MNN.Tensor(shape, kind, given, order))
-    interpreter.runSession(session)
-    found = interpreter.getSessionOutput(session, output)
-    whole = MNN.Tensor(found.getShape(), kind, np.zeros(found.getShape(), np.float32), order)
-    found.copyToHostTensor(whole)
-    return np.array(whole.getData(), np.float32).reshape(found.getShape())
-
-
-def version(reader):
-    if reader == "opencv":
-        import cv2
-
-        return cv2.__version__
-    import MNN
-
-    return MNN.version()
-
-
-READERS = {"opencv": opencv, "mnn": mnn}
+from caffe_readers import IMPORTS, READERS, version_of
 
 
 def read(reader, net):
@@ -86,5 +44,7 @@ def read(reader, net):
 
 if __name__ == "__main__":
     reader, job = sys.argv[1], json.loads(Path(sys.argv[2]).read_text())
-    found = {"version": version(reader), "refused": [read(reader, net) for net in job]}
+    for module in IMPORTS.get(reader, ()):
+        importlib.import_module(module)
+    found = {"version": version_of(reader), "refused": [read(reader, net) for net in job]}
     sys.stdout.write("\n" + json.dumps(found))  # after what a reader may have said

@@ -16,22 +16,16 @@ pytestmark = pytest.mark.oracle
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCHES = (1, 2, 64)
-# MNN overwrites where ScatterElements adds; `drn export RUN --onnx` writes a model without: docs/readers.md.
-OVERWRITES = ["mnn"]
 PROGRAMS = ["floor", "newest", "openvino", "mnn", "onnxruntime-node", "onnxruntime-web"]
 
 
 @pytest.fixture(scope="module")
 def runs(root, tmp_path_factory):
     """Each spec's model with weights that tell items apart, beside sessions for each size of batch."""
-    return made(root, tmp_path_factory.mktemp("models"), plain=False)
-
-
-def made(root, folder, *, plain):
-    found = []
+    found, folder = [], tmp_path_factory.mktemp("models")
     for path in sorted((root / "arch_specs").glob("*.yaml")):
         spec = load_spec(path)
-        model = parse(render_net(spec, "onnx/model.onnxtxt.j2", plain=plain), "model.onnxtxt")
+        model = parse(render_net(spec, "onnx/model.onnxtxt.j2"), "model.onnxtxt")
         drawn = weights(parameter_shapes(model), seed=3)
         save(embed_weights(model, drawn), file := folder / f"{spec.name}.onnx")
         for batch in BATCHES:
@@ -48,8 +42,7 @@ def expected(root, runs, tmp_path_factory):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_same_items_and_probabilities(root, runs, expected, tmp_path, program):
-    given = made(root, tmp_path, plain=True) if program in OVERWRITES else runs
-    found, told = run_onnx(root, program, given, tmp_path).outputs, []
+    found, told = run_onnx(root, program, runs, tmp_path).outputs, []
     for (file, inputs), ours, theirs in zip(runs, expected, found, strict=True):
         what = f"{file.stem}, batch {len(next(iter(inputs.values())))}"
         np.testing.assert_allclose(theirs["probability"], ours["probability"], atol=1e-7, rtol=1e-5, err_msg=what)
@@ -61,13 +54,6 @@ def test_same_items_and_probabilities(root, runs, expected, tmp_path, program):
         np.testing.assert_array_equal(theirs["top_item"][clear], ours["top_item"][clear], err_msg=what)
         told.append(clear.mean())
     assert np.mean(told) > 0.98
-
-
-def test_the_plain_form_gives_the_same_bits(root, expected, tmp_path):
-    found = run_onnx(root, "newest", made(root, tmp_path, plain=True), tmp_path).outputs
-    for ours, theirs in zip(expected, found, strict=True):
-        for name, values in ours.items():
-            np.testing.assert_array_equal(theirs[name], values)
 
 
 def test_the_floor_is_the_oldest_that_drn_allows(root, runs, tmp_path):

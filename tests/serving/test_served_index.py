@@ -37,7 +37,7 @@ def test_versions_are_served_by_their_index(tmp_path):
     wait_for(lambda: answer(2))
     lines = [json.loads(line) for line in drn.lines if '"index"' in line]
     assert [(line["model"], line["version"]) for line in lines] == [("shop", 1), ("shop", 2)]
-    assert all(line["mib"] >= 0 and line["seconds"] >= 0 for line in lines)
+    assert all(line["mib"] >= 0 and line["cpu_seconds"] >= 0 for line in lines)
     assert drn.stop() == 0
 
 

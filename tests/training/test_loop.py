@@ -191,7 +191,7 @@ def test_another_number_of_threads_changes_the_last_digits_alone(
 
 
 @pytest.mark.parametrize("sampled", [None, SAMPLED["sampled"]], ids=["all", "sampled"])
-@pytest.mark.parametrize("kind", ["SGD", "AdaGrad", "Adam", "lazy"])
+@pytest.mark.parametrize("kind", ["SGD", "AdaGrad", "Adam", "lazy", "momentum"])
 def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
     kind: str, sampled: dict[str, Any] | None, tmp_path: Path, data: Path, make_spec: Make
 ) -> None:
@@ -199,7 +199,8 @@ def test_a_resumed_run_is_the_unbroken_run_to_the_bit(
         momentum = 0.0 if kind == "AdaGrad" else 0.9
         policy = {"lr_policy": "multistep", "stepvalue": [8, 25], "base_lr": 0.05, "sampled": sampled}
         head = {"dropout": 0.3 if kind == "SGD" else 0.0}
-        rule = {"type": "Adam", "lazy": True} if kind == "lazy" else {"type": kind}
+        lazy = {"lazy": True, "momentum": "momentum"}.get(kind)
+        rule = {"type": "Adam", "lazy": lazy} if lazy else {"type": kind}
         return make_spec(head=head, solver={**rule, "momentum": momentum, "max_iter": max_iter, **policy})
 
     train(spec(40), data, tmp_path / "whole", TrainOptions(threads=1))

@@ -99,6 +99,38 @@ def test_lazy_adam_is_pytorchs_sparse_adam(touches: list[list[int]], momentum: f
         np.testing.assert_allclose(ours, optimizer.state[peer][theirs].numpy(), rtol=1e-5, atol=1e-6)
 
 
+@settings(max_examples=50, deadline=None)
+@given(touches=touches, momentum=st.sampled_from([0.5, 0.875]), seed=st.integers(0, 9))
+def test_a_drifting_adam_comes_near_to_pytorchs_dense_adam(
+    touches: list[list[int]], momentum: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rule = Rule(Settings(type="Adam", momentum=momentum, momentum2=0.99, delta=1e-12), drifting=True)
+    start = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    # Late in training, when Adam's correction no longer changes from one update to the next.
+    first, history = 5000, rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    histories = [history.copy(), np.square(history)]
+    table = LazyRows(start.copy(), histories, rule, UpdateFactors(), iteration=first)
+    peer = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = torch.optim.Adam([peer], lr=0.25, betas=(momentum, 0.99), eps=1e-12)
+    exp_avg, exp_avg_sq = (torch.from_numpy(each.copy()) for each in histories)
+    optimizer.state[peer] = {"step": torch.tensor(float(first)), "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
+    for iteration, ids in enumerate(touches, first):
+        values = rng.standard_normal((len(ids), WIDTH)).astype(np.float32)
+        table.catch_up(np.unique(ids), iteration, 0.25)
+        table.add((np.array(ids), values))
+        table.update(iteration, 0.25, 1.0)
+        peer.grad = torch.zeros_like(peer)
+        peer.grad.index_add_(0, torch.tensor(ids), torch.from_numpy(values))
+        optimizer.step()
+    last = first + len(touches)
+    assert table.behind(last) == bool((table.seen < last).any())
+    table.flush(last, 0.25)
+    np.testing.assert_allclose(table.weight, peer.detach().numpy(), rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(table.histories, (exp_avg, exp_avg_sq), strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_wide_tables_are_updated_in_blocks() -> None:
     rng = np.random.default_rng(0)
     rule = Rule(Settings())

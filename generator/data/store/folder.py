@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from generator.errors import DrnError, ModelError
-from generator.files import TORN
+from generator.files import TORN, naming
 from generator.jobs.locks import locked
 
 __all__ = ["beside", "publish", "replacing_folder"]
@@ -26,7 +26,7 @@ def beside(folder: Path) -> Iterator[Path]:
         # Whoever is still at work has the lock.
         with suppress(DrnError), locked(left):
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as name, locked(Path(name)):
+    with naming(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as name, locked(Path(name)):
         yield Path(name)
 
 

@@ -157,6 +157,8 @@ def _damage(path: Path, part: str = "") -> Iterator[None]:
     """Turn what h5py raises over a damaged file, which is an error of any of these kinds, into a DataError."""
     try:
         yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{path}: there is no such file; drn sessions writes it") from error
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise DataError(f"cannot read {part}{path}: {error}") from error
     except MemoryError as error:
@@ -269,7 +271,7 @@ def write_file(
                 fill(group, count, chunks, disk)
             fill_blobs(file, path, count, iter(blobs), disk)
     except OSError as error:
-        raise DataError(f"cannot write {path.name}: {error}") from error
+        raise DataError(f"cannot write {path.name}: {error.strerror or error}") from error
 
 
 def _write_sessions(file: h5py.File, sessions: Sessions | MergedSessions, disk: Disk) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from generator.errors import ModelError
 from generator.onnxgraph.graph import GraphEditor
 
 __all__ = ["with_int8_output"]
@@ -55,6 +56,8 @@ def with_int8_output(model: ModelProto) -> ModelProto:
 
 def _quantised(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return (N+1, blocks, BLOCK) levels around 128 and (N+1, blocks) scales of an (N+1, K) weight."""
+    if not np.isfinite(weight).all():
+        raise ModelError("the output layer holds numbers that are not finite: train again with a smaller base_lr")
     rows, columns = weight.shape
     blocks = -(-columns // BLOCK)
     padded = np.zeros((rows, blocks * BLOCK), np.float32)

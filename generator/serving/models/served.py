@@ -52,8 +52,8 @@ class Served:
         if signature(folder) != before:
             raise ModelError(f"{folder}: it was written to while it was loaded; publish a version by renaming it")
         if built := self.model.index:
-            fields = {"version": self.version, "mib": round(built.bytes / 2**20, 1), "seconds": round(built.seconds, 1)}
-            LOG.info("index", extra={"fields": {"model": self.model.name, **fields}})
+            took = {"mib": round(built.bytes / 2**20, 1), "cpu_seconds": round(built.seconds, 1)}
+            LOG.info("index", extra={"fields": {"model": self.model.name, "version": self.version, **took}})
 
 
 def signature(folder: Path) -> Signature:

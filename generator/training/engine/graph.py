@@ -1,7 +1,9 @@
-"""Generated graphs in onnxruntime: parameters bound in place, gradients into arrays of ours."""
+"""Generated graphs in onnxruntime on the CPU: parameters bound in place, gradients into arrays of ours."""
 
 import math
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,14 @@ import onnxruntime
 from generator.errors import ModelError, TrainingError
 from generator.training.engine.solver import Array
 
-__all__ = ["PROVIDERS", "Graph", "check_provider", "threads_for"]
+__all__ = ["NO_DEVICE", "PROVIDERS", "Graph", "check_provider", "open_session", "threads_for"]
 
 # onnxruntime's execution providers by the names `drn train --provider` takes, and the package that brings each.
 PROVIDERS = {"cpu": ("CPUExecutionProvider", "onnxruntime"), "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu")}
+# What to look at where a provider does not work.
+NO_DEVICE = "see that nvidia-smi lists a GPU and that CUDA and cuDNN are installed, or train with --provider cpu"
+# Options of the providers.
+OPTIONS = {"cuda": {"use_tf32": "0"}}
 
 # Multiplications of a step below which waking a second thread, operator by operator, costs more than it saves.
 WORTH_THREADS = 5e7
@@ -43,7 +49,7 @@ def threads_for(shapes: Mapping[str, tuple[int, ...]], batch_size: int, states: 
 
 
 def check_provider(provider: str) -> None:
-    """Check that onnxruntime has an execution provider, ``cpu`` or ``cuda``.
+    """Check that onnxruntime has an execution provider, ``cpu`` or ``cuda``; for ``cuda`` load the libraries it wants.
 
     Raises
     ------
@@ -57,6 +63,55 @@ def check_provider(provider: str) -> None:
             f"provider {provider}: this onnxruntime {onnxruntime.__version__} has no {wanted}, but {', '.join(there)}; "
             f"pip uninstall onnxruntime, then pip install {package}, or train with --provider cpu"
         )
+    if provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on
+        with redirect_stdout(StringIO()):  # it prints which of pip's packages of CUDA it lacks, which may lie elsewhere
+            onnxruntime.preload_dlls()
+
+
+def open_session(
+    content: bytes, threads: int = 0, provider: str = "cpu", *, captured: bool = False
+) -> onnxruntime.InferenceSession:
+    """Return a session of a generated graph.
+
+    Parameters
+    ----------
+    content
+        A serialised ONNX model.
+    threads
+        Intra-op threads; 0: one for each core.
+    provider
+        ``cpu``, or ``cuda`` for an NVIDIA GPU, which computes in float32 throughout: TF32 would keep 10 bits of 23.
+    captured
+        Whether a GPU is to repeat the kernels of the first run as a CUDA graph: the arrays that it reads and writes are
+        bound, and stay where they are; the first run may be made several times.
+
+    Raises
+    ------
+    ModelError
+        If onnxruntime cannot run the model.
+    TrainingError
+        If the provider finds nothing to run it on.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin between operators take the cores from the solver's own work, and slow small nets down.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    wanted = PROVIDERS[provider][0]
+    capture = {"enable_cuda_graph": "1"} if captured and provider == "cuda" else {}
+    providers: list[Any] = [
+        (wanted, OPTIONS.get(provider, {}) | capture),
+        *(["CPUExecutionProvider"] if provider != "cpu" else []),
+    ]
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise ModelError(f"onnxruntime cannot run the generated graph: {error}") from error
+    if wanted not in session.get_providers():  # it falls back to the CPU without a word
+        raise TrainingError(
+            f"provider {provider}: onnxruntime has {wanted}, but finds no device or driver; {NO_DEVICE}"
+        )
+    return session
 
 
 class Graph:
@@ -70,8 +125,6 @@ class Graph:
         The parameters by name; changing them in place changes the next run.
     threads
         Intra-op threads; 0: one for each core.
-    provider
-        ``cpu`` or ``cuda``, which computes on an NVIDIA GPU from and into the same arrays.
 
     Attributes
     ----------
@@ -84,27 +137,10 @@ class Graph:
     ------
     ModelError
         If onnxruntime cannot run the model.
-    TrainingError
-        If the provider finds nothing to run it on.
     """
 
-    def __init__(self, content: bytes, weights: Mapping[str, Array], threads: int = 0, provider: str = "cpu") -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Threads that spin between operators take the cores from the solver's own work, and slow small nets down.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        wanted = PROVIDERS[provider][0]
-        providers = [*dict.fromkeys([wanted, "CPUExecutionProvider"])]
-        try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
-        except Exception as error:  # onnxruntime's exceptions share no public base
-            raise ModelError(f"onnxruntime cannot run the generated graph: {error}") from error
-        if wanted not in self._session.get_providers():  # it falls back to the CPU without a word
-            raise TrainingError(
-                f"provider {provider}: onnxruntime has {wanted}, but finds no device or driver for it; "
-                "see that nvidia-smi lists a GPU and that CUDA and cuDNN are installed, or train with --provider cpu"
-            )
+    def __init__(self, content: bytes, weights: Mapping[str, Array], threads: int = 0) -> None:
+        self._session = open_session(content, threads)
         self.inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
         self.outputs = [value.name for value in self._session.get_outputs()]
         self._binding = self._session.io_binding()

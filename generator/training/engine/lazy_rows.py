@@ -1,8 +1,10 @@
 """Embedding tables that are updated only where a batch reads them, and are dense SGD all the same."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from generator.training.engine.dense_group import UpdateFactors
 from generator.training.engine.exchange import Exchange
@@ -19,7 +21,7 @@ class LazyRows:
     how many updates it has seen, and `catch_up` applies the missed ones at once (`Rule.skip_steps`). AdaGrad leaves
     such rows alone, so nothing is missed. Weight decay and Adam move them in no closed form: use `DenseGroup` there
     (`LazyRows.fits` says so), or have Adam leave them alone too, moments and all, which is not Caffe's Adam but
-    PyTorch's SparseAdam and TensorFlow's LazyAdam.
+    PyTorch's SparseAdam and TensorFlow's LazyAdam. A rule that is ``drifting`` comes near to Caffe's Adam.
 
     Parameters
     ----------
@@ -62,31 +64,46 @@ class LazyRows:
         """Whether rows without a gradient move in a closed form here, or under a ``lazy`` rule not at all."""
         return (rule.has_closed_form or lazy) and multipliers.decay == 0.0
 
-    def catch_up(self, ids: Ids, iteration: int) -> None:
-        """Bring the rows ``ids`` (distinct) to where dense training has them after ``iteration`` updates."""
+    def catch_up(self, ids: Ids, iteration: int, rate: float = 0.0) -> None:
+        """Bring the rows ``ids`` (distinct) to where dense training has them after ``iteration`` updates.
+
+        ``rate`` is the learning rate of those updates, for a drifting Adam; other rules do without.
+        """
         if not self._rule.drifts:
             return
         ids = ids[self.seen[ids] < iteration]
         for block in self._blocks(ids):
-            weight, history = self.weight.take(block, axis=0), self.histories[0].take(block, axis=0)
-            self._rule.skip_steps(weight, history, iteration - self.seen[block])
-            self.weight[block], self.histories[0][block] = weight, history
+            weight, *histories = (array.take(block, axis=0) for array in (self.weight, *self.histories))
+            self._skip(weight, histories, iteration - self.seen[block], iteration, rate)
+            self.weight[block] = weight
+            for history, faded in zip(self.histories, histories, strict=True):
+                history[block] = faded
         self.seen[ids] = iteration
+
+    def _skip(self, weight: Array, histories: Sequence[Array], steps: Ids, iteration: int, rate: float) -> None:
+        self._rule.skip_steps(weight, histories, steps, iteration=iteration, rate=rate * self._multipliers.lr)
 
     def behind(self, iteration: int) -> bool:
         """Whether a row has missed updates."""
         return self._rule.drifts and bool((self.seen < iteration).any())
 
-    def flush(self, iteration: int) -> None:
-        """Bring every row up to date: before weights are read as a whole."""
-        self.catch_up(np.arange(self.seen.size), iteration)
+    def flush(self, iteration: int, rate: float = 0.0) -> None:
+        """Bring every row up to date: before weights are read as a whole; ``rate`` as in `catch_up`."""
+        self.catch_up(np.arange(self.seen.size), iteration, rate)
 
-    def restore(self, weight: Array, history: Array, seen: Ids) -> None:
+    @property
+    def parts(self) -> dict[str, npt.NDArray[Any]]:
+        """What the table holds: ``weight``, ``history``, for Adam ``history2``, and ``seen``."""
+        histories = dict(zip(("history", "history2"), self.histories, strict=False))
+        return {"weight": self.weight, **histories, "seen": self.seen}
+
+    def restore(self, parts: Mapping[str, npt.NDArray[Any]], iteration: int, rate: float = 0.0) -> None:
         """Put rows back to where `flush` brought them from; leave the table alone if it did not come from there."""
-        caught_up, faded = weight.copy(), history.copy()
-        self._rule.skip_steps(caught_up, faded, self.seen - seen)
-        if np.array_equal(caught_up, self.weight) and np.array_equal(faded, self.histories[0]):
-            self.weight[:], self.histories[0][:], self.seen[:] = weight, history, seen
+        weight, *histories, seen = (parts[name].copy() for name in self.parts)
+        self._skip(weight, histories, self.seen - seen, iteration, rate)
+        if all(map(np.array_equal, (self.weight, *self.histories), (weight, *histories))):
+            for name, array in self.parts.items():
+                array[...] = parts[name]
 
     def add(self, rows: Rows, ids: Ids | None = None, share: float = 1.0) -> None:
         """Take up ``share`` of one batch's gradient; ``ids``: distinct, ascending, all of its rows and perhaps more."""

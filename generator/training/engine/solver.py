@@ -80,6 +80,8 @@ def learning_rate(solver: SolverSettings, iteration: int, current_step: int = 0)
     ``SGDSolver::GetLearningRate`` of Caffe 1.0, in double precision rounded to float32. As in C, what overflows is
     infinite, and a negative number to a power that is not whole is NaN: the loss then is not finite.
     """
+    if solver.lr_policy == "fixed":  # which small nets are trained by: what follows takes a hundredth of their step
+        return _single(solver.base_lr), current_step
     base, gamma, power = (np.float64(_single(value)) for value in (solver.base_lr, solver.gamma, solver.power))
     with np.errstate(all="ignore"):
         return _rate(solver, base, gamma, power, iteration, current_step)
@@ -90,8 +92,6 @@ def _rate(
 ) -> tuple[float, int]:
     """Return the rate and ``current_step``; numpy's numbers overflow where Python's raise."""
     match solver.lr_policy:
-        case "fixed":
-            rate = base
         case "step":
             current_step = iteration // solver.stepsize
             rate = base * gamma**current_step
@@ -209,6 +209,8 @@ class Rule:
     ----------
     solver
         Caffe's solver fields.
+    drifting
+        Whether Adam moves on the rows that `skip_steps` is given, too: nearly as Caffe's does.
 
     Attributes
     ----------
@@ -217,7 +219,7 @@ class Rule:
     has_closed_form
         Whether what a row does without a gradient has a closed form: yes, but for Adam.
     drifts
-        Whether a row moves on without a gradient in that closed form: SGD, Nesterov.
+        Whether a row moves on without a gradient in that closed form: SGD, Nesterov, and Adam where it is asked to.
 
     Raises
     ------
@@ -225,7 +227,7 @@ class Rule:
         If the solver type is another.
     """
 
-    def __init__(self, solver: SolverSettings) -> None:
+    def __init__(self, solver: SolverSettings, *, drifting: bool = False) -> None:
         if solver.type not in _UPDATES:
             raise TrainingError(f"solver type is {solver.type!r}; drn trains with {', '.join(_UPDATES)}")
         self._update = _UPDATES[solver.type]
@@ -233,9 +235,9 @@ class Rule:
         self._delta = _single(solver.delta)
         self.histories = 2 if solver.type == "Adam" else 1
         self.has_closed_form = solver.type != "Adam"
-        self.drifts = solver.type in _MOMENTUM_POWER
+        self.drifts = drifting or solver.type in _MOMENTUM_POWER
         self._fall = 0.0
-        if self.drifts:
+        if solver.type in _MOMENTUM_POWER:
             self._fall = self._momentum ** _MOMENTUM_POWER[solver.type] / (1.0 - self._momentum)
 
     def apply(
@@ -264,11 +266,7 @@ class Rule:
         decay
             weight_decay times decay_mult; decay · weight is added to the gradient.
         """
-        correction = 1.0
-        if self.histories == 2:
-            t = iteration + 1
-            correction = math.sqrt(1.0 - self._momentum2**t) / (1.0 - self._momentum**t)
-        numbers = _Numbers(rate, self._momentum, self._momentum2, self._delta, correction)
+        numbers = _Numbers(rate, self._momentum, self._momentum2, self._delta, self.correction(iteration))
         whole = np.empty(min(BLOCK, weight.size), np.float32)  # its own: halves of an array are updated in two threads
         for w, g, *h in _blocks(weight, gradient, *histories):
             scratch = whole[: w.size]
@@ -279,21 +277,61 @@ class Rule:
                 np.add(g, scratch, out=g)
             self._update(numbers, w, g, h, scratch)
 
-    def skip_steps(self, weight: Array, history: Array, steps: npt.NDArray[np.int64]) -> None:
+    def correction(self, iteration: int) -> float:
+        """Return what Adam multiplies the rate of the update after ``iteration`` others by; 1 for other rules."""
+        return float(self._correction(np.float64(iteration + 1))) if self.histories == 2 else 1.0
+
+    def skip_steps(
+        self,
+        weight: Array,
+        histories: Sequence[Array],
+        steps: npt.NDArray[np.int64],
+        *,
+        iteration: int = 0,
+        rate: float = 0.0,
+    ) -> None:
         """Apply ``steps[i]`` updates without gradient or decay to row i, in closed form, in place.
 
         SGD: w -= v·m(1-mᵏ)/(1-m); Nesterov: w -= v·m²(1-mᵏ)/(1-m); both: v *= mᵏ.
 
+        Adam: w -= lr·c·m/(sqrt(v)+delta)·r(1-rᵏ)/(1-r) with r = b1/sqrt(b2); m *= b1ᵏ; v *= b2ᵏ. It takes one rate and
+        one correction c for all k updates, and delta as small beside sqrt(v); so it comes near to what they are.
+
         Parameters
         ----------
-        weight, history
-            Shape (R, width).
+        weight, histories
+            Shape (R, width) each.
         steps
             Shape (R,): updates skipped, k, 0 or more.
+        iteration
+            Updates made, the skipped ones included; Adam alone asks.
+        rate
+            Learning rate times lr_mult of the skipped updates; Adam alone asks: SGD's history holds it.
         """
+        if self.histories == 2:
+            m, v = histories
+            self._skip_adam(weight, m, v, steps, iteration, rate)
+            return
+        (history,) = histories
         faded = self._momentum**steps
         weight -= history * (self._fall * (1.0 - faded)).astype(np.float32)[:, None]
         history *= faded.astype(np.float32)[:, None]
+
+    def _skip_adam(
+        self, weight: Array, m: Array, v: Array, steps: npt.NDArray[np.int64], iteration: int, rate: float
+    ) -> None:
+        ratio = self._momentum / math.sqrt(self._momentum2)  # of one skipped update to the one before
+        reach = steps if ratio == 1.0 else ratio * (1.0 - ratio**steps) / (1.0 - ratio)
+        # Of the skipped updates the first count; the correction is that in the middle of them.
+        middle = iteration - steps + np.minimum(0.5 * (steps + 1), 1.0 / (1.0 - self._momentum))
+        fall = rate * self._correction(np.maximum(middle, 1.0)) * reach
+        weight -= m / (np.sqrt(v) + np.float32(self._delta)) * fall.astype(np.float32)[:, None]
+        m *= (self._momentum**steps).astype(np.float32)[:, None]
+        v *= (self._momentum2**steps).astype(np.float32)[:, None]
+
+    def _correction(self, t: npt.NDArray[np.float64] | np.float64) -> npt.NDArray[np.float64]:
+        """Return Adam's correction of update ``t``, from 1, for histories that began at 0."""
+        return np.sqrt(1.0 - self._momentum2**t) / (1.0 - self._momentum**t)
 
 
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:

@@ -12,11 +12,15 @@ from generator.caffe.prototxt import learnable, parse_net, parse_solver
 from generator.caffe.schema import Message
 from generator.codegen.artefacts import generate
 from generator.codegen.net import net_of
+from generator.errors import TrainingError
 from generator.jobs.memory import require
 from generator.onnxgraph.initialise import fill
 from generator.onnxgraph.parse import parameter_shapes, parse
 from generator.spec.schema import Spec
+from generator.training.engine.device_learner import DeviceLearner
+from generator.training.engine.exchange import Exchange
 from generator.training.engine.graph import threads_for
+from generator.training.engine.host_learner import HostLearner
 from generator.training.engine.learner import Learner
 from generator.training.engine.solver import Array, Rule
 
@@ -116,7 +120,25 @@ class Generated:
         states = spec.window + bool(spec.history)
         return threads_for(shapes, spec.solver.batch_size, states, every=spec.loss == "every")
 
-    def learner(self, weights: Mapping[str, Array], **options: Any) -> Learner:
-        """Return a learner of this net from ``weights``; ``options`` are those of `Learner`."""
+    def learner(
+        self, weights: Mapping[str, Array], *, provider: str = "cpu", exchange: Exchange | None = None, **options: Any
+    ) -> Learner:
+        """Return a learner of this net from ``weights``; ``options`` are those of `HostLearner` and `DeviceLearner`.
+
+        Raises
+        ------
+        TrainingError
+            If several learners are to train on devices: their gradients are added up in the memory of the CPU.
+        """
+        if provider == "cpu":
+            own, gradient = self.spec.solver, self.files["gradient.onnx"]
+            options |= {"warmup": own.warmup, "lazy": own.lazy, "exchange": exchange}
+            return HostLearner(gradient, self.net, self.solver, weights, **options)
+        if exchange is not None:
+            raise TrainingError(f"several learners train one net on CPUs: leave provider {provider} out")
+        return self.device_learner(weights, provider=provider, **options)
+
+    def device_learner(self, weights: Mapping[str, Array], **options: Any) -> DeviceLearner:
+        """Return a learner that makes its updates where the provider computes, the CPU's too in the way of a GPU."""
         own, gradient = self.spec.solver, self.files["gradient.onnx"]
-        return Learner(gradient, self.net, self.solver, weights, warmup=own.warmup, lazy=own.lazy, **options)
+        return DeviceLearner(gradient, self.net, self.solver, weights, warmup=own.warmup, lazy=own.lazy, **options)

@@ -39,7 +39,7 @@ class TrainOptions:
     threads
         Intra-op threads of onnxruntime; 0: as many as train this net fastest.
     provider
-        ``cpu``, or ``cuda`` for onnxruntime's on an NVIDIA GPU, which does not promise the same bits again.
+        ``cpu``, or ``cuda`` for an NVIDIA GPU, which keeps weights and history and promises no bits twice.
     mix_from
         A run, or its mixture.h5, or what that holds: fitted weights, which ``head.mix`` takes in place of fitting them
         to held-out sessions; what is counted is counted in this run's data.

@@ -75,7 +75,7 @@ class Snapshots:
             f"{name}/{part}": array
             for name, table in learner.tables.items()
             if table.behind(learner.iteration)
-            for part, array in (("weight", table.weight), ("history", table.histories[0]), ("seen", table.seen))
+            for part, array in table.parts.items()
         }
         path.unlink(missing_ok=True)
         if rows:
@@ -135,7 +135,7 @@ class Snapshots:
                 rows = dict(file)
             for name, table in learner.tables.items():
                 if f"{name}/seen" in rows:
-                    table.restore(rows[f"{name}/weight"], rows[f"{name}/history"], rows[f"{name}/seen"])
+                    learner.restore(name, {part: rows[f"{name}/{part}"] for part in table.parts})
         except (BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError, NotImplementedError) as error:
             raise ModelError(
                 f"{path}: is damaged ({error}); remove it to go on from the snapshot beside it, without the last "

@@ -42,11 +42,13 @@ def test_a_file_cut_short_is_named(path: Path):
 
 
 def test_an_absent_file_and_a_text_file_are_named(tmp_path: Path):
-    with pytest.raises(DataError, match=r"nowhere\.h5"):
+    with pytest.raises(DataError, match=r"nowhere\.h5: there is no such file; drn sessions writes it$"):
         Split(tmp_path / "nowhere.h5")
     (tmp_path / "text.h5").write_text("page,label\n")
     with pytest.raises(DataError, match=r"text\.h5"):
         Split(tmp_path / "text.h5")
+    with pytest.raises(DataError, match=r"text\.h5/train\.h5: there is no such file"):
+        Split(tmp_path / "text.h5/train.h5")
 
 
 def test_a_dataset_that_does_not_hold_is_named(path: Path):

@@ -1,0 +1,181 @@
+"""Updates in the memory of the CPU: dense ones in place, those of tables by rows."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from generator.caffe.schema import Message
+from generator.caffe.solverstate import TrainingState
+from generator.onnxgraph.optimise import optimise
+from generator.onnxgraph.parse import parameter_shapes
+from generator.training.engine.batches import Batch
+from generator.training.engine.dense_group import DenseGroup, UpdateFactors
+from generator.training.engine.exchange import Exchange
+from generator.training.engine.graph import Graph
+from generator.training.engine.lazy_rows import LazyRows
+from generator.training.engine.learner import Learner
+from generator.training.engine.solver import Array, clip_factor
+
+__all__ = ["HostLearner"]
+
+
+class HostLearner(Learner):
+    """A net that is trained in the memory of the CPU; the tables' weights are updated in place, the others copied.
+
+    Parameters
+    ----------
+    gradient, net, solver, weights, state, warmup, lazy
+        As of `Learner`.
+    threads
+        Intra-op threads of onnxruntime; 0: one for each core.
+    exchange
+        What connects this learner with others that make every update with it, each from its rows of the batches; call
+        `align` first. None: it learns alone.
+    """
+
+    def __init__(
+        self,
+        gradient: bytes,
+        net: Message,
+        solver: Message,
+        weights: Mapping[str, Array],
+        *,
+        state: TrainingState | None = None,
+        warmup: int = 0,
+        lazy: bool | Literal["momentum"] = False,
+        threads: int = 0,
+        exchange: Exchange | None = None,
+    ) -> None:
+        super().__init__(gradient, net, solver, weights, state=state, warmup=warmup, lazy=lazy)
+        self._exchange = exchange
+        model = optimise(self._gradient, self._rows // (exchange.size if exchange else 1))
+        # The graph may want a matrix as its transpose; `flush` then copies it to where the weights are read.
+        shapes = parameter_shapes(model)
+        self._transposed = {name for name, weight in weights.items() if shapes[name] != weight.shape}
+        model = self._without_frozen(model)
+        self.tables = {name: self._lazy_rows(name, multipliers) for name, multipliers in self._by_rows.items()}
+        helper = None if threads == 1 else ThreadPoolExecutor(1, thread_name_prefix="update")
+        self._groups = [self._dense_group(names, each, helper) for each, names in self._groups_of.items()]
+        self._graph = self._bind(model, threads)
+
+    def _lazy_rows(self, name: str, multipliers: UpdateFactors) -> LazyRows:
+        return LazyRows(
+            _by_rows(self.weights[name]),
+            [_by_rows(history) for history in self._histories[name]],
+            self._rule,
+            multipliers,
+            iteration=self.iteration,
+            iter_size=self._solver.iter_size,
+        )
+
+    def _dense_group(self, names: list[str], multipliers: UpdateFactors, helper: Executor | None) -> DenseGroup:
+        """Return parameters joined in one, of which ``weights`` and the histories become parts."""
+
+        def as_trained(name: str, array: Array) -> Array:
+            return array.T if name in self._transposed else array
+
+        group = DenseGroup(
+            {name: as_trained(name, self.weights[name]) for name in names},
+            [{name: as_trained(name, self._histories[name][k]) for name in names} for k in range(self._rule.histories)],
+            self._rule,
+            multipliers,
+            iter_size=self._solver.iter_size,
+            sparse={name for name in names if name in self._frozen or f"{name}_grad" not in self._written},
+            helper=helper,
+        )
+        for name in group.weights.keys() - self._transposed:
+            self.weights[name] = group.weights[name]
+            self._histories[name] = [history[name] for history in group.histories]
+        return group
+
+    def _bind(self, model: onnx.ModelProto, threads: int) -> Graph:
+        """Return the graph, which reads the trained weights and writes their gradients where the groups read them."""
+        trained = self.weights | {name: weight for group in self._groups for name, weight in group.weights.items()}
+        graph = Graph(model.SerializeToString(), trained, threads)
+        for group in self._groups:
+            for name in group.gradients.keys() - group.sparse:
+                graph.write_to(f"{name}_grad", group.gradients[name])
+        return graph
+
+    @property
+    def history(self) -> list[Array]:
+        """The histories in the order of a solverstate; up to date after `flush`."""
+        return [arrays[k] for k in range(self._rule.histories) for arrays in self._histories.values()]
+
+    def step(self, batches: Iterator[Batch]) -> float:
+        """Make one update, as `Learner.step` says."""
+        losses = [self._backward(batch) for batch in islice(batches, self._solver.iter_size)]
+        loss = sum(losses) / len(losses)
+        if self._exchange:
+            loss = self._add_up(loss, self._exchange)
+        self.rate, current_step = self._next_rate()
+        self._check_loss(loss)
+        parameters = self._parameters()
+        if self._exchange:
+            for parameter in parameters:
+                parameter.all_reduce(self._exchange)
+        scale = 1.0
+        if self._solver.clip_gradients >= 0:
+            squares = sum(parameter.squares() for parameter in parameters)
+            self._check_squares(squares)
+            scale = clip_factor(squares, self._solver.clip_gradients)
+        for parameter in parameters:
+            parameter.update(self.iteration, self.rate, scale / self._solver.iter_size)
+        self.iteration, self.current_step = self.iteration + 1, current_step
+        return loss
+
+    def align(self) -> None:
+        """Take over where the first of the learners stands, as `Learner.align` says."""
+        if not self._exchange:
+            return
+        position = np.array([self.iteration, self.current_step])
+        self._exchange.broadcast(position)
+        self.iteration, self.current_step = map(int, position)
+        for parameter in self._parameters():
+            parameter.broadcast(self._exchange)
+
+    def flush(self) -> None:
+        """Bring every row of every table up to date, and copy to `weights` what the graph has as its transpose."""
+        for table in self.tables.values():
+            table.flush(self.iteration, self._past_rate())
+        for group in self._groups:
+            for name in group.weights.keys() & self._transposed:
+                self.weights[name][...] = group.weights[name].T
+                for whole, history in zip(self._histories[name], group.histories, strict=True):
+                    whole[...] = history[name].T
+
+    def _parameters(self) -> list[DenseGroup | LazyRows]:
+        return [*self._groups, *self.tables.values()]
+
+    def _add_up(self, loss: float, exchange: Exchange) -> float:
+        """Return the loss of all learners' rows, and find out whether one of them is to stop."""
+        sums = np.array([loss, exchange.stopping])
+        exchange.all_reduce(sums)
+        self.stopped = bool(sums[1])
+        return float(sums[0])
+
+    def _backward(self, batch: Batch) -> float:
+        """Add the gradient of one batch, or of this learner's rows; return its loss, or what they add to it."""
+        for name, table in self.tables.items():
+            table.catch_up(batch.ids[name], self.iteration, self._past_rate())
+        shard, share = self._exchange.shard(batch) if self._exchange else (batch, 1.0)
+        outputs = self._graph.run(shard.blobs)
+        rows = {
+            name: (ids, _by_rows(outputs[f"{name}_grad_values"]))
+            for name in self.weights
+            if (ids := outputs.get(f"{name}_grad_rows")) is not None
+        }
+        for name in self.tables.keys() - self._frozen:
+            self.tables[name].add(rows[name], batch.ids[name], share)
+        for group in self._groups:
+            group.add({name: rows[name] for name in rows.keys() & group.weights.keys()}, share)
+        return float(outputs["loss"]) * share
+
+
+def _by_rows(array: Array) -> Array:
+    """Return a view of two axes: a number of a vector, such as the output's bias, is a row too."""
+    return array.reshape(len(array), -1)
