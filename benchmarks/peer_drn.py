@@ -17,10 +17,11 @@ def main() -> None:
     sessions, report, options = arguments()
     count = len(sessions["test_offset"]) - 1
     data = Path(options["data"])
+    sizes = [f"{name}={sessions['items']}" for name in ("pages", "items")]  # part of a log has fewer than its spec says
     with tempfile.TemporaryDirectory() as name:
         for number, epochs in enumerate(options["epochs"]):
             run = Path(name) / str(number)
-            spec = load_spec(options["spec"], [*options["set"], f"solver.epochs={epochs}"])
+            spec = load_spec(options["spec"], [*sizes, *options["set"], f"solver.epochs={epochs}"])
 
             def rank(run: Path = run) -> np.ndarray:
                 model = Model(run, threads=options["threads"])

@@ -19,9 +19,7 @@ from generator.training.run.rows import training_batches
 __all__ = ["FLOOR", "ROOF", "floor", "roof", "sgemm_rates"]
 
 ROOF = "| net | GFLOP a step | sgemm, numpy / onnxruntime | drn, GFLOP/s, median | best | share |"
-FLOOR = (
-    "| net | products | alone, µs | nodes beside them | as many tiny ones, µs | floor, µs | step, µs, best | share |"
-)
+FLOOR = "| net | products | alone, µs | other nodes | as many tiny ones, µs | floor, µs | step, µs, best | share |"
 PRODUCTS = ("Gemm", "MatMul")
 
 

@@ -89,6 +89,7 @@ class _Lines(Progress):
             return
         self._due, self._wait = now + self._wait, min(2 * self._wait, SELDOM)
         task = self._tasks[task_id]
-        of = "" if task.total is None else f" of {task.total:,.0f}"
+        # A total may be a guess, by the size of a file: what is past it is no share of it.
+        of = "" if task.total is None or task.completed > task.total else f" of {task.total:,.0f}"
         words = [f"{task.description}: {task.completed:,.0f}{of}", *map(str, filter(None, task.fields.values()))]
         err.print(", ".join(words), markup=False)

@@ -32,15 +32,16 @@ os.umask(_UMASK)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, place: Path | None = None) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; on success it replaces ``path``, on failure it goes.
 
     The bytes are flushed to disk before the rename, so that a kill or a power cut leaves either the
-    old file or the new one, never half of one.
+    old file or the new one, never half of one. What takes long to write can have its new file in a folder
+    ``place`` of the same file system, which whoever comes after a kill removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with naming(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=place or path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
         beside = Path(name)
         try:

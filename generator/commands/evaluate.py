@@ -67,6 +67,8 @@ def command(
     """
     from generator.api.nets import evaluate, named_models
 
+    if (int8 or index) and not runs:
+        raise click.UsageError(f"{'--int8' if int8 else '--index'} is of a run: give one")
     models = named_models(runs, int8=int8, index=index)
     with progress() as bar:
         task = bar.add_task(f"evaluate {data.name}", total=None)

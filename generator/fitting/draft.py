@@ -97,7 +97,9 @@ def draft(sources: Sequence[Source], folder: Path, options: FitOptions) -> Draft
         facts = Facts.of(folder)
         few = facts.sessions < FEWEST
         why = f"only {facts.sessions:,} sessions buy after a view"
-    except DataError:
+    except DataError as error:
+        if not options.target and target.target == "next" and seen.bought[0]:
+            raise DataError(f"{error}; --target purchase takes the {seen.bought[0]:,} purchases there are") from error
         if options.target or target.target == "next":
             raise
         few, why = True, "no session buys after a view"

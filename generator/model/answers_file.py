@@ -90,7 +90,7 @@ def write_answers(path: Path, answers: Iterable[tuple[LogSession, Answer]], plac
         ``sessions``, ``pages``, ``unknown_pages``, ``bought`` and ``unknown_bought``, as in `LogAnswers`.
     """
     totals = dict.fromkeys(("sessions", "pages", "unknown_pages", "bought", "unknown_bought"), 0)
-    with replacing(path) as beside, SUFFIXES[path.suffix](beside, place) as write:
+    with replacing(path, place) as beside, SUFFIXES[path.suffix](beside, place) as write:
         for asked, answer in answers:
             items, probabilities = zip(*answer.items, strict=True) if answer.items else ((), ())
             write((asked.session, asked.user, asked.start, items, probabilities))

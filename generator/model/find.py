@@ -26,9 +26,8 @@ def find_model(path: str | Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise ModelError(
-            f"{path}: there is no such file or folder; train a model by: drn train SPEC --data DIR -o {path}"
-        )
+        hint = "" if path.suffix else f"; train a model by: drn train SPEC --data DIR -o {path}"
+        raise ModelError(f"{path}: there is no such file or folder{hint}")
     if (path / "model.onnx").is_file():
         return path / "model.onnx"
     if found := _newest(path):

@@ -58,16 +58,19 @@ class ItemIndex:
     """
 
     def __init__(self, model: "ModelProto", name: Path, classes: int, kinds: Mapping[str, str]) -> None:
+        from onnx import ModelProto
+
         from generator.onnxgraph.rewrites.candidates import PatternError, split_at_softmax
 
         began = time.thread_time()
         try:
-            self._split = split_at_softmax(model)
+            split = split_at_softmax(model)
         except PatternError as error:
             raise ModelError(f"{name}: no index can be built for it: {error}") from error
-        self._head = open_session(self._split.head.SerializeToString())
+        self._head = open_session(split.head.SerializeToString())
         types = dict(kinds) | {one.name: one.type for one in self._head.get_outputs()}
-        self._tail = open_session(_typed(self._split.tail, types).SerializeToString())
+        self._tail = open_session(_typed(split.tail, types).SerializeToString())
+        self._split = split._replace(head=ModelProto(), tail=ModelProto())  # the sessions have the weights
         self._blobs = [one.name for one in self._head.get_inputs()]
         self._rows = self._output_rows(model, classes)
         if not np.isfinite(self._rows).all():

@@ -27,4 +27,6 @@ def open_session(
         options.add_external_initializers(list(weights), list(weights.values()))
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session._model_bytes = None  # held to fall back from a GPU, beside the weights that the session has itself
+    return session

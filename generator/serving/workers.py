@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -11,14 +12,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
 from generator.errors import DrnError
+from generator.jobs.locks import LOCK, locked
 from generator.serving.http.logs import json_logger
 from generator.serving.http.settings import BACKLOG, Settings
 
 __all__ = ["serve"]
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # as prometheus_client names it
+FIGURES = "drn-figures-"  # how such folders begin
 PAUSE = 1.0  # seconds until a worker that did not start is started again
 SPARE = 5.0  # seconds beyond the time to drain after which a worker is killed
 
@@ -41,7 +45,7 @@ def serve(settings: Settings) -> None:
         run(settings)
         return
     sockets = _listen(settings)
-    with tempfile.TemporaryDirectory(prefix="drn-figures-") as folder, _signals() as signals:
+    with _figures() as folder, _signals() as signals:
         os.environ[FOLDER] = folder  # the workers have it from their first import on, as prometheus_client wants it
         try:
             _Workers(settings, sockets, json_logger()).keep(signals)
@@ -70,6 +74,19 @@ def _listen(settings: Settings) -> list[socket.socket]:
             one.close()
         raise settings.cannot_listen() from error
     return found
+
+
+@contextmanager
+def _figures() -> Iterator[str]:
+    """Yield a folder for the workers' figures, locked as long as the parent lives; those of parents killed go."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FIGURES}*"):
+        # One that is locked is at work; so is one without a lock, a moment before it has one.
+        with suppress(DrnError, OSError):
+            if not left.is_symlink() and left.stat().st_uid == os.getuid() and (left / LOCK).is_file():
+                with locked(left):
+                    shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=FIGURES) as folder, locked(Path(folder)):
+        yield folder
 
 
 @contextmanager

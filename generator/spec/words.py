@@ -203,6 +203,8 @@ def _hint(value: object, node: dict[str, Any]) -> str:
         return ""
     if wanted == "array":
         return f"write [{text}]"
+    if isinstance(value, float) and not node.get("minimum", value) <= value <= node.get("maximum", value):
+        return ""  # written as it should be, it would be out of bounds
     return _number_meant(value, text) if wanted in ("integer", "number") else ""
 
 

@@ -53,6 +53,13 @@ def test_a_task_without_an_end_says_how_far_alone(monkeypatch, capsys):
     assert capsys.readouterr().err == "evaluate data: 3\n"
 
 
+def test_a_task_that_is_past_its_guessed_end_says_how_far_alone(monkeypatch, capsys):
+    monkeypatch.setattr(console, "FIRST", 0.0)
+    with console.progress() as bar:
+        bar.update(bar.add_task("read rows", total=20), completed=24)
+    assert capsys.readouterr().err == "read rows: 24\n"
+
+
 BUSY = """\
 import sys, time
 from generator import heartbeat

@@ -71,11 +71,15 @@ def test_the_compose_file(tmp_path, monkeypatch):
     assert f"{found['port']}" in (DEPLOY / "Dockerfile").read_text()
 
 
-def test_the_compose_file_by_its_own_tool():
-    if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], check=False).returncode:
-        warnings.warn("docker compose is not here, so compose.yaml goes unlinted: SKIPPED", stacklevel=1)
-        pytest.skip("docker compose is not here")
-    lint("docker", "compose", "-f", "compose.yaml", "config", "--quiet")
+def test_the_compose_file_by_the_specification(tmp_path):
+    """By the schema of the Compose Specification, and by docker compose where that is here."""
+    schema = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    lint(*schema, "compose.yaml")
+    (tmp_path / "wrong.yaml").write_text((DEPLOY / "compose.yaml").read_text().replace("depends_on", "depends"))
+    with pytest.raises(AssertionError, match="'depends' was unexpected"):
+        lint(*schema, tmp_path / "wrong.yaml")
+    if shutil.which("docker") and not subprocess.run(["docker", "compose", "version"], check=False).returncode:
+        lint("docker", "compose", "-f", "compose.yaml", "config", "--quiet")
 
 
 def test_the_proxy():

@@ -125,6 +125,12 @@ def test_evaluate_with_wrong_use_exits_2_in_one_line(tmp_path, arguments):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_what_is_of_a_run_wants_one(tmp_path):
+    for option in ("--index", "--int8"):
+        done = drn("evaluate", "--data", tmp_path, option)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"Error: {option} is of a run: give one")
+
+
 def test_recommend_shows_a_table_with_bars(run):
     done = drn("recommend", run, "--session", "a:5,b:60,?", "--bought", "i9", "-k", "3", PYTHONIOENCODING="utf-8")
     assert done.returncode == 0, done.stderr

@@ -281,6 +281,11 @@ def test_what_is_new_each_day_is_recommended_once_it_was_viewed(tmp_path, run_dr
         ("none.csv", None, "none.csv: no such file"),
         ("names.csv", "a,b\n1,2\n", "names.csv: has the columns a, b, and none has a known name"),
         ("one.csv", "session,page\ns,x\n", "no session of the 1 gives a row for target next"),
+        (
+            "few.csv",
+            "session,page,event\n" + "".join(f"s{n},x,view\ns{n},x,buy\n" for n in range(9)),
+            "none has two views; --target purchase takes the 9 purchases there are",
+        ),
     ],
 )
 def test_a_log_that_does_not_hold_is_one_line_and_leaves_nothing(tmp_path, run_drn, name, content, message):

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
 from itertools import groupby
 
 import polars as pl
@@ -139,6 +143,21 @@ def test_what_does_not_hold_leaves_nothing(run, tmp_path):
     with pytest.raises(ModelError, match=r"is in no run with a spec\.yaml; give the folder of a drn train run"):
         drn.recommend_log(run, events(), tmp_path / "out.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_a_killed_run_left_goes(run, tmp_path):
+    """While the answers are written, which takes long; the kill is as sure as the file that is waited for."""
+    log, out = tmp_path / "log.parquet", tmp_path / "out"
+    events(sessions=4000).write_parquet(log)
+    command = [sys.executable, "-m", "generator", "recommend", str(run), "--batch", str(log), "-o", "out/a.jsonl"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not any(out.rglob(".a.jsonl.*.jsonl")):
+        os.sched_yield()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert [path.name for path in out.iterdir()] != ["a.jsonl"]
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert [path.name for path in out.iterdir()] == ["a.jsonl"]
 
 
 def test_the_command(run, tmp_path):

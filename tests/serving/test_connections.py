@@ -94,6 +94,7 @@ def test_a_slow_head_is_refused(server):
         (GET + b"X: " + b"x" * (HEAD - 200) + b"\r\nConnection: close\r\n\r\n", 200),
         (GET + b"X: " + b"x" * HEAD + b"\r\n\r\n", 431),
         (GET + b"X: x\r\n" * (HEAD // 4) + b"\r\n", 431),
+        (GET + b"X: x\r\n" * (HEAD // 4), 431),
         (b"GET /" + b"x" * HEAD + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
         (GET + b"X: " + b"x" * 40 * HEAD, 431),
         (b"GET /" + b"x" * 40 * HEAD, 431),
@@ -107,7 +108,7 @@ def test_a_slow_head_is_refused(server):
         (b"HELLO\r\n\r\n", 400),
         (GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", 200),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_a_head_has_its_bounds(server, request_, wanted):
     found = asked(server, request_)

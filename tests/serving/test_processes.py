@@ -137,6 +137,24 @@ def test_workers_end_with_their_parent(repository, tmp_path):
     wait_for(lambda: not [one for one in mine if Path(f"/proc/{one}").exists()])
 
 
+def test_what_a_killed_parent_left_goes_at_the_next_start(repository, tmp_path, monkeypatch):
+    """And nothing else: not the figures of a server at work, nor what a link leads to."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / ".lock").touch()
+    (tmp_path / "drn-figures-link").symlink_to("else")
+    killed, living = (Drn(repository, f"sqlite:///{tmp_path}/a.sqlite", "--workers", "2") for _ in range(2))
+    before = set(tmp_path.glob("drn-figures-????????"))
+    assert killed.stop(signal.SIGKILL) == -signal.SIGKILL
+    next_one = Drn(repository, f"sqlite:///{tmp_path}/a.sqlite", "--workers", "2")
+    assert len(before) == 2
+    assert len(before.intersection(tmp_path.iterdir())) == 1
+    assert (tmp_path / "else" / ".lock").exists()
+    assert metric(living, "drn_model_version") == metric(next_one, "drn_model_version") == 1
+    assert (living.stop(), next_one.stop()) == (0, 0)
+    assert not list(tmp_path.glob("drn-figures-????????"))
+
+
 @pytest.mark.parametrize("wrong", ["port", "models"])
 def test_what_keeps_workers_from_starting_is_said_once(repository, tmp_path, wrong):
     port = free_port()

@@ -112,7 +112,8 @@ class Connection(HttpToolsProtocol):
             if not isinstance(error.__context__, _StopError):
                 self._refuse(400, "this is no HTTP/1.1")
         else:
-            if self._unparsed > HEAD:  # an endless head, trailer or chunk extension
+            if self._unparsed > HEAD or (self._in_head and self._head_size() > HEAD):
+                # An endless head, trailer or chunk extension; the bytes with which a head began are not in the first.
                 self._refuse(431, f"a head has {HEAD} bytes at most")
             elif self._in_head and not self._timer:
                 self._timer = self.loop.call_later(SECONDS, self._overdue)

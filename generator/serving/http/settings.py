@@ -78,7 +78,9 @@ class Settings:
 
     def cannot_listen(self) -> DrnError:
         """Return the error of a server that cannot have its host and port."""
-        return DrnError(f"cannot listen on {self.host}:{self.port}: is the port taken?")
+        return DrnError(
+            f"cannot listen on {self.host}:{self.port}: the port is taken, or the host is no address of this machine"
+        )
 
     def hosts(self) -> Collection[str] | None:
         """Return what the header Host may name, lower case; None: anything."""
