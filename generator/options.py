@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,7 @@ import click
 
 from generator.errors import pip_install
 
-__all__ = ["Exit", "Finite", "columns_option", "config_option", "engine_option", "events_option", "format_option"]
+__all__ = ["Exit", "Finite", "config_option", "engine_option", "format_option", "log_options"]
 
 
 class Exit(IntEnum):
@@ -128,13 +128,42 @@ def _engine(context: click.Context, _parameter: click.Parameter, value: str) -> 
     return value
 
 
-def columns_option(function: F) -> F:
-    """Add ``--columns role=column,...`` to a click command, as the argument ``columns``: column by role."""
-    return click.option(
+def log_options(formats: Sequence[str] = (), *, detected: bool = False) -> Callable[[F], F]:
+    """Add how a log is read: the arguments ``form``, ``columns`` (column by role), ``events`` (the texts) and ``gap``.
+
+    Parameters
+    ----------
+    formats
+        Those that the help lists and the command line takes; none: whoever opens the log knows them, and an import that
+        takes long is spared.
+    detected
+        Whether the format is found out, where it is not said; else the log is then of named columns.
+    """
+    form = click.option(
+        "--log-format",
+        "form",
+        type=click.Choice(formats) if formats else str,
+        default=None if detected else "events",
+        show_default=not detected,
+        help="Of the log, where it is not found out." if detected else "Of the log.",
+    )
+    columns = click.option(
         "--columns",
         callback=_columns,
         help="For events: role=column,... of user, session, time, page, event, item, category, dwell.",
-    )(function)
+    )
+    events = click.option(
+        "--events",
+        multiple=True,
+        metavar="KIND=WORD,WORD...",
+        help="What words for events mean: view=click,detail buy=order; view, buy or other.",
+    )
+    gap = click.option(
+        "--gap",
+        type=Finite(0, min_open=True),
+        help="Minutes of silence that end a session. [default: 30; none where the log has session ids]",
+    )
+    return lambda function: form(columns(events(gap(function))))
 
 
 def _columns(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, str]:
@@ -143,13 +172,3 @@ def _columns(_context: click.Context, _parameter: click.Parameter, value: str | 
         if not role or not column:
             raise click.BadParameter(f"{role!r} names no column: write role=column,role=column")
     return {role.strip(): column.strip() for role, _, column in pairs}
-
-
-def events_option(function: F) -> F:
-    """Add ``--events KIND=WORD,WORD...`` to a click command, as the argument ``events``: the texts given."""
-    return click.option(
-        "--events",
-        multiple=True,
-        metavar="KIND=WORD,WORD...",
-        help="What words for events mean: view=click,detail buy=order; view, buy or other.",
-    )(function)

@@ -9,31 +9,22 @@ import click
 
 from generator.console import err, out, print_json, print_table, stages
 from generator.data.log.formats import FORMAT_NAMES
-from generator.options import Exit, Finite, columns_option, events_option, format_option
+from generator.options import Exit, Finite, format_option, log_options
 
 if TYPE_CHECKING:
     from generator.fitting.result import Fit
 
-__all__ = ["command", "log_options"]
+__all__ = ["command", "fit_options"]
 
 
-def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def fit_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add what `drn fit` and `drn spec` can be told of a log."""
     for option in reversed(
         (
             click.argument("logs", nargs=-1, required=True, metavar="LOG..."),
-            click.option(
-                "--log-format", "form", type=click.Choice(FORMAT_NAMES), help="Of the log, where it is not found out."
-            ),
-            columns_option,
-            events_option,
+            log_options(FORMAT_NAMES, detected=True),
             click.option("--target", type=click.Choice(["purchase", "next"]), help="What is recommended."),
             click.option("--level", type=click.Choice(["item", "category"]), help="Of pages and items."),
-            click.option(
-                "--gap",
-                type=Finite(0, min_open=True),
-                help="Minutes of silence that end a session without an id.",
-            ),
             click.option(
                 "--max-bad",
                 type=Finite(0, 1),
@@ -56,7 +47,7 @@ def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("fit", context_settings={"help_option_names": ["-h", "--help"]})
-@log_options
+@fit_options
 @click.option("-o", "--output", "folder", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 @click.option(
     "--minutes",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from generator.console import err, out, print_json, print_table, stages
-from generator.options import Exit, Finite, columns_option, events_option, format_option
+from generator.options import Exit, format_option, log_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +34,7 @@ SHOWN = ("title", "category", "price")  # what of the file of --items is printed
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Of --batch: the file to write, .parquet, .csv or .jsonl."
 )
-@click.option("--log-format", "form", default="events", show_default=True, help="Of the log, as drn sessions has it.")
-@columns_option
-@events_option
-@click.option("--gap", type=Finite(0, min_open=True), help="Of --batch: minutes between two sessions.")
+@log_options()
 @click.option("-k", "top", type=click.IntRange(1), help="Items to recommend [default: the model's top_k].")
 @click.option(
     "--items",

@@ -7,7 +7,7 @@ import click
 from generator.console import err, print_json, print_table, stages
 from generator.data.log.formats import FORMAT_NAMES
 from generator.data.log.words import logs_and_words
-from generator.options import Finite, columns_option, engine_option, events_option, format_option
+from generator.options import Finite, engine_option, format_option, log_options
 
 __all__ = ["command"]
 
@@ -22,16 +22,7 @@ SHARE = Finite(0, 1, min_open=True, max_open=True)
     "--spec", "spec_path", type=FILE, required=True, help="The net: window, history, purchases, vocabularies."
 )
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
-@click.option(
-    "--log-format", "form", type=click.Choice(FORMAT_NAMES), default="events", show_default=True, help="Of the log."
-)
-@columns_option
-@events_option
-@click.option(
-    "--gap",
-    type=Finite(0, min_open=True),
-    help="Minutes of silence that end a session. [default: 30; none where the log has session ids]",
-)
+@log_options(FORMAT_NAMES)
 @click.option(
     "--drop-repeats",
     type=Finite(0),

@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from generator.commands.fit import log_options
+from generator.commands.fit import fit_options
 from generator.console import err
 
 __all__ = ["command"]
 
 
 @click.command("spec", context_settings={"help_option_names": ["-h", "--help"]})
-@log_options
+@fit_options
 @click.option(
     "-o", "--output", "file", type=click.Path(dir_okay=False, path_type=Path), help="YAML file. [default: stdout]"
 )

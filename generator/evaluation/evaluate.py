@@ -104,6 +104,7 @@ def evaluate(
     replicates: int = 1000,
     seed: int = 0,
     step: Callable[[int, int], None] | None = None,
+    watch: Callable[[RowBatch, Mapping[str, Ranking]], None] | None = None,
 ) -> Report:
     """Rank all items for every row of a split by every method, in one pass and constant memory.
 
@@ -118,6 +119,7 @@ def evaluate(
     threads : that rank, while this one reads and tallies; 0 takes all cores. The figures do not depend on their number.
     replicates, seed : of the bootstrap, see `Tally`
     step : called after each batch with the rows done and their total
+    watch : called with each batch, in order, and how each method ranks it, by name
 
     Raises
     ------
@@ -147,6 +149,8 @@ def evaluate(
             for name, ranking in found.items():
                 recommended[name].add(ranking.top)
             unknown += int(np.count_nonzero(batch.label == 0))
+            if watch:
+                watch(batch, found)
             if step:
                 step(tally.rows, len(rows))
         items = len(rows.items)

@@ -48,6 +48,7 @@ class _Held:
     place: NDArray[np.int32]
 
 
+@dataclass(eq=False)
 class Neighbours(Popularity):
     """The items of the k training sessions most like the row's; the rest by popularity. What a method adds are weights.
 
@@ -78,8 +79,13 @@ class Neighbours(Popularity):
     """
 
     default = False
+    idf = 0.0  # a setting where a method makes it one
 
-    def __init__(self, k: int, sample: int, remind: bool, idf: float = 0) -> None:
+    k: int = 500
+    sample: int = 5000
+    remind: bool = True
+
+    def __post_init__(self) -> None:
         try:
             import scipy.sparse  # noqa: F401
         except ImportError as error:
@@ -87,7 +93,6 @@ class Neighbours(Popularity):
                 f"the baseline {self.name} needs scipy, which is not installed: {pip_install('eval')}, "
                 "or name the other baselines"
             ) from error
-        self.k, self.sample, self.remind, self.idf = k, sample, remind, idf
 
     @abstractmethod
     def page_weight(self, query: RowPages) -> Floats:
@@ -262,6 +267,7 @@ def _without(scores: "csr_matrix", row: Ints, item: Ints) -> "csr_matrix":
     return type(scores)((scores.data[kept], scores.indices[kept], held), scores.shape)
 
 
+@dataclass(eq=False)
 class VsKnn(Neighbours):
     """V-SkNN: `Neighbours` whose views weigh by their position, the newest most.
 
@@ -288,9 +294,8 @@ class VsKnn(Neighbours):
         {"k": 100, "sample": 500, "power": 1, "idf": 0},
     )
 
-    def __init__(self, k: int = 500, sample: int = 5000, power: int = 2, idf: float = 5, remind: bool = True) -> None:
-        super().__init__(k, sample, remind, idf)
-        self.power = power
+    power: int = 2
+    idf: float = 5
 
     def page_weight(self, query: RowPages) -> Floats:
         """Return position^power, whose sums are exact, so that equals tie; the length is the same for a row."""

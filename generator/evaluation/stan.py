@@ -1,5 +1,6 @@
 """STAN and VSTAN: nearest neighbours by position and time."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+@dataclass(eq=False)
 class Stan(Neighbours):
     """STAN: `Neighbours` by position, time, and the distance of their items from what is shared.
 
@@ -46,17 +48,9 @@ class Stan(Neighbours):
         {"k": 1500, "row_decay": 0.905, "days_decay": 100, "item_decay": 0.4525},
     )
 
-    def __init__(
-        self,
-        k: int = 500,
-        sample: int = 5000,
-        row_decay: float = 1.02,
-        days_decay: float = 5,
-        item_decay: float = 2.05,
-        remind: bool = True,
-    ) -> None:
-        super().__init__(k, sample, remind)
-        self.row_decay, self.days_decay, self.item_decay = row_decay, days_decay, item_decay
+    row_decay: float = 1.02
+    days_decay: float = 5
+    item_decay: float = 2.05
 
     def page_weight(self, query: RowPages) -> Floats:
         """Return exp(-b / row_decay)."""
@@ -80,6 +74,7 @@ class Stan(Neighbours):
         return weight
 
 
+@dataclass(eq=False)
 class Vstan(Stan):
     """VSTAN: `Stan` with the two weights that V-SkNN has and STAN lacks.
 
@@ -106,19 +101,8 @@ class Vstan(Stan):
         {"k": 200, "row_decay": 1.81, "days_decay": 40, "item_decay": 0.905, "back_decay": 0.905, "idf": 0},
     )
 
-    def __init__(
-        self,
-        k: int = 500,
-        sample: int = 5000,
-        row_decay: float = 1.02,
-        days_decay: float = 5,
-        item_decay: float = 2.05,
-        back_decay: float = 1.02,
-        idf: float = 5,
-        remind: bool = True,
-    ) -> None:
-        super().__init__(k, sample, row_decay, days_decay, item_decay, remind)
-        self.back_decay, self.idf = back_decay, idf
+    back_decay: float = 1.02
+    idf: float = 5
 
     def back_weight(self, back: Ints) -> Floats:
         """Return exp(-b / back_decay)."""

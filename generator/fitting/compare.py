@@ -13,10 +13,12 @@ from generator.data.sessions.vocabulary import Vocabulary
 from generator.data.stages.write import write_split
 from generator.data.store.split import read_kept, read_sessions
 from generator.errors import DrnError
+from generator.evaluation.baseline import label_counts
 from generator.evaluation.baselines import BASELINES, Baseline, choose
-from generator.evaluation.evaluate import Report, evaluate, row_ranks
+from generator.evaluation.evaluate import Report, evaluate
 from generator.evaluation.metrics import CUTOFF
-from generator.evaluation.rows import SplitRows
+from generator.evaluation.ranking import Ranking
+from generator.evaluation.rows import RowBatch, SplitRows
 from generator.fitting.options import Listener
 from generator.model.model import Model
 from generator.model.query import Query
@@ -28,12 +30,12 @@ __all__ = [
     "SESSIONS",
     "Compared",
     "Group",
+    "RowRanks",
     "Shown",
     "best",
     "compare",
     "extended",
     "figure",
-    "groups_of",
     "rules",
     "sampled_test",
     "sessions_shown",
@@ -90,22 +92,60 @@ class Compared:
     ranking: float
 
 
-def compare(models: Mapping[str, Path], data: Path, split: str, listener: Listener) -> Compared:
-    """Rank all items for every row of a split by models and by every rule that can run here."""
+class RowRanks:
+    """The rows of a split and how some methods rank each, collected while all methods do.
+
+    Parameters
+    ----------
+    methods
+        What each method is called here, by its name.
+    """
+
+    def __init__(self, methods: Mapping[str, str]) -> None:
+        self._methods = methods
+        self._label: list[NDArray[np.int64]] = []
+        self._position: list[NDArray[np.int64]] = []
+        self._ranks: dict[str, list[NDArray[np.float64]]] = {called: [] for called in methods.values()}
+
+    def add(self, batch: RowBatch, found: Mapping[str, Ranking]) -> None:
+        """Add a batch and how every method ranks it."""
+        self._label.append(batch.label)
+        self._position.append(batch.position)
+        for name, called in self._methods.items():
+            self._ranks[called].append(found[name].rank)
+
+    def groups(self, data: Path) -> dict[str, list[Group]]:
+        """Return how the methods do on the rows by views seen, and by how often the label is one in training.
+
+        The labels that training does not know are a miss for all.
+        """
+        with SplitRows(data, "train") as train:
+            counts = label_counts(train)
+        ranks = {called: np.concatenate(some) for called, some in self._ranks.items()}
+        return {
+            "views": _groups(np.concatenate(self._position), VIEWS, ranks),
+            "popularity": _groups(counts[np.concatenate(self._label)], COUNTS, ranks),
+        }
+
+
+def compare(
+    models: Mapping[str, Model], data: Path, split: str, listener: Listener, ranks: RowRanks | None = None
+) -> Compared:
+    """Rank all items for every row of a split by models and by every rule that can run here; ``ranks`` hears of it."""
     moments = [time.monotonic()]
 
     def step(done: int, rows: int) -> None:
         moments.append(time.monotonic())
         listener.progress(f"compare, {split}", done, rows)
 
-    given = {name: Model(path) for name, path in models.items()}
-    report = evaluate(given, data, rules(listener), split=split, threads=0, step=step)
+    watch = ranks.add if ranks else None
+    report = evaluate(models, data, rules(listener), split=split, threads=0, step=step, watch=watch)
     return Compared(report, moments[1] - moments[0], time.monotonic() - moments[1])
 
 
-def extended(report: dict[str, Any], models: Mapping[str, Path], data: Path, split: str) -> dict[str, Any]:
+def extended(report: dict[str, Any], models: Mapping[str, Model], data: Path, split: str) -> dict[str, Any]:
     """Return a report, as JSON has it, with more models, ranked on the same rows."""
-    found = evaluate({name: Model(path) for name, path in models.items()}, data, split=split, threads=0)
+    found = evaluate(models, data, split=split, threads=0)
     return {**report, "methods": [*report["methods"], *found.as_json()["methods"]]}
 
 
@@ -136,33 +176,6 @@ def sampled_test(data: Path, spec: Spec, most: int) -> str:
     return SAMPLE
 
 
-def groups_of(model: Path, rule: str, data: Path, split: str) -> dict[str, list[Group]]:
-    """Return how the net and a rule do on the test rows by views seen, and by how often the label is one in training.
-
-    The labels that training does not know are a miss for both.
-    """
-    ranks = {
-        "net": row_ranks(Model(model), data, split=split, threads=0),
-        rule: row_ranks(choose([rule])[0], data, split=split, threads=0),
-    }
-    label, position = [], []
-    with SplitRows(data, split) as rows:
-        for batch in rows.batches(4096):
-            label.append(batch.label)
-            position.append(batch.position)
-        items = rows.item_ids
-    counts = np.zeros(items + 1, np.int64)
-    with SplitRows(data, "train") as train:
-        for some in train.labels():
-            counts += np.bincount(some, minlength=items + 1)
-    counts[0] = 0
-    trained = counts[np.concatenate(label)]
-    return {
-        "views": _groups(np.concatenate(position), VIEWS, ranks),
-        "popularity": _groups(trained, COUNTS, ranks),
-    }
-
-
 def _groups(
     values: NDArray[np.int64], bounds: Sequence[tuple[int, int | None]], ranks: Mapping[str, NDArray[np.float64]]
 ) -> list[Group]:
@@ -182,9 +195,8 @@ def _figures(rank: NDArray[np.float64]) -> tuple[float, float]:
     return float(hit.mean()), float(np.where(hit, 1 / rank, 0).mean())
 
 
-def sessions_shown(model: Path, data: Path, split: str) -> list[Shown]:
+def sessions_shown(net: Model, data: Path, split: str) -> list[Shown]:
     """Return ten sessions of the test part, at equal distances: the last row of each whose label is known."""
-    net = Model(model)
     with SplitRows(data, split) as rows:
         session, label, position = (
             np.concatenate(each)

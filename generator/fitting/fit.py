@@ -23,6 +23,7 @@ from generator.fitting.result import Fit
 from generator.fitting.select import Selected, Selection
 from generator.fitting.trial import StoppedError, trained
 from generator.jobs.locks import locked
+from generator.model.model import Model
 from generator.spec import dump_spec, parse_spec
 from generator.spec.schema import Spec
 from generator.training.run.folder import prepare
@@ -33,7 +34,7 @@ __all__ = ["StoppedError", "fit"]
 
 SPLITS = ("train.h5", "test.h5")
 SAFE = 0.85  # of the seconds of the training that its iterations are planned for: the rate falls before all are made
-FITTED, RANKED = 1.25, 2  # times what it takes to fit and to rank by all rules: rows of a kind are ranked once more
+COMPARED = 1.25  # times what it takes to fit and to rank by all rules, as far as the trials tell
 
 
 def fit(
@@ -122,11 +123,13 @@ class _Work:
     def _plan(self, selected: Selected, facts: Facts) -> dict[str, Any]:
         """Say how long the chosen net is trained, and on how much it is compared: by recipe, or by the time left."""
         solver = selected.candidate.spec.solver
-        a_session = RANKED * selected.ranking * facts.labels / facts.sessions
-        room = self.journal.budget.left / 2 - FITTED * selected.fitting
+        a_session = COMPARED * selected.ranking * facts.labels / facts.sessions
+        room = self.journal.budget.left / 2 - COMPARED * selected.fitting
         compared = int(max(compare.FEWEST, min(compare.SESSIONS, room / a_session)))
         test_rows = min(facts.test_rows, compared * facts.labels / facts.sessions)
-        seconds = self.journal.budget.for_training(FITTED * selected.fitting + RANKED * selected.ranking * test_rows)
+        seconds = self.journal.budget.for_training(
+            COMPARED * selected.fitting + COMPARED * selected.ranking * test_rows
+        )
         speed = selected.speed / (solver.batch_size * solver.iter_size)
         iterations = max(1, min(solver.max_iter, int(SAFE * seconds * speed)))
         reasons = {}
@@ -174,9 +177,10 @@ class _Work:
     def _compare(self, spec: Spec, rule: str, most: int) -> dict[str, Any]:
         data = self.folder / "data"
         split = compare.sampled_test(data, spec, most)
-        report = compare.compare({spec.name: self.folder}, data, split, self.listener).report
+        net, ranks = Model(self.folder), compare.RowRanks({spec.name: "net", rule: rule})
+        report = compare.compare({spec.name: net}, data, split, self.listener, ranks).report
         return {
             "report": compare.without_pairs(report, (spec.name,)),
-            "groups": compare.as_json(compare.groups_of(self.folder, rule, data, split)),
-            "sessions": compare.as_json(compare.sessions_shown(self.folder, data, split)),
+            "groups": compare.as_json(ranks.groups(data)),
+            "sessions": compare.as_json(compare.sessions_shown(net, data, split)),
         }

@@ -16,6 +16,7 @@ from generator.fitting.recipes import recipe_for
 from generator.fitting.trial import trained, trial_folder, trial_spec
 from generator.fitting.tuning import tuned
 from generator.mixture.mixture import Fitted
+from generator.model.model import Model
 from generator.spec import dump_spec, parse_spec
 from generator.training.run.mixing import FILE
 from generator.training.run.train import TrainOptions
@@ -145,8 +146,8 @@ class Selection:
 
     def _judge(self, tried: Sequence[Candidate]) -> dict[str, Any]:
         """Rank the validation rows by all candidates and rules."""
-        runs = {each.name: self._folder / each.name for each in tried}
-        found = compare.compare(runs, self._data(tried[0]), "valid", self._listener)
+        models = {each.name: Model(self._folder / each.name) for each in tried}
+        found = compare.compare(models, self._data(tried[0]), "valid", self._listener)
         report = compare.without_pairs(found.report, ())
         return {"report": report, "fitting": found.fitting, "ranking": found.ranking}
 
@@ -155,8 +156,8 @@ class Selection:
 
         def work() -> dict[str, Any]:
             found = list(made())
-            runs = {each.name: self._folder / each.name for each in found}
-            return {"report": compare.extended(report, runs, self._data(found[0]), "valid")}
+            models = {each.name: Model(self._folder / each.name) for each in found}
+            return {"report": compare.extended(report, models, self._data(found[0]), "valid")}
 
         extended: dict[str, Any] = self._journal.stage(stage, work)["report"]
         self._listener.note(_ranking(extended))

@@ -212,15 +212,18 @@ class Model:
         return best
 
     def _are_allowed(self, ids: NDArray[np.int64], seen: Window, filters: Sequence[Filter]) -> NDArray[np.bool_]:
-        """Return which ids, ascending, are of items with an original id that all filters allow."""
-        found = (ids > 0) & (ids <= len(self.items))
-        known = ids[found] - 1
+        """Return which ids are of items with an original id that all filters allow."""
+        known, slots = (ids > 0) & (ids <= len(self.items)), ids > self._largest_item
+        found = np.zeros(len(ids), np.bool_)
+        found[known] = self._items_allowed(ids[known] - 1, filters)
+        found[slots] = _slots_allowed(ids[slots] - self._largest_item - 1, seen, filters)
+        return found
+
+    def _items_allowed(self, places: slice | NDArray[np.int64], filters: Sequence[Filter]) -> NDArray[np.bool_]:
+        """Return which items of the vocabulary, of those at ``places`` from 0, all filters allow."""
+        found = np.broadcast_to(np.True_, len(self.items))[places].copy()  # as few as are asked for
         for one in filters:
-            found[found] = one.mask(self.items)[known]
-            known = ids[found] - 1
-        for place in np.flatnonzero(ids > self._largest_item):
-            slot = ids[place] - self._largest_item - 1
-            found[place] = slot < len(seen.unseen) and all(one.allows(seen.unseen[slot]) for one in filters)
+            found &= one.mask(self.items)[places]
         return found
 
     def _exact(
@@ -234,18 +237,15 @@ class Model:
         if filters is None:
             return list(zip(*self._best(blobs, top), strict=True))
         every = self._probabilities(blobs)
-        return [self._allowed(*each, top) for each in zip(every, windows, filters, strict=True)]
+        return [self._best_allowed(*each, top) for each in zip(every, windows, filters, strict=True)]
 
-    def _allowed(self, probability: NDArray[np.float32], seen: Window, filters: Sequence[Filter], top: int) -> Ranked:
+    def _best_allowed(
+        self, probability: NDArray[np.float32], seen: Window, filters: Sequence[Filter], top: int
+    ) -> Ranked:
         """Return ids and probabilities of the best items that all filters allow, of one row of `_probabilities`."""
-        allowed = np.ones(len(probability), np.bool_)
-        items = len(self.items)
-        for one in filters:
-            allowed[:items] &= one.mask(self.items)
-        allowed[items:] = False
-        for slot, label in enumerate(seen.unseen[: len(probability) - items]):
-            allowed[items + slot] = all(one.allows(label) for one in filters)
-        places = np.flatnonzero(allowed)
+        slots = np.arange(len(probability) - len(self.items))
+        allowed = [self._items_allowed(slice(None), filters), _slots_allowed(slots, seen, filters)]
+        places = np.flatnonzero(np.concatenate(allowed))
         places = places[_largest(probability[places], min(top, len(places)))]
         return self._ids(places).tolist(), probability[places].tolist()
 
@@ -275,6 +275,12 @@ class Model:
         probability = self._probabilities(blobs)
         places = np.array([_largest(row, top) for row in probability])
         return self._ids(places).tolist(), np.take_along_axis(probability, places, axis=1).tolist()
+
+
+def _slots_allowed(slots: NDArray[np.int64], seen: Window, filters: Sequence[Filter]) -> NDArray[np.bool_]:
+    """Return which slots, numbered from 0, are of a page of the session that all filters allow."""
+    labels = [seen.unseen[slot] if slot < len(seen.unseen) else None for slot in slots.tolist()]
+    return np.array([label is not None and all(one.allows(label) for one in filters) for label in labels], np.bool_)
 
 
 def _largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:

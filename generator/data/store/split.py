@@ -7,6 +7,7 @@ sessions themselves.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -100,24 +101,27 @@ class Split:
     def __len__(self) -> int:
         """Return the number of sessions, S."""
         with _damage(self.path):
-            return len(_group(self._file, self.path)["offset"]) - 1
+            return len(self._stored)
 
     def sessions(self, start: int = 0, stop: int | None = None) -> Sessions:
         """Return the sessions ``start`` to ``stop - 1``, all of them by default; DataError if they do not hold."""
         with _damage(self.path):
-            return _sessions(self._file, self.path, start, stop)
+            return self._stored.read(start, stop)
+
+    @cached_property
+    def _stored(self) -> "_StoredSessions":
+        return _StoredSessions(self._file, self.path)
 
     @property
     def slots(self) -> Slots | None:
         """Which ids are pages that the vocabulary lacks; None: none are."""
         with _damage(self.path):
-            return _slots(_group(self._file, self.path))
+            return self._stored.slots
 
     def labels(self, chunk: int) -> Iterator[NDArray[Any]]:
         """Yield labels, ``chunk`` at a time: one a session where it is an item bought, else those of the rows."""
         with _damage(self.path):
-            group = _group(self._file, self.path)
-            dataset = group["label"] if "label" in group else self._datasets["label"]
+            dataset = self._stored.datasets.get("label", self._datasets["label"])
             rows = len(dataset)
         for start in range(0, rows, chunk):
             yield _read(dataset, slice(start, start + chunk), self.path)
@@ -174,63 +178,74 @@ def read_sessions(path: Path) -> Sessions:
     """Read the ragged sessions of a split file; DataError names the file and what is missing or out of step."""
     check_whole(path.parent)
     with _damage(path), h5py.File(path, "r") as file:
-        return _sessions(file, path, 0, None)
+        return _StoredSessions(file, path).read(0, None)
 
 
 def read_kept(path: Path) -> int:
     """Return how many purchases before each session a split file holds at most."""
     with _damage(path), h5py.File(path, "r") as file:
-        return int(_group(file, path).attrs.get("bought_kept", KEPT_BOUGHT))
+        return _StoredSessions(file, path).kept
 
 
-def _group(file: h5py.File, path: Path) -> h5py.Group:
-    """Return the group of the sessions, with all its datasets."""
-    if "sessions" not in file:
-        raise DataError(f"{path} has no group sessions: is it a file of drn sessions?")
-    group = file["sessions"]
-    for name in ("offset", *VIEWS, "bought_offset", "bought", *FIXED):
-        if name not in group:
-            raise DataError(f"{path} has no dataset sessions/{name}: is it a file of drn sessions?")
-    return group
+class _StoredSessions:
+    """The group ``sessions`` of a file, whose datasets are looked up once: h5py takes as long as to read a few of each.
 
+    Attributes
+    ----------
+    datasets
+        By name.
+    training, slots
+        As in ``Sessions``.
+    kept
+        How many purchases before each session there are at most.
+    """
 
-def _sessions(file: h5py.File, path: Path, start: int, stop: int | None) -> Sessions:
-    group = _group(file, path)
-    stop = len(group["offset"]) - 1 if stop is None else stop
-    found: dict[str, Any] = {}
-    for offset, names in (("offset", VIEWS), ("bought_offset", ("bought",))):
-        ends = _offsets(group, path, offset, names, start, stop)
-        for name in names:
-            found[name] = _read(group[name], slice(ends[0], ends[-1]), path)
-        found[offset] = ends - ends[0]
-    for name in (*FIXED, *(["label"] if "label" in group else [])):
-        found[name] = _read(group[name], slice(start, stop), path)
-    return Sessions(**found, training=bool(group.attrs.get("training", False)), slots=_slots(group))
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        if "sessions" not in file:
+            raise DataError(f"{path} has no group sessions: is it a file of drn sessions?")
+        group = file["sessions"]
+        self.path, self.datasets = path, dict(group)
+        for name in ("offset", *VIEWS, "bought_offset", "bought", *FIXED):
+            if name not in self.datasets:
+                raise DataError(f"{path} has no dataset sessions/{name}: is it a file of drn sessions?")
+        self.training = bool(group.attrs.get("training", False))
+        self.slots = Slots(*map(int, group.attrs["slots"])) if "slots" in group.attrs else None
+        self.kept = int(group.attrs.get("bought_kept", KEPT_BOUGHT))
+        self._sizes = {name: len(dataset) for name, dataset in self.datasets.items()}
 
+    def __len__(self) -> int:
+        return self._sizes["offset"] - 1
 
-def _slots(group: h5py.Group) -> Slots | None:
-    return Slots(*map(int, group.attrs["slots"])) if "slots" in group.attrs else None
+    def read(self, start: int, stop: int | None) -> Sessions:
+        """Return the sessions ``start`` to ``stop - 1``; DataError if they do not hold."""
+        stop = len(self) if stop is None else stop
+        found: dict[str, Any] = {}
+        for offset, names in (("offset", VIEWS), ("bought_offset", ("bought",))):
+            ends = self._offsets(offset, names, start, stop)
+            for name in names:
+                found[name] = _read(self.datasets[name], slice(ends[0], ends[-1]), self.path)
+            found[offset] = ends - ends[0]
+        for name in (*FIXED, *(["label"] if "label" in self.datasets else [])):
+            found[name] = _read(self.datasets[name], slice(start, stop), self.path)
+        return Sessions(**found, training=self.training, slots=self.slots)
 
-
-def _offsets(
-    group: h5py.Group, path: Path, name: str, values: Sequence[str], start: int, stop: int
-) -> NDArray[np.int64]:
-    """Return where the sessions ``start`` to ``stop - 1`` begin and end among ``values``, checked."""
-    ends: NDArray[np.int64] = _read(group[name], slice(start, stop + 1), path).astype(np.int64)
-    last = stop == len(group[name]) - 1
-    for value in values:
-        held = len(group[value])
-        if (
-            len(ends) != stop - start + 1
-            or (np.diff(ends) < 0).any()
-            or not (ends[0] == 0 if start == 0 else ends[0] >= 0)
-            or not (ends[-1] == held if last else ends[-1] <= held)
-        ):
-            raise DataError(
-                f"{path}: sessions/{name} does not divide the {held} values of sessions/{value} into the sessions "
-                f"{start}..{stop - 1}; write the file again by drn sessions"
-            )
-    return ends
+    def _offsets(self, name: str, values: Sequence[str], start: int, stop: int) -> NDArray[np.int64]:
+        """Return where the sessions ``start`` to ``stop - 1`` begin and end among ``values``, checked."""
+        ends: NDArray[np.int64] = _read(self.datasets[name], slice(start, stop + 1), self.path).astype(np.int64)
+        last = stop == self._sizes[name] - 1
+        for value in values:
+            held = self._sizes[value]
+            if (
+                len(ends) != stop - start + 1
+                or (np.diff(ends) < 0).any()
+                or not (ends[0] == 0 if start == 0 else ends[0] >= 0)
+                or not (ends[-1] == held if last else ends[-1] <= held)
+            ):
+                raise DataError(
+                    f"{self.path}: sessions/{name} does not divide the {held} values of sessions/{value} into the "
+                    f"sessions {start}..{stop - 1}; write the file again by drn sessions"
+                )
+        return ends
 
 
 def write_file(

@@ -159,7 +159,8 @@ class Learner(ABC):
 
     def _past_rate(self) -> float:
         """Return the rate of the last update, as a resumed run knows it too; 0 where no rule asks for it."""
-        return self._rate(self.iteration - 1)[0] if self._lazy and self.iteration else 0.0
+        asked = self._lazy and self._rule.drifts and self.iteration
+        return self._rate(self.iteration - 1)[0] if asked else 0.0
 
     def _without_frozen(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """Return a graph without the gradients of parameters whose lr_mult is 0.
