@@ -2,7 +2,7 @@
 
     python benchmarks/large.py --pages 8400000 --width 64
 
-The log is a small simulated shop's, whose pages are the first rows of the table. Takes some three times the table in
+The log is a small simulated shop's, whose pages are the first rows of the table. Takes some four times the table in
 memory, and six times on disk, in the system's temporary folder.
 """
 

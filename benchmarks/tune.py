@@ -1,6 +1,8 @@
 """`drn tune`: its searches at equal cost, a cost of 1 being one whole training.
 
     python benchmarks/tune.py table --data simulator --seeds 50 --folder build/tables
+    python benchmarks/tune.py table --data ../shared/data/yoochoose-100k --epochs 1 --seeds 50 --folder build/tables \
+        --genes "{rnn.window: {choice: [1]}, rnn.widths: {choice: [[16], [64], [16, 16], [16, 64]]}}"
     python benchmarks/tune.py live --data ../shared/data/yoochoose-100k --cost 20 --seeds 10 --searches surrogate,tpe
 
 `table` lets the searches look up what `benchmarks/tune_table.py` recorded: the figures are of real trainings, each spec
@@ -19,12 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tune_table import TABLE, Recorded, place, planned, prepared
+from tune_table import Recorded, place, planned, prepared, table_of
 
 from generator.jobs.workers import Engine, Outcome, Processes
 from generator.tuning.individual import RungJob
+from generator.tuning.journal import Journal
 from generator.tuning.plan import Halving, TuningPlan
 from generator.tuning.run import tune
+from generator.tuning.search import Search
+from generator.tuning.trainings import Trainings
 
 # Search by name: sampler, halving (None: the sampler's own), individuals asked for at once (None: as given).
 WHOLE, HALVED = Halving(rungs=1), Halving()
@@ -62,7 +67,7 @@ def main() -> None:
     parser.add_argument("--cost", type=int, default=20, help="whole trainings a search may cost; random: 60, or more")
     parser.add_argument("--population", type=int, help="individuals of a generation, instead of each sampler's own")
     parser.add_argument("--epochs", type=float, default=3)
-    parser.add_argument("--windows", default="1, 4", help="of the table")
+    parser.add_argument("--genes", default="{}", help="in place of the table's own of these names, as in a plan")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--searches", default=",".join(SEARCHES))
@@ -71,7 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     kind, folder = place(options.data, options.folder)
     data = prepared(kind, options.data, options.sessions, folder)
-    search = TABLE.replace("WINDOWS", options.windows) if options.mode == "table" else LIVE
+    search = table_of(options.genes) if options.mode == "table" else LIVE
     plan = planned(kind, search, folder, epochs=options.epochs)
     engine = Recorded(folder, plan.search) if options.mode == "table" else Processes(options.workers)
     curves = {
@@ -79,7 +84,7 @@ def main() -> None:
         for name in options.searches.split(",")
     }
     engine.close()
-    table_of(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split, by cost", curves)
+    print_table(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split, by cost", curves)
     if options.plot:
         plot(curves, options.plot)
 
@@ -89,25 +94,31 @@ def found(
 ) -> list[float]:
     """Return the best figure of a search within a cost of 1, 2, ...; what was searched before is kept in the folder."""
     cost = max(options.cost, YARDSTICK) if name == "random" else options.cost
-    key = [options.mode, name, seed, cost, options.population, options.epochs, options.windows]
+    key = [options.mode, name, seed, cost, options.population, options.epochs, options.genes]
     kept = folder / "searches.jsonl"
     for line in kept.read_text().splitlines() if kept.exists() else []:
         if (known := json.loads(line))[0] == key:
             return known[1]
     meter, start = Meter(engine), time.process_time()
-    with tempfile.TemporaryDirectory(dir=folder) as run:
-        tune(
-            planned_as(plan, name, seed, cost, options.population),
-            data,
-            Path(run) / "run",
-            engine=meter,
-            cuts=folder / "cuts",
-        )
+    wanted = planned_as(plan, name, seed, cost, options.population)
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        if options.mode == "table":
+            replay(wanted, data, Path(home), meter, folder / "cuts/table")
+        else:
+            tune(wanted, data, Path(home) / "run", engine=meter, cuts=folder / "cuts")
     best, beside = meter.best(cost), 1e3 * (time.process_time() - start) / meter.jobs
     print(f"{name}, seed {seed}: {best[-1]:.4f}; {beside:.1f} ms CPU beside a training", flush=True)
     with kept.open("a") as stream:
         stream.write(json.dumps([key, best, beside]) + "\n")
     return best
+
+
+def replay(plan: TuningPlan, data: Path, run: Path, engine: Engine, cuts: Path) -> None:
+    """Search as `tune` does, without the files that it leaves: their making would be most of a second."""
+    with Journal(run / "journal.jsonl", {}, resume=False) as journal:
+        trainings = Trainings(plan, data, run, cuts, engine, journal)
+        Search(plan, trainings).run()
+        trainings.close()
 
 
 def planned_as(plan: TuningPlan, name: str, seed: int, cost: int, population: int | None) -> TuningPlan:
@@ -160,7 +171,7 @@ def shown(values: np.ndarray, sign: str = "") -> str:
     return f"{values.mean():{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
-def table_of(title: str, curves: dict[str, np.ndarray]) -> None:
+def print_table(title: str, curves: dict[str, np.ndarray]) -> None:
     """Print the best so far by cost, and by how much the first search is ahead of the others, seed by seed."""
     print(f"\n{title}\n{'search':<18}" + "".join(f"{f'cost {stop}':>26}" for stop in STOPS))
     for name, runs in curves.items():
@@ -168,7 +179,8 @@ def table_of(title: str, curves: dict[str, np.ndarray]) -> None:
     (first, own), *others = curves.items()
     at = own.shape[1]
     for name, runs in others:
-        print(f"{first} at {at} - {name} at {at}: {shown(own[:, -1] - runs[:, at - 1], '+')}")
+        for cost in (at // 2, at):
+            print(f"{first} at {cost} - {name} at {cost}: {shown(own[:, cost - 1] - runs[:, cost - 1], '+')}")
     if "random" in curves:
         print(f"{first} at {at} - random at {YARDSTICK}: {shown(own[:, -1] - curves['random'][:, YARDSTICK - 1], '+')}")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import yaml
@@ -40,7 +41,7 @@ FIXED = {
     "rnn: {window: 4, widths: [64], history: 16}, init: {table: {type: gaussian}}, solver: {clip_gradients: 0.5}}",
 }
 TABLE = """
-  rnn.window: {choice: [WINDOWS]}
+  rnn.window: {choice: [1, 4]}
   rnn.widths: {list: {choice: [16, 64]}, length: [1, 2]}
   solver.base_lr: {choice: [0.01, 0.03, 0.1, 0.3, 1]}
   solver.momentum: {choice: [0, 0.9]}
@@ -60,16 +61,21 @@ def main() -> None:
     parser.add_argument("--data", default="simulator", help="simulator, or a folder yoochoose-100k")
     parser.add_argument("--sessions", type=int, default=20_000, help="of the simulator")
     parser.add_argument("--epochs", type=float, default=3)
-    parser.add_argument("--windows", default="1, 4", help="of the specs, the same for benchmarks/tune.py; or 1 alone")
+    parser.add_argument("--genes", default="{}", help="in place of the table's own of these names, as in a plan")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("build/tables"))
     options = parser.parse_args()
     kind, folder = place(options.data, options.folder)
     data = prepared(kind, options.data, options.sessions, folder)
-    plan = planned(kind, TABLE.replace("WINDOWS", options.windows), folder, epochs=options.epochs)
+    plan = planned(kind, table_of(options.genes), folder, epochs=options.epochs)
     with Processes(options.workers) as engine:
         record(plan, data, folder, engine, 60 * options.minutes)
+
+
+def table_of(genes: str) -> str:
+    """Return TABLE with other ``genes``, such as those of a part of it that is wholly recorded."""
+    return "\n" + indent(yaml.safe_dump(yaml.safe_load(TABLE) | yaml.safe_load(genes), sort_keys=False), "  ")
 
 
 def place(data: str, folder: Path) -> tuple[str, Path]:

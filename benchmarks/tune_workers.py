@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     kind, folder = place("simulator", options.folder)
     data = prepared(kind, "simulator", options.sessions, folder)
-    plan = planned(kind, TABLE.replace("WINDOWS", "1, 4"), folder, epochs=3)
+    plan = planned(kind, TABLE, folder, epochs=3)
 
     def search(seed: int, workers: int) -> tuple[float, float]:
         """Return the seconds of a search, and the share of its workers' time that they trained."""

@@ -1,5 +1,6 @@
 """The journal of a fit: what each stage came to, so that a fit that was killed goes on where it was."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -86,12 +87,21 @@ class FitJournal:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            held = json.loads(self._path.read_text(encoding="utf-8"))
-            return held if isinstance(held["stages"], dict) and isinstance(held["asked"], dict) else None
+            held: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+            written = held.pop("sha256")
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{self._path}: is no journal of a fit ({error}); take another folder") from error
+        if written != _hash(held):
+            raise DataError(f"{self._path}: is not as drn fit wrote it: damaged, or changed; take another folder")
+        return held
 
     def _save(self) -> None:
-        write_text(self._path, json.dumps(self._done, indent=1, ensure_ascii=False) + "\n")
+        held = {**self._done, "sha256": _hash(self._done)}
+        write_text(self._path, json.dumps(held, indent=1, ensure_ascii=False) + "\n")
+
+
+def _hash(held: dict[str, Any]) -> str:
+    """Return the hash of a journal: a figure that was changed, by a fault of the disk or a hand, is none of the fit."""
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["InferenceGraph"]
 
 Floats = NDArray[np.float32]
+INT8_SINCE = 1, 22  # the first onnxruntime whose MatMulNBits takes 8 bits
 SMALL = 2**29  # bytes of a model that may be held twice while it is opened
 OUTPUTS = ("probability", "top_item", "top_probability")
 
@@ -199,9 +200,13 @@ def _quick(graph: Path | bytes) -> Path | bytes:
 
 
 def _int8(file: Path) -> bytes:
+    """Return a model with output layers in 8 bits; ModelError where this onnxruntime has no product of 8 bits."""
     from generator.onnxgraph.rewrites.int8 import with_int8_output
 
-    return with_int8_output(_loaded(file, "int8")).SerializeToString()
+    model, here = _loaded(file, "int8"), onnxruntime.__version__
+    if tuple(int(part) for part in here.split(".")[:2]) < INT8_SINCE:
+        raise ModelError(f"int8 wants onnxruntime {'.'.join(map(str, INT8_SINCE))} or newer, and this is {here}")
+    return with_int8_output(model).SerializeToString()
 
 
 def _loaded(file: Path, what: str) -> "ModelProto":

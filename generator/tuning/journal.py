@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -90,6 +91,8 @@ class Journal:
         try:
             for number, line in enumerate(whole.splitlines(), 1):
                 record = json.loads(line)
+                if record.pop("crc32", None) not in {None, _checksum(record)}:  # a line written by hand has none
+                    raise ValueError("its crc32 is of other content")
                 if number == 1:
                     self._same(record, identity)
                 else:
@@ -158,7 +161,8 @@ class Journal:
         return record
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        line = {**record, "crc32": _checksum(record)}
+        self._stream.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
@@ -172,6 +176,11 @@ class Journal:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+def _checksum(record: Mapping[str, Any]) -> int:
+    """Return the checksum of a line, by which a figure that a disk or a hand changed is no result of a training."""
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
 
 
 def _listed(versions: Mapping[str, str]) -> str:

@@ -318,6 +318,26 @@ def test_a_dry_run_leaves_a_fit_and_a_run_as_they_are(fitted, shop_csv, tmp_path
     assert done.stderr == "run: is not empty and holds no fit; take a new folder\n"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"rows": ', '"rows": 1', "is not as drn fit wrote it: damaged, or changed"),
+        ('"asked"', '"was"', "is not as drn fit wrote it: damaged, or changed"),
+        ('"sha256"', '"sha"', "is no journal of a fit"),
+        ("{", "[", "is no journal of a fit"),
+    ],
+)
+def test_a_journal_that_is_not_as_it_was_written_is_refused(
+    fitted, shop_csv, tmp_path, run_drn, before, after, message
+):
+    shutil.copytree(fitted[0] / "shop", tmp_path / "shop")
+    text = (tmp_path / "shop/fit.json").read_text()
+    assert before in text
+    (tmp_path / "shop/fit.json").write_text(text.replace(before, after, 1))
+    done = run_drn("fit", shop_csv, "-o", "shop", *BRIEF, "--resume", folder=tmp_path, status=2)
+    assert done.stderr.startswith(f"shop/fit.json: {message}")
+
+
 def test_two_do_not_fit_in_one_folder(fitted, shop_csv, run_drn):
     folder, _ = fitted
     with locked(folder / "shop", name=LOCK):

@@ -1,5 +1,8 @@
 """Codes of four bits: levels as good as they can be, and the largest products found by them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -37,3 +40,22 @@ def test_equal_rows_and_few_are_no_fault():
     found = ItemCodes(rows).largest(np.ones((2, 4), np.float32), 3)
     assert found.shape == (2, 3)
     assert set(found.ravel()) <= {-1, 0, 1, 2}
+
+
+def test_a_search_takes_no_other_core():
+    """faiss would share the queries of a batch out among threads of its own, in each thread that asks anew."""
+    asking = """
+import os, threading
+import numpy as np
+from generator.model.codes import ItemCodes
+codes, query = ItemCodes(np.ones((4000, 8), np.float32)), np.ones((32, 8), np.float32)
+
+def ask():
+    before = set(os.listdir("/proc/self/task"))
+    codes.largest(query, 100)
+    print(len(set(os.listdir("/proc/self/task")) - before))
+
+threading.Thread(target=ask).start()
+"""
+    done = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "0\n"

@@ -197,3 +197,11 @@ def test_a_model_and_an_answer_say_what_they_are(run):
     assert repr(Answer(tuple((f"i{k}", 0.5) for k in range(9)), 0, 0)).endswith("i4 0.5000, ... 9 items)")
     # An id is text of somebody else's: it is shown, not run.
     assert "<td>&lt;b&gt;</td><td>0.5000</td>" in Answer((("<b>", 0.5),), 0, 0)._repr_html_()
+
+
+def test_int8_names_an_onnxruntime_that_is_too_old(tmp_path, monkeypatch):
+    """The floor of drn, 1.18, has no product of 8 bits: the model is not to blame."""
+    write_model(tmp_path / "model.onnx")
+    monkeypatch.setattr("onnxruntime.__version__", "1.18.1")
+    with pytest.raises(ModelError, match=r"^int8 wants onnxruntime 1\.22 or newer, and this is 1\.18\.1$"):
+        Model(tmp_path, int8=True)

@@ -71,6 +71,17 @@ def test_a_broken_line_is_named(tmp_path, line):
         Journal(path, IDENTITY, resume=True)
 
 
+@pytest.mark.parametrize(("before", "after"), [('"seed":', '"seed":1'), ('"kind"', '"kinds"'), ("0.", "1.")])
+def test_a_figure_that_was_changed_is_no_result(tmp_path, before, after):
+    path = tmp_path / "journal.jsonl"
+    begun(path)
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with pytest.raises(TrainingError, match=r"journal\.jsonl:\d+: not a line of a journal.*crc32"):
+        Journal(path, IDENTITY, resume=True)
+
+
 def test_two_processes_cannot_hold_one_journal(tmp_path):
     path = tmp_path / "journal.jsonl"
     held = (
