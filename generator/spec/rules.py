@@ -102,7 +102,8 @@ def _multistep_has_steps(policy: str, steps: list[int]) -> str | None:
 def _lazy_adam(lazy: bool | str, kind: str) -> str | None:
     if not lazy or kind == "Adam":
         return None
-    return f"true, but type is {kind}, whose tables are updated by rows anyway: leave it out, or set type: Adam"
+    given = str(lazy).lower()
+    return f"{given}, but type is {kind}, whose tables are updated by rows anyway: leave it out, or set type: Adam"
 
 
 def _steps_increase(steps: list[Any]) -> str | None:
