@@ -13,6 +13,7 @@ __all__ = [
     "TORN",
     "check_output",
     "check_whole",
+    "holds_more",
     "naming",
     "replacing",
     "resource",
@@ -75,6 +76,11 @@ def check_output(path: Path, *sources: Path) -> None:
     """
     if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
         raise DataError(f"{path}: is read for what would be written over it; name another file")
+
+
+def holds_more(folder: Path, *names: str) -> bool:
+    """Whether a folder is there and holds anything but ``names``."""
+    return folder.is_dir() and any(path.name not in names for path in folder.iterdir())
 
 
 def check_whole(folder: Path) -> None:

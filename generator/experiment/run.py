@@ -28,14 +28,13 @@ from generator.experiment.work import (
     read_record,
     training_spec,
 )
-from generator.files import write_bytes, write_text
+from generator.files import holds_more, write_bytes, write_text
 from generator.jobs.cost import training_cost
 from generator.jobs.locks import LOCK, locked
 from generator.jobs.workers import Engine
 from generator.spec import Spec
 
 __all__ = ["Progress", "experiment"]
-
 
 # Told the pieces of work done, how many there are in all, and what is being done.
 Progress = Callable[[int, int, str], None]
@@ -112,7 +111,7 @@ def experiment(
     """
     tell = progress or (lambda _done, _total, _note: None)
     chosen, folders = plan.only(only), _Folders(out)
-    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()) and not folders.kept.is_dir():
+    if holds_more(out, LOCK) and not folders.kept.is_dir():
         raise TrainingError(f"{out}: is not empty and holds no run of drn experiment; take a new folder")
     with locked(out):
         folders.kept.mkdir(exist_ok=True)

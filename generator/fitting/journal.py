@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.errors import DataError
-from generator.files import write_text
+from generator.files import holds_more, write_text
 from generator.fitting.budget import TimeBudget
 
 __all__ = ["FILE", "LOCK", "FitJournal", "refuse_used"]
@@ -21,7 +21,7 @@ def refuse_used(folder: Path) -> None:
     """Refuse a folder that holds a fit, or anything else than the spec of a dry run; with DataError."""
     if (folder / FILE).exists():
         raise DataError(f"{folder}: holds a fit already; go on with --resume, or take another folder")
-    if folder.is_dir() and any(path.name not in {"spec.yaml", LOCK} for path in folder.iterdir()):
+    if holds_more(folder, "spec.yaml", LOCK):
         raise DataError(f"{folder}: is not empty and holds no fit; take a new folder")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from generator.data.rewindowed import remove_unfinished
 from generator.errors import TrainingError
-from generator.files import write_text
+from generator.files import holds_more, write_text
 from generator.jobs.locks import LOCK
 from generator.jobs.workers import Engine
 from generator.spec import dump_spec
@@ -109,7 +109,7 @@ def tune(
         ``run`` holds a run already or something else, the journal is of another search, or no individual was trained.
     """
     require(plan)
-    if run.is_dir() and any(path.name != LOCK for path in run.iterdir()) and not (run / JOURNAL).exists():
+    if holds_more(run, LOCK) and not (run / JOURNAL).exists():
         raise TrainingError(f"{run}: is not empty and holds no run of drn tune; take a new folder")
     check_data(data)
     start = plan.space.spec({name: gene.extremes()[0] for name, gene in plan.search.items()})

@@ -10,7 +10,7 @@ from generator.codegen.artefacts import write
 from generator.data.rewindowed import Rewindow, remove_unfinished, rewindow_folder, window_name
 from generator.data.store.parts import parts_of
 from generator.errors import TrainingError
-from generator.files import unfinished, write_text
+from generator.files import holds_more, unfinished, write_text
 from generator.jobs.locks import LOCK, locked
 from generator.spec import dump_spec, load_spec
 from generator.spec.schema import Spec
@@ -68,7 +68,7 @@ def _refuse_rest(run: Path) -> None:
     """Refuse a folder without snapshots in which no training can begin."""
     if left := [name for name in ("metrics.jsonl", "models") if (run / name).exists()]:
         raise TrainingError(f"{run}: holds {' and '.join(left)} of a run whose snapshots are gone; take a new folder")
-    if any(path.name != LOCK for path in run.iterdir()) and not (run / "train.txt").exists():
+    if holds_more(run, LOCK) and not (run / "train.txt").exists():
         raise TrainingError(f"{run}: is not empty and holds no run; take a new folder")
 
 
@@ -102,8 +102,7 @@ def snapshot_to_resume(spec: Spec, run: Path, snapshots: Snapshots, state: Path 
     """
     iteration = snapshots.newest() if state is None else _iteration_of(state, snapshots)
     if iteration is None:
-        if run.is_dir():
-            _refuse_rest(run)
+        _refuse_rest(run)
         raise TrainingError(f"{run}: no snapshot to resume; train without --resume")
     if not (run / "spec.yaml").is_file():
         raise TrainingError(f"{run}: holds snapshots but no spec.yaml; take the folder of a drn train run")
