@@ -73,17 +73,22 @@ def test_what_fails_in_a_thread_is_an_error(folder, run):
         evaluate({"tiny": Model(run)}, folder, batch_size=10, threads=2, replicates=5)
 
 
+def peak(folder, run, rows):
+    """Bytes at most while a split is ranked; how many batches are held at a moment is the threads' timing."""
+    tracemalloc.start()
+    report = evaluate({"tiny": Model(run)}, folder, choose("recency"), threads=2, replicates=50)
+    assert report.rows == rows
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found
+
+
 def test_memory_does_not_grow_with_the_sessions(folder, run):
     peaks = []
     for times in (2000, 8000):  # the former more than are read at a time
         write_part(folder / "test.h5", TEST * times)
-        tracemalloc.start()
-        report = evaluate({"tiny": Model(run)}, folder, choose("recency"), threads=2, replicates=50)
-        assert report.rows == 5 * times
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    # Four times the sessions; how many batches are held at a moment is the threads' timing.
-    assert peaks[1] < 1.5 * peaks[0]
+        peaks.append(min(peak(folder, run, 5 * times) for _ in range(3)))
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 1), (1, 0, 0), (8, 4, 0), (0, 0, 3)])
