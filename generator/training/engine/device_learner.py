@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count, islice, pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 from onnx import ModelProto
 
-from generator.caffe.schema import Message
-from generator.caffe.solverstate import TrainingState
 from generator.errors import ModelError, TrainingError
 from generator.onnxgraph.optimise import optimise_fixed
 from generator.training.engine.batches import Batch
 from generator.training.engine.graph import NO_DEVICE, check_provider, open_session
-from generator.training.engine.learner import Learner
+from generator.training.engine.learner import Learner, Start
 from generator.training.engine.solver import Array
 from generator.training.engine.update_graph import (
     RATE,
@@ -47,8 +46,8 @@ class DeviceLearner(Learner):
 
     Parameters
     ----------
-    gradient, net, solver, weights, state, warmup, lazy
-        As of `Learner`; the weights are copied.
+    start
+        Where the training starts from; its weights are copied.
     threads
         Intra-op threads of what onnxruntime computes on the CPU; 0: one for each core.
     provider
@@ -60,21 +59,8 @@ class DeviceLearner(Learner):
         If there is no such device, or its memory is too small.
     """
 
-    def __init__(
-        self,
-        gradient: bytes,
-        net: Message,
-        solver: Message,
-        weights: Mapping[str, Array],
-        *,
-        state: TrainingState | None = None,
-        warmup: int = 0,
-        lazy: bool | Literal["momentum"] = False,
-        threads: int = 0,
-        provider: str = "cuda",
-    ) -> None:
-        weights = {name: np.array(weight) for name, weight in weights.items()}
-        super().__init__(gradient, net, solver, weights, state=state, warmup=warmup, lazy=lazy)
+    def __init__(self, start: Start, *, threads: int = 0, provider: str = "cuda") -> None:
+        super().__init__(replace(start, weights={name: np.array(each) for name, each in start.weights.items()}))
         check_provider(provider)
         self._threads, self._provider = threads, provider
         self._updates = self._updates_of()

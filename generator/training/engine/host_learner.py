@@ -1,15 +1,12 @@
 """Updates in the memory of the CPU: dense ones in place, those of tables by rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 import onnx
 
-from generator.caffe.schema import Message
-from generator.caffe.solverstate import TrainingState
 from generator.onnxgraph.optimise import optimise
 from generator.onnxgraph.parse import parameter_shapes
 from generator.training.engine.batches import Batch
@@ -17,7 +14,7 @@ from generator.training.engine.dense_group import DenseGroup, UpdateFactors
 from generator.training.engine.exchange import Exchange
 from generator.training.engine.graph import Graph
 from generator.training.engine.lazy_rows import LazyRows
-from generator.training.engine.learner import Learner
+from generator.training.engine.learner import Learner, Start
 from generator.training.engine.solver import Array, clip_factor
 
 __all__ = ["HostLearner"]
@@ -28,8 +25,8 @@ class HostLearner(Learner):
 
     Parameters
     ----------
-    gradient, net, solver, weights, state, warmup, lazy
-        As of `Learner`.
+    start
+        Where the training starts from.
     threads
         Intra-op threads of onnxruntime; 0: one for each core.
     exchange
@@ -37,25 +34,13 @@ class HostLearner(Learner):
         `align` first. None: it learns alone.
     """
 
-    def __init__(
-        self,
-        gradient: bytes,
-        net: Message,
-        solver: Message,
-        weights: Mapping[str, Array],
-        *,
-        state: TrainingState | None = None,
-        warmup: int = 0,
-        lazy: bool | Literal["momentum"] = False,
-        threads: int = 0,
-        exchange: Exchange | None = None,
-    ) -> None:
-        super().__init__(gradient, net, solver, weights, state=state, warmup=warmup, lazy=lazy)
+    def __init__(self, start: Start, *, threads: int = 0, exchange: Exchange | None = None) -> None:
+        super().__init__(start)
         self._exchange = exchange
         model = optimise(self._gradient, self._rows // (exchange.size if exchange else 1))
         # The graph may want a matrix as its transpose; `flush` then copies it to where the weights are read.
         shapes = parameter_shapes(model)
-        self._transposed = {name for name, weight in weights.items() if shapes[name] != weight.shape}
+        self._transposed = {name for name, weight in self.weights.items() if shapes[name] != weight.shape}
         model = self._without_frozen(model)
         self.tables = {name: self._lazy_rows(name, multipliers) for name, multipliers in self._by_rows.items()}
         helper = None if threads == 1 else ThreadPoolExecutor(1, thread_name_prefix="update")
@@ -140,8 +125,9 @@ class HostLearner(Learner):
 
     def flush(self) -> None:
         """Bring every row of every table up to date, and copy to `weights` what the graph has as its transpose."""
+        rate = self._past_rate()
         for table in self.tables.values():
-            table.flush(self.iteration, self._past_rate())
+            table.flush(self.iteration, rate)
         for group in self._groups:
             for name in group.weights.keys() & self._transposed:
                 self.weights[name][...] = group.weights[name].T
@@ -160,8 +146,9 @@ class HostLearner(Learner):
 
     def _backward(self, batch: Batch) -> float:
         """Add the gradient of one batch, or of this learner's rows; return its loss, or what they add to it."""
+        rate = self._past_rate()
         for name, table in self.tables.items():
-            table.catch_up(batch.ids[name], self.iteration, self._past_rate())
+            table.catch_up(batch.ids[name], self.iteration, rate)
         shard, share = self._exchange.shard(batch) if self._exchange else (batch, 1.0)
         outputs = self._graph.run(shard.blobs)
         rows = {

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,13 +20,14 @@ from generator.training.engine.dense_group import UpdateFactors
 from generator.training.engine.lazy_rows import LazyRows
 from generator.training.engine.solver import Array, Rule, learning_rate
 
-__all__ = ["Learner"]
+__all__ = ["Learner", "Start"]
 
 
-class Learner(ABC):
-    """A net being trained.
+@dataclass(frozen=True)
+class Start:
+    """Where the training of a net starts from, or goes on from.
 
-    Parameters
+    Attributes
     ----------
     gradient
         ``gradient.onnx``, serialised.
@@ -40,6 +42,19 @@ class Learner(ABC):
     lazy
         Whether Adam leaves the rows of tables alone that have no gradient, as PyTorch's SparseAdam does; Caffe's moves
         them all. ``momentum``: they are moved when they are next read, nearly to where Caffe's has them.
+    """
+
+    gradient: bytes
+    net: Message
+    solver: Message
+    weights: Mapping[str, Array]
+    state: TrainingState | None = None
+    warmup: int = 0
+    lazy: bool | Literal["momentum"] = False
+
+
+class Learner(ABC):
+    """A net being trained, from ``start`` on.
 
     Attributes
     ----------
@@ -62,29 +77,19 @@ class Learner(ABC):
         If the solver asks for a rule or policy drn does not have.
     """
 
-    def __init__(
-        self,
-        gradient: bytes,
-        net: Message,
-        solver: Message,
-        weights: Mapping[str, Array],
-        *,
-        state: TrainingState | None = None,
-        warmup: int = 0,
-        lazy: bool | Literal["momentum"] = False,
-    ) -> None:
-        self._rule = Rule(solver, drifting=lazy == "momentum")
-        self._solver, self._warmup, self._lazy = solver, warmup, bool(lazy)
-        self.weights = dict(weights)
+    def __init__(self, start: Start) -> None:
+        self._rule = Rule(start.solver, drifting=start.lazy == "momentum")
+        self._solver, self._warmup, self._lazy = start.solver, start.warmup, bool(start.lazy)
+        self.weights = dict(start.weights)
         self.tables: dict[str, LazyRows] = {}
         self.stopped = False
-        self._take_state(state)
+        self._take_state(start.state)
         self.rate, _ = self._next_rate()
         self._rows = next(
-            int(each.hdf5_data_param.batch_size) for each in active_layers(net) if each.type == "HDF5Data"
+            int(each.hdf5_data_param.batch_size) for each in active_layers(start.net) if each.type == "HDF5Data"
         )
-        parameters = learnable(net)
-        self._gradient = onnx.load_from_string(gradient)
+        parameters = learnable(start.net)
+        self._gradient = onnx.load_from_string(start.gradient)
         self._written = {value.name for value in self._gradient.graph.output}
         self._frozen = {parameter.name for parameter in parameters if parameter.lr_mult == 0}
         self._by_rows, self._groups_of = self._divide(parameters)

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generator.caffe.prototxt import learnable, parse_net, parse_solver
 from generator.caffe.schema import Message
+from generator.caffe.solverstate import TrainingState
 from generator.codegen.artefacts import generate
 from generator.codegen.net import net_of
 from generator.errors import TrainingError
@@ -21,7 +21,7 @@ from generator.training.engine.device_learner import DeviceLearner
 from generator.training.engine.exchange import Exchange
 from generator.training.engine.graph import threads_for
 from generator.training.engine.host_learner import HostLearner
-from generator.training.engine.learner import Learner
+from generator.training.engine.learner import Learner, Start
 from generator.training.engine.solver import Array, Rule
 
 __all__ = ["Generated"]
@@ -121,9 +121,15 @@ class Generated:
         return threads_for(shapes, spec.solver.batch_size, states, every=spec.loss == "every")
 
     def learner(
-        self, weights: Mapping[str, Array], *, provider: str = "cpu", exchange: Exchange | None = None, **options: Any
+        self,
+        weights: Mapping[str, Array],
+        *,
+        state: TrainingState | None = None,
+        threads: int = 0,
+        provider: str = "cpu",
+        exchange: Exchange | None = None,
     ) -> Learner:
-        """Return a learner of this net from ``weights``; ``options`` are those of `HostLearner` and `DeviceLearner`.
+        """Return a learner of this net from ``weights`` on; the rest as of `Start`, `HostLearner`, `DeviceLearner`.
 
         Raises
         ------
@@ -131,14 +137,17 @@ class Generated:
             If several learners are to train on devices: their gradients are added up in the memory of the CPU.
         """
         if provider == "cpu":
-            own, gradient = self.spec.solver, self.files["gradient.onnx"]
-            options |= {"warmup": own.warmup, "lazy": own.lazy, "exchange": exchange}
-            return HostLearner(gradient, self.net, self.solver, weights, **options)
+            return HostLearner(self._start(weights, state), threads=threads, exchange=exchange)
         if exchange is not None:
             raise TrainingError(f"several learners train one net on CPUs: leave provider {provider} out")
-        return self.device_learner(weights, provider=provider, **options)
+        return self.device_learner(weights, state=state, threads=threads, provider=provider)
 
-    def device_learner(self, weights: Mapping[str, Array], **options: Any) -> DeviceLearner:
+    def device_learner(
+        self, weights: Mapping[str, Array], *, state: TrainingState | None = None, threads: int = 0, provider: str
+    ) -> DeviceLearner:
         """Return a learner that makes its updates where the provider computes, the CPU's too in the way of a GPU."""
-        own, gradient = self.spec.solver, self.files["gradient.onnx"]
-        return DeviceLearner(gradient, self.net, self.solver, weights, warmup=own.warmup, lazy=own.lazy, **options)
+        return DeviceLearner(self._start(weights, state), threads=threads, provider=provider)
+
+    def _start(self, weights: Mapping[str, Array], state: TrainingState | None) -> Start:
+        own = self.spec.solver
+        return Start(self.files["gradient.onnx"], self.net, self.solver, weights, state, own.warmup, own.lazy)
