@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--genes", default="{}", help="in place of the table's own of these names, as in a plan")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--searches", default=",".join(SEARCHES))
     parser.add_argument("--folder", type=Path, default=Path("build/tables"), help="data and table, kept")
@@ -79,10 +80,12 @@ def main() -> None:
     search = table_of(options.genes) if options.mode == "table" else LIVE
     plan = planned(kind, search, folder, epochs=options.epochs)
     engine = Recorded(folder, plan.search) if options.mode == "table" else Processes(options.workers)
-    curves = {
-        name: np.array([found(plan, name, seed, data, engine, folder, options) for seed in range(1, options.seeds + 1)])
-        for name in options.searches.split(",")
-    }
+    names = options.searches.split(",")
+    runs: dict[str, list[list[float]]] = {name: [] for name in names}
+    for seed in range(options.first, options.first + options.seeds):
+        for name in names:
+            runs[name].append(found(plan, name, seed, data, engine, folder, options))
+    curves = {name: np.array(each) for name, each in runs.items()}
     engine.close()
     print_table(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split, by cost", curves)
     if options.plot:

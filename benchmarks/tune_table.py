@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from textwrap import indent
@@ -33,12 +33,45 @@ from generator.tuning.plan import TuningPlan, load_plan
 SHARES = (1 / 9, 1 / 3, 1.0)  # of a training, where it is ranked
 CHUNK = 8  # trainings between two looks at the clock
 
-FIXED = {
-    "simulator": "{name: shop, net: combined, pages: 600, items: 600, data: {target: purchase}, "
-    "rnn: {window: 4, widths: [32], history: 16}, fnn: {bought: 8, widths: [32]}, "
-    "init: {table: {type: gaussian}}, solver: {clip_gradients: 1}}",
-    "yoochoose": "{name: yoochoose, net: rnn, pages: 2933, items: 2933, loss: every, data: {target: next}, "
-    "rnn: {window: 4, widths: [64], history: 16}, init: {table: {type: gaussian}}, solver: {clip_gradients: 0.5}}",
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log to search on: the fixed part of its specs, its files, and how they are read and divided."""
+
+    fixed: str
+    form: str
+    division: Division
+    train: str
+    test: tuple[str, ...] = ()
+
+
+LOGS = {
+    "simulator": Log(
+        "{name: shop, net: combined, pages: 600, items: 600, data: {target: purchase}, "
+        "rnn: {window: 4, widths: [32], history: 16}, fnn: {bought: 8, widths: [32]}, "
+        "init: {table: {type: gaussian}}, solver: {clip_gradients: 1}}",
+        "events",
+        Division(share=0.05, valid_share=0.2),
+        "events.parquet",
+    ),
+    "yoochoose": Log(
+        "{name: yoochoose, net: rnn, pages: 2933, items: 2933, loss: every, data: {target: next}, "
+        "rnn: {window: 4, widths: [64], history: 16}, init: {table: {type: gaussian}}, solver: {clip_gradients: 0.5}}",
+        "session-rec",
+        Division(files=True, valid_share=0.1),
+        "train_full.tsv.gz",
+        ("test.tsv.gz",),
+    ),
+    "taobao": Log(
+        "{name: taobao, net: combined, pages: 5000, items: 5000, "
+        "data: {target: purchase, page: category, item: category}, "
+        "rnn: {window: 6, widths: [64], history: 16}, fnn: {bought: 16, widths: [64]}, "
+        "init: {table: {type: gaussian}}, solver: {clip_gradients: 1}}",
+        "taobao",
+        Division(share=0.05, valid_share=0.25),
+        "UserBehavior.csv.gz",
+    ),
 }
 TABLE = """
   rnn.window: {choice: [1, 4]}
@@ -79,8 +112,10 @@ def table_of(genes: str) -> str:
 
 
 def place(data: str, folder: Path) -> tuple[str, Path]:
-    """Return the kind of a data set and the folder of its table."""
-    kind = "simulator" if data == "simulator" else "yoochoose"
+    """Return the name in LOGS of a data set, as its folder is called up to a dash, and the folder of its table."""
+    kind = Path(data).name.split("-")[0]
+    if kind not in LOGS:
+        raise SystemExit(f"--data {data}: there is no such log; there are {', '.join(LOGS)}")
     return kind, folder / kind
 
 
@@ -90,22 +125,19 @@ def prepared(kind: str, source: str, sessions: int, folder: Path) -> Path:
     if data.is_dir():
         return data
     folder.mkdir(parents=True, exist_ok=True)
-    spec = Spec.model_validate(yaml.safe_load(FIXED[kind]))
+    log, logs = LOGS[kind], Path(source)
     if kind == "simulator":
-        simulate(folder / "log", Shop(sessions=sessions, seed=1))
-        division = Division(share=0.05, valid_share=0.2)
-        build([folder / "log/events.parquet"], data, spec, Options("events", division=division), "benchmark")
-        return data
-    division = Division(files=True, valid_share=0.1)
-    chosen = Options("session-rec", test=(Path(source) / "test.tsv.gz",), division=division)
-    build([Path(source) / "train_full.tsv.gz"], data, spec, chosen, "benchmark")
+        logs = folder / "log"
+        simulate(logs, Shop(sessions=sessions, seed=1))
+    options = Options(log.form, test=tuple(logs / name for name in log.test), division=log.division)
+    build([logs / log.train], data, Spec.model_validate(yaml.safe_load(log.fixed)), options, "benchmark")
     return data
 
 
 def planned(kind: str, search: str, folder: Path, *, epochs: float, trainings: int = 60) -> TuningPlan:
     """Write and load the plan."""
     text = PLAN.format(
-        fixed=FIXED[kind],
+        fixed=LOGS[kind].fixed,
         search=search,
         epochs=epochs,
         trainings=trainings,
