@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tune_table import Recorded, place, planned, prepared, table_of
+from tune_table import LIVE, Recorded, place, planned, prepared, table_of
 
 from generator.jobs.workers import Engine, Outcome, Processes
 from generator.tuning.individual import RungJob
@@ -45,16 +45,6 @@ SEARCHES = {
     "tpe-1": ("tpe", None, 1),
     "gp": ("gp", None, None),
 }
-LIVE = """
-  rnn.window: {int: [1, 8]}
-  rnn.history: {choice: [0, 16]}
-  rnn.widths: {list: {int: [8, 128], log: true}, length: [1, 3]}
-  solver.base_lr: {float: [0.003, 3], log: true}
-  solver.momentum: {float: [0, 0.95]}
-  solver.batch_size: {choice: [16, 32, 64, 128]}
-  solver.clip_gradients: {float: [0.1, 5], log: true}
-  init.table.std: {float: [0.01, 1], log: true}
-"""
 STOPS = (5, 10, 20, 60)
 YARDSTICK = 60  # trainings of random search
 

@@ -157,13 +157,14 @@ class Search:
         if halving is None:
             return []
         there = self.trained
-        going_on = [there[index] for index in promotable([each.curve for each in there], rungs, halving.factor)]
+        curves = [() if each.state == "failed" else each.curve for each in there]
+        going_on = [there[index] for index in promotable(curves, rungs, halving.factor)]
         steps = [(each, len(each.curve)) for each in going_on]
         if self.plan.budget.epochs is not None:
             left = self.plan.budget.epochs - self.trainings.epochs
             steps = [step for place, step in enumerate(steps) if self._passes(steps[: place + 1]) <= left + 1e-9]
         if over and not steps and not any(each.state == "complete" for each in there):
-            best = leader([() if each.state == "failed" else each.curve for each in there])
+            best = leader(curves)
             steps = [] if best is None else [(there[best], len(there[best].curve))]
         return steps
 

@@ -12,7 +12,7 @@ from generator.tuning.surrogate import Floats, Surrogate, coordinates
 
 __all__ = ["OPTIONS", "SurrogateSampler"]
 
-RANDOM = 4  # individuals drawn at random before the surrogate is asked
+STARTUP = 4  # individuals before the surrogate is asked, at least; as many as the space has parameters
 STRANGERS, CHILDREN = 128, 128  # candidates drawn at random, and by crossover
 PARENTS = 8
 MUTATION = 0.15  # share of a child's genes that mutate, one in a child of few
@@ -20,7 +20,7 @@ STRIDE = 0.1  # of a mutated gene among numbers, on the scale of 0 to 1
 MOST = 300  # figures the surrogate learns from, the newest
 AUGMENTED = 0.05  # weight of the sum beside the least of several objectives
 OPTIONS = {
-    "random": RANDOM,
+    "startup": STARTUP,
     "strangers": STRANGERS,
     "children": CHILDREN,
     "parents": PARENTS,
@@ -56,7 +56,8 @@ class SurrogateSampler:
         """As `Sampler.ask`."""
         if self._start:
             return self._genome(self._rng.random(len(self._parameters)), self._start.pop(0))
-        if len(self._history) < RANDOM or all(each.state == "failed" for each in self._history):
+        startup = max(STARTUP, len(self._parameters))
+        if len(self._history) < startup or all(each.state == "failed" for each in self._history):
             return self._genome(self._rng.random(len(self._parameters)))
         if self._pool is None:
             self._pool = self._candidates()
