@@ -2,8 +2,8 @@
 
 After Li et al., "A system for massively parallel hyperparameter tuning" (ASHA), 2020: an individual goes on as soon as
 it is among the best 1/factor of all that came to its rung, the earlier ones included. Here no more than 1/factor go on
-in all: a sampler that learns draws ever better ones, and ASHA would train most of them to the end. It is decided between
-generations, from the whole of the history, so that it does not depend on which worker was done first.
+in all: a sampler that learns draws ever better ones, and ASHA would train most of them to the end. That is decided
+between generations, from the whole of the history, so that it does not depend on which worker was done first.
 """
 
 from collections.abc import Sequence
