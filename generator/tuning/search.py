@@ -28,7 +28,7 @@ class Search:
     Attributes
     ----------
     history
-        All individuals told, in order.
+        All individuals, in the order they were drawn.
     end
         Why the search ended.
     """
@@ -173,7 +173,7 @@ class Search:
         known = self._known[each.hash]
         if known is not each:
             each.spec, each.state, each.share = known.spec, known.state, known.share
-            each.values, each.told, each.error, each.curve = known.values, known.told, known.error, known.curve
+            each.values, each.figures, each.error, each.curve = known.values, known.figures, known.error, known.curve
 
     def status(self) -> Status:
         """Return how far the search is."""

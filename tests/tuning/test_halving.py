@@ -117,7 +117,7 @@ def test_several_objectives_are_halved_by_front(data, make_plan, inline, tmp_pat
     points = {each.hash: each.curve[-1] for each in result.history if each.state == "complete"}
     wanted = {name for name, point in points.items() if not any(dominates(one, point) for one in points.values())}
     assert {each.hash for each in result.front} == wanted
-    assert all(each.told == (each.values["HR@5"], each.values["size"]) for each in result.front)
+    assert all(each.figures == (each.values["HR@5"], each.values["size"]) for each in result.front)
 
 
 def test_the_surrogate_needs_no_optuna(data, make_plan, inline, tmp_path, monkeypatch):
