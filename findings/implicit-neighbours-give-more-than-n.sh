@@ -4,8 +4,8 @@
 # Versions: implicit 0.7.3 (PyPI), numpy 2.4.6, scipy 1.17.1, Python 3.10-3.12.
 # Expected: recommend(user, ..., N=5) gives 5 items; filter_items leaves some out, items are those to choose from. So do
 #   implicit's ALS, and the same model when it is asked for an array of users.
-# Seen: with N=5 and four items to leave out 8 items, with 30 to choose from all 30. A hit rate at
-#   5 taken from such lists is one at 8, or at 30.
+# Seen: with N=5 and four items to leave out 8 items, with 30 to choose from all 30. A hit rate at 5 taken
+#   from such lists is one at 8, or at 30.
 # Exit 0 while implicit behaves so, 1 when it has changed.
 set -euo pipefail
 
