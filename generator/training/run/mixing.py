@@ -26,7 +26,7 @@ __all__ = ["FILE", "fitted_of", "mixture_of"]
 FILE = "mixture.h5"
 ROWS = 10_000  # held-out rows to fit to, at most
 TRAINED_ROWS = 5_000  # rows of training that the coefficients are fitted to as well, at most
-CELLS = 2**23  # probabilities that the net gives at a time
+CELLS = 2**20  # probabilities that the net gives at a time
 
 
 def fitted_of(given: str | Path | Fitted, spec: Spec) -> Fitted:
