@@ -1,4 +1,4 @@
-"""GRU4Rec as its authors train it, for peers.py: sessions side by side, and a softmax over negatives that share a batch.
+"""GRU4Rec as its authors train it, for peers.py: sessions side by side, a softmax over negatives that a batch shares.
 
 There is no package of it. This is its net and its training in plain PyTorch: a GRU cell whose embedding is its output's
 too, one update a step of all lanes with the state carried on but no gradient through it, negatives drawn by popularity

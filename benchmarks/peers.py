@@ -9,9 +9,9 @@ PyTorch with a sampled softmax and sparse gradients, by settings of their own. E
 --cache, made on first use (some 1.5 GB each), and each peer runs in a process of its own, one after the other, on
 --threads threads. It is given the sessions that `drn sessions` made and writes the 20 best items of each test row after
 each epoch; hit rate and MRR are taken from these lists. A peer is stopped after --patience epochs without a new best,
-after --epochs, or after the epoch that ends past --limit CPU seconds of training. The time of an epoch is that of all so
-far, ranking left out. drn's lines are whole trainings of so many epochs, the mixture's fit and the export included. Peak
-memory is the process's so far, data and ranking included.
+after --epochs, or after the epoch that ends past --limit CPU seconds of training. The time of an epoch is that of all
+so far, ranking left out. drn's lines are whole trainings of so many epochs, the mixture's fit and the export included.
+Peak memory is the process's so far, data and ranking included.
 
 --part valid is where settings are chosen: it tests on the newest tenth of the training file's sessions, and does not
 read the test file but for Globo's --hours. The last table has each peer's best MRR@20, by the best of its epochs, and
@@ -58,6 +58,7 @@ PACKAGES = {
 SHORT = {"MAX_ITEM_LIST_LENGTH": 7, "train_batch_size": 256, "embedding_size": 100}
 GRU = {**SHORT, "hidden_size": 100, "learning_rate": 0.003}
 SAS = {"session_max_len": 7, "n_factors": 100, "n_heads": 2, "n_blocks": 1, "lr": 0.003}
+SAMPLED = {**SAS, "loss": "sampled_softmax", "n_negatives": 256}
 RNN = {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 3e-3, "batch": 64}
 # The authors' paramfiles for the whole of YooChoose's log: yoochoose_xe_shared_best, and rsc15_xe_shared_100_best less
 # its momentum.
@@ -76,7 +77,8 @@ PEERS = {
     "SASRec-dropout": ("rectools", {"model": {**SAS, "dropout_rate": 0.5}}),
     "SASRec-deep": ("rectools", {"model": {**SAS, "n_blocks": 2, "lr": 0.001}}),
     "SASRec-gBCE": ("rectools", {"model": {**SAS, "loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75}}),
-    "SASRec-sampled": ("rectools", {"model": {**SAS, "loss": "sampled_softmax", "n_negatives": 256}}),
+    "SASRec-sampled": ("rectools", {"model": SAMPLED}),
+    "SASRec-sampled-slow": ("rectools", {"model": {**SAMPLED, "lr": 0.001}}),
     "RecBole-GRU4Rec": ("recbole", {"model": "GRU4Rec", "settings": GRU}),
     "RecBole-NARM": ("recbole", {"model": "NARM", "settings": GRU}),
     "RecBole-CORE": ("recbole", {"model": "CORE", "settings": {**SHORT, "learning_rate": 0.001}}),
