@@ -26,7 +26,7 @@ def main() -> None:
             def rank(run: Path = run) -> np.ndarray:
                 model = Model(run, threads=options["threads"])
                 with SplitRows(data, "test") as rows:
-                    asked = (each.inputs(model.sizes) for each in rows.batches(512 * every))
+                    asked = (each.inputs(model.sizes) for each in rows.batches(128 * every))
                     some = ({name: values[::every] for name, values in each.items()} for each in asked)
                     return np.concatenate([model.infer(["top_item"], each)[0][:, :TOP] for each in some])
 
