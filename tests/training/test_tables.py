@@ -149,7 +149,7 @@ def test_dense_takes_rows_too() -> None:
     # A tied table: the graph writes one part of the gradient, rows are the other.
     weight = np.zeros((4, 2), np.float32)
     dense = DenseGroup({"table": weight}, [{"table": weight}], Rule(Settings()), UpdateFactors())
-    dense.gradients["table"][:] = 1.0
+    dense.gradients[0]["table"][:] = 1.0
     dense.add({"table": (np.array([2, 0, 2]), np.full((3, 2), 3.0, np.float32))})
     dense.update(0, 1.0, 1.0)
     assert dense.weights["table"][:, 0].tolist() == [-4.0, -1.0, -7.0, -1.0]
@@ -176,7 +176,7 @@ def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
         dense = DenseGroup(start, zeros, rule, UpdateFactors(decay=0.1), helper=helper)
         for iteration in range(3):
             for name, gradient in gradients.items():
-                dense.gradients[name][...] = gradient
+                dense.gradients[0][name][...] = gradient
             dense.add()
             dense.update(iteration, 0.5, 0.5)
     for name, weight in start.items():

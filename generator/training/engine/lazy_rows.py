@@ -105,11 +105,9 @@ class LazyRows:
             for name, array in self.parts.items():
                 array[...] = parts[name]
 
-    def add(self, rows: Rows, ids: Ids | None = None, share: float = 1.0) -> None:
-        """Take up ``share`` of one batch's gradient; ``ids``: distinct, ascending, all of its rows and perhaps more."""
+    def add(self, rows: Rows, ids: Ids | None = None) -> None:
+        """Take up one batch's gradient; ``ids``: distinct, ascending, all of its rows and perhaps more."""
         distinct, sums = self._sums(*rows, ids)
-        if share != 1.0:
-            sums *= share
         self._pending.append(distinct)
         if self._sum is None:
             self._gradient = sums

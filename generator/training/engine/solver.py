@@ -250,6 +250,7 @@ class Rule:
         rate: float,
         scale: float = 1.0,
         decay: float = 0.0,
+        others: Sequence[Array] = (),
     ) -> None:
         """Update ``weight`` and ``histories`` in place, in blocks; ``gradient`` is used up.
 
@@ -265,11 +266,15 @@ class Rule:
             Clip factor divided by iter_size; multiplies the gradient.
         decay
             weight_decay times decay_mult; decay · weight is added to the gradient.
+        others
+            Gradients that are added to ``gradient``: of other shards of the batch.
         """
         numbers = _Numbers(rate, self._momentum, self._momentum2, self._delta, self.correction(iteration))
         whole = np.empty(min(BLOCK, weight.size), np.float32)  # its own: halves of an array are updated in two threads
-        for w, g, *h in _blocks(weight, gradient, *histories):
-            scratch = whole[: w.size]
+        for w, g, *rest in _blocks(weight, gradient, *histories, *others):
+            scratch, h = whole[: w.size], rest[: len(histories)]
+            for other in rest[len(histories) :]:
+                np.add(g, other, out=g)
             if scale != 1.0:
                 np.multiply(g, scale, out=g)
             if decay:
