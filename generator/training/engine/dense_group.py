@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from generator.training.engine.exchange import Exchange
+from generator.training.engine.halves import in_halves
 from generator.training.engine.row_sums import Rows, RowSums
 from generator.training.engine.solver import BLOCK, Array, Rule, squared_norm
 
 __all__ = ["DenseGroup", "UpdateFactors"]
 
-# Elements of an update that are worth a second thread.
-WORTH_THREADS = 1 << 18
 # Floats of a cache line: each parameter begins at one.
 LINE = 16
 
@@ -42,7 +42,7 @@ class DenseGroup:
     iter_size
         Batches of an update; above 1 their gradients are summed in a second array.
     sparse
-        The parameters whose gradient is not written: it comes as rows alone, or is 0.
+        The parameters whose gradient is not written: it comes as rows, or is 0.
     shards
         Parts of a batch, each with gradients of its own, which the update adds up.
     helper
@@ -78,13 +78,12 @@ class DenseGroup:
         self._pending: list[Array] = []
         self._rule, self._multipliers, self.sparse = rule, multipliers, sparse
         self._sums = defaultdict[str, RowSums](RowSums)
-        self._helper = helper if self._weight.size >= WORTH_THREADS else None
+        self._helper = helper
 
     def add(self, rows: Mapping[str, Rows] | None = None) -> None:
         """Take up one batch's gradients: what the graph wrote to ``gradients``, plus ``rows`` by name."""
         for name in self.sparse:
-            for gradients in self.gradients:
-                gradients[name].fill(0.0)
+            self.gradients[0][name].fill(0.0)  # those of other shards are not used up
         for name, part in (rows or {}).items():
             ids, sums = self._sums[name](*part)
             self.gradients[0][name].reshape(-1, sums.shape[1])[ids] += sums  # a vector is rows of one number
@@ -117,11 +116,12 @@ class DenseGroup:
 
     def update(self, iteration: int, rate: float, scale: float) -> None:
         """Apply the rule and forget the gradients; ``rate`` and ``scale`` as in `Rule.apply`, before lr_mult."""
-        half = self._weight.size // 2 // BLOCK * BLOCK if self._helper else 0
-        begun = self._helper and self._helper.submit(self._update, slice(half), iteration, rate, scale)
-        self._update(slice(half, None), iteration, rate, scale)
-        if begun:
-            begun.result()
+        in_halves(
+            partial(self._update, iteration=iteration, rate=rate, scale=scale),
+            self._weight.size,
+            step=BLOCK,
+            second=self._helper,
+        )
         if self._sum is not None:
             self._sum.fill(0.0)
 

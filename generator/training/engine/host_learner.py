@@ -16,6 +16,7 @@ from generator.training.engine.dense_group import DenseGroup, UpdateFactors
 from generator.training.engine.exchange import Exchange
 from generator.training.engine.lazy_rows import LazyRows
 from generator.training.engine.learner import Learner, Start
+from generator.training.engine.row_table import DenseRows
 from generator.training.engine.sharded_graph import ShardedGraph
 from generator.training.engine.solver import Array, clip_factor
 
@@ -46,20 +47,26 @@ class HostLearner(Learner):
         shapes = parameter_shapes(model)
         self._transposed = {name for name, weight in self.weights.items() if shapes[name] != weight.shape}
         model = self._without_frozen(model)
-        self.tables = {name: self._lazy_rows(name, multipliers) for name, multipliers in self._by_rows.items()}
         self._pool = None if threads == 1 else ThreadPoolExecutor(1, thread_name_prefix="second")
-        self._groups = [self._dense_group(names, each) for each, names in self._groups_of.items()]
+        self.tables = {name: self._lazy_rows(name, factors) for name, factors in self._by_rows.items()}
+        self._dense_tables: dict[str, DenseRows] = {}
+        self._groups: list[DenseGroup] = []
+        for factors, names in self._groups_of.items():
+            by_rows = [name for name in names if f"{name}_grad" not in self._written and name not in self._frozen]
+            self._dense_tables |= {name: self._dense_rows(name, factors) for name in by_rows}
+            self._groups.append(self._dense_group([name for name in names if name not in by_rows], factors))
         self._graph = self._bind(model, threads // self._shards)
 
-    def _lazy_rows(self, name: str, multipliers: UpdateFactors) -> LazyRows:
-        return LazyRows(
-            _by_rows(self.weights[name]),
-            [_by_rows(history) for history in self._histories[name]],
-            self._rule,
-            multipliers,
-            iteration=self.iteration,
-            iter_size=self._solver.iter_size,
-        )
+    def _lazy_rows(self, name: str, factors: UpdateFactors) -> LazyRows:
+        arrays, iter_size = self._arrays(name), self._solver.iter_size
+        return LazyRows(*arrays, self._rule, factors, iteration=self.iteration, iter_size=iter_size, helper=self._pool)
+
+    def _dense_rows(self, name: str, factors: UpdateFactors) -> DenseRows:
+        return DenseRows(*self._arrays(name), self._rule, factors, iter_size=self._solver.iter_size, helper=self._pool)
+
+    def _arrays(self, name: str) -> tuple[Array, list[Array]]:
+        """Return the weight and the histories of a table, by rows."""
+        return _by_rows(self.weights[name]), [_by_rows(history) for history in self._histories[name]]
 
     def _dense_group(self, names: list[str], multipliers: UpdateFactors) -> DenseGroup:
         """Return parameters joined in one, of which ``weights`` and the histories become parts."""
@@ -73,7 +80,7 @@ class HostLearner(Learner):
             self._rule,
             multipliers,
             iter_size=self._solver.iter_size,
-            sparse={name for name in names if name in self._frozen or f"{name}_grad" not in self._written},
+            sparse=self._frozen.intersection(names),
             shards=self._shards,
             helper=self._pool,
         )
@@ -140,8 +147,8 @@ class HostLearner(Learner):
                 for whole, history in zip(self._histories[name], group.histories, strict=True):
                     whole[...] = history[name].T
 
-    def _parameters(self) -> list[DenseGroup | LazyRows]:
-        return [*self._groups, *self.tables.values()]
+    def _parameters(self) -> list[DenseGroup | LazyRows | DenseRows]:
+        return [*self._groups, *self._dense_tables.values(), *self.tables.values()]
 
     def _add_up(self, loss: float, exchange: Exchange) -> float:
         """Return the loss of all learners' rows, and find out whether one of them is to stop."""
@@ -167,6 +174,8 @@ class HostLearner(Learner):
         }
         for name in self.tables.keys() - self._frozen:
             self.tables[name].add(rows[name], batch.ids[name])
+        for name, dense_table in self._dense_tables.items():
+            dense_table.add(rows[name])
         for group in self._groups:
             group.add({name: rows[name] for name in rows.keys() & group.weights.keys()})
         return loss
