@@ -1,8 +1,7 @@
 """Embedding tables that are updated only where a batch reads them, and are dense SGD all the same."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -119,12 +118,3 @@ class LazyRows(RowTable):
 
         in_halves(move, self._ids.size, self.weight.shape[1], step=self._rows, second=self._helper)
         self.seen[self._ids] = iteration + 1
-
-    @contextmanager
-    def _taken(self, ids: Ids) -> Iterator[list[Array]]:
-        """Yield copies of rows of the weight and the histories, and put them back as they are then."""
-        arrays = (self.weight, *self.histories)
-        rows = [array.take(ids, axis=0) for array in arrays]
-        yield rows
-        for array, moved in zip(arrays, rows, strict=True):
-            array[ids] = moved

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -81,16 +82,22 @@ class RowTable:
             self._sum[self._ids] = 0.0
         self._pending = []
 
+    @contextmanager
+    def _taken(self, ids: Ids) -> Iterator[list[Array]]:
+        """Yield copies of rows of the weight and the histories, and put them back as they are then."""
+        arrays = (self.weight, *self.histories)
+        rows = [array.take(ids, axis=0) for array in arrays]
+        yield rows
+        for array, moved in zip(arrays, rows, strict=True):
+            array[ids] = moved
+
     def _blocks(self, places: slice) -> Iterator[slice]:
         for start in range(places.start, places.stop, self._rows):
             yield slice(start, min(start + self._rows, places.stop))
 
 
 class DenseRows(RowTable):
-    """A table of which every row moves at every update, with a gradient or without: under decay, and Caffe's Adam.
-
-    The gradient of all rows is never in memory at once: that of a block is put together when the block is updated.
-    """
+    """A table of which every row moves at every update, with a gradient or without: under decay, and Caffe's Adam."""
 
     def all_reduce(self, exchange: Exchange) -> None:
         """Add up the update's gradient with those of other learners, whose batches had rows of their own."""
@@ -103,23 +110,15 @@ class DenseRows(RowTable):
     def update(self, iteration: int, rate: float, scale: float) -> None:
         """Apply the rule to all rows and forget the gradient; ``rate`` and ``scale`` as in `Rule.apply`."""
         self._collect()
+        rate *= self._multipliers.lr
+        decay = self._multipliers.decay
 
-        def move(rows: slice) -> None:
-            for block in self._blocks(rows):
-                self._rule.apply(
-                    self.weight[block],
-                    self._gradient_of(block),
-                    [history[block] for history in self.histories],
-                    iteration=iteration,
-                    rate=rate * self._multipliers.lr,
-                    scale=scale,
-                    decay=self._multipliers.decay,
-                )
+        def skip(rows: slice) -> None:
+            histories = [history[rows] for history in self.histories]
+            self._rule.skip_step(self.weight[rows], histories, iteration=iteration, rate=rate, decay=decay)
 
-        in_halves(move, *self.weight.shape, step=self._rows, second=self._helper)
-
-    def _gradient_of(self, block: slice) -> Array:
-        first, last = self._ids.searchsorted([block.start, block.stop])
-        gradient = np.zeros((block.stop - block.start, self.weight.shape[1]), np.float32)
-        gradient[self._ids[first:last] - block.start] = self._gradient[first:last]
-        return gradient
+        with self._taken(self._ids) as (weight, *histories):  # as they were; in the end as their gradient moves them
+            in_halves(skip, *self.weight.shape, step=self._rows, second=self._helper)
+            self._rule.apply(
+                weight, self._gradient, histories, iteration=iteration, rate=rate, scale=scale, decay=decay
+            )
