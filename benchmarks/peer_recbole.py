@@ -49,12 +49,12 @@ def main() -> None:
             "train_neg_sample_args": None,
             "show_progress": False,
             "use_gpu": False,
-            "seed": 1,
+            "seed": options["seed"],
             **chosen,
         }
         config = Config(model=options["model"], dataset="log", config_dict=settings)
         logging.disable()
-        init_seed(1, reproducibility=True)
+        init_seed(options["seed"], reproducibility=True)
         dataset = create_dataset(config)
         train, _, _ = data_preparation(config, dataset)
         model = get_model(config["model"])(config, train.dataset)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 from peer_side import TOP, arguments
+from pytorch_lightning import seed_everything
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
@@ -25,6 +26,7 @@ def interactions(offset: np.ndarray, page: np.ndarray) -> Dataset:
 
 def main() -> None:
     sessions, report, options = arguments()
+    seed_everything(options["seed"])
     train = interactions(sessions["train_offset"], sessions["train_page"])
     test = interactions(sessions["test_offset"], sessions["test_page"])
     rows = len(sessions["test_offset"]) - 1

@@ -54,7 +54,7 @@ def loss_of(net: Net, page: torch.Tensor, popularity: Popularity) -> torch.Tenso
 
 def main() -> None:
     sessions, report, options = arguments()
-    torch.manual_seed(1)
+    torch.manual_seed(options["seed"])
     items = int(sessions["items"])
     page, _ = histories(sessions["train_offset"], sessions["train_page"], LONGEST)
     page = torch.from_numpy(page[np.diff(sessions["train_offset"]) > 1].astype(np.int64))

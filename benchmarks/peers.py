@@ -1,31 +1,33 @@
 """Peers that people would pick, on the same sessions: accuracy by drn's metrics, time of training and ranking, memory.
 
-    python benchmarks/peers.py --cache ~/.cache/drn-peers
-    python benchmarks/peers.py --cache ~/.cache/drn-peers --logs globo --peers drn rnn --epochs 3
+    python benchmarks/peers.py --cache ~/.cache/drn-peers --logs yoochoose --results yoochoose.jsonl
+    python benchmarks/peers.py --cache ~/.cache/drn-peers --logs globo --every 8 --limit 900 --results globo.jsonl \\
+        --peers drn rnn GRU4Rec-480 SASRec-sampled
 
-RecTools' SASRec and RecBole's GRU4Rec, NARM and CORE by settings that suit short sessions and few cores, two of them
-by their own defaults too, and the recurrent net in plain PyTorch with a sampled softmax and sparse gradients. Each
-library has an environment of its own below --cache, made on first use (some 1.5 GB each), and each peer runs in a
-process of its own, one after the other, on --threads threads. It is given the sessions that `drn sessions` made and
-writes the 20 best items of each test row after each epoch; hit rate and MRR are taken from these lists. A peer is
-stopped after --epochs, or after the epoch that ends past --limit CPU seconds of training. The time of an epoch is
-that of all so far, ranking left out. drn's lines are whole trainings of so many epochs, the mixture's fit and the
-export included. Peak memory is the process's so far, data and ranking included. The last table has each peer's best
-MRR@20, and the shortest of drn's trainings that reaches it.
+RecTools' SASRec, RecBole's GRU4Rec, NARM and CORE, GRU4Rec as its authors publish it, and drn's recurrent net in plain
+PyTorch with a sampled softmax and sparse gradients, by settings of their own. Each library has an environment below
+--cache, made on first use (some 1.5 GB each), and each peer runs in a process of its own, one after the other, on
+--threads threads. It is given the sessions that `drn sessions` made and writes the 20 best items of each test row after
+each epoch; hit rate and MRR are taken from these lists. A peer is stopped after --patience epochs without a new best,
+after --epochs, or after the epoch that ends past --limit CPU seconds of training. The time of an epoch is that of all
+so far, ranking left out. drn's lines are whole trainings of so many epochs, the mixture's fit and the export included.
+Peak memory is the process's so far, data and ranking included.
 
-Of Globo all train on the sessions of the last --hours before the test. --results keeps what was measured in a file:
-later runs add to it, and the tables are of all that it holds.
+--part valid is where settings are chosen: it tests on the newest tenth of the training file's sessions, and does not
+read the test file but for Globo's --hours. The last table has each peer's best MRR@20, by the best of its epochs, and
+the shortest of drn's trainings that reaches it, then the same for its best less a tolerance, which the last epochs'
+ups and downs matter less to.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -43,34 +45,58 @@ DATA = {
     "yoochoose": ("yoochoose-100k", "session-rec", "train_full.tsv.gz", "test.tsv.gz", "yoochoose-tuned.yaml"),
     "globo": ("globo", "globo", "clicks_hours_000_224.parquet", "clicks_hours_225_239.parquet", "globo-tuned.yaml"),
 }
-# Of a peer: its script, what is installed for it (nothing: it runs here), its options.
-TORCH = "torch==2.13.0"
-RECBOLE = [TORCH, "numpy<2", "scipy<1.14", "pandas<2.3", "setuptools<80", "recbole==1.2.1"]
-RECTOOLS = [TORCH, "rectools[torch]==0.19.0"]
-# The width of drn's spec, the newest seven pages of a session (nine of ten have no more), batches of enough updates.
+# Of a script of a peer: what is installed for it; for drn nothing, it runs here.
+TORCH = ["torch==2.13.0", "numpy"]
+PACKAGES = {
+    "drn": [],
+    "rnn": TORCH,
+    "gru4rec": TORCH,
+    "rectools": ["torch==2.13.0", "rectools[torch]==0.19.0"],
+    "recbole": ["torch==2.13.0", "numpy<2", "scipy<1.14", "pandas<2.3", "setuptools<80", "recbole==1.2.1"],
+}
+# The newest seven pages of a session (nine of ten have no more), batches of enough updates.
 SHORT = {"MAX_ITEM_LIST_LENGTH": 7, "train_batch_size": 256, "embedding_size": 100}
 GRU = {**SHORT, "hidden_size": 100, "learning_rate": 0.003}
 SAS = {"session_max_len": 7, "n_factors": 100, "n_heads": 2, "n_blocks": 1, "lr": 0.003}
+SAMPLED = {**SAS, "loss": "sampled_softmax", "n_negatives": 256}
+RNN = {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 3e-3, "batch": 64}
+# The authors' paramfiles for the whole of YooChoose's log: yoochoose_xe_shared_best, and rsc15_xe_shared_100_best less
+# its momentum.
+WIDE = {"width": 480, "batch": 48, "dropout": 0.2, "lr": 0.07, "negatives": 2048, "power": 0.2}
+THIN = {"width": 100, "batch": 32, "dropout": 0.4, "lr": 0.2, "negatives": 2048, "power": 0.5}
+# Of a peer: its script, its options.
 PEERS = {
-    "drn": ("drn", [], {"set": []}),
-    "rnn": ("rnn", [TORCH, "numpy"], {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 3e-3, "batch": 64}),
-    "SASRec": ("rectools", RECTOOLS, {"model": SAS}),
-    "GRU4Rec": ("recbole", RECBOLE, {"model": "GRU4Rec", "settings": GRU}),
-    "NARM": ("recbole", RECBOLE, {"model": "NARM", "settings": GRU}),
-    "CORE": ("recbole", RECBOLE, {"model": "CORE", "settings": {**SHORT, "learning_rate": 0.001}}),
-    "SASRec-defaults": ("rectools", RECTOOLS, {}),
-    "GRU4Rec-defaults": ("recbole", RECBOLE, {"model": "GRU4Rec"}),
+    "drn": ("drn", {}),
+    "rnn": ("rnn", RNN),
+    "rnn-slow": ("rnn", {**RNN, "lr": 1e-3}),
+    "rnn-small": ("rnn", {**RNN, "batch": 32}),
+    "GRU4Rec-480": ("gru4rec", WIDE),
+    "GRU4Rec-100": ("gru4rec", THIN),
+    "SASRec": ("rectools", {"model": SAS}),
+    "SASRec-slow": ("rectools", {"model": {**SAS, "lr": 0.001}}),
+    "SASRec-dropout": ("rectools", {"model": {**SAS, "dropout_rate": 0.5}}),
+    "SASRec-deep": ("rectools", {"model": {**SAS, "n_blocks": 2, "lr": 0.001}}),
+    "SASRec-gBCE": ("rectools", {"model": {**SAS, "loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75}}),
+    "SASRec-sampled": ("rectools", {"model": SAMPLED}),
+    "SASRec-sampled-slow": ("rectools", {"model": {**SAMPLED, "lr": 0.001}}),
+    "RecBole-GRU4Rec": ("recbole", {"model": "GRU4Rec", "settings": GRU}),
+    "RecBole-NARM": ("recbole", {"model": "NARM", "settings": GRU}),
+    "RecBole-CORE": ("recbole", {"model": "CORE", "settings": {**SHORT, "learning_rate": 0.001}}),
+    "SASRec-defaults": ("rectools", {}),
+    "RecBole-GRU4Rec-defaults": ("recbole", {"model": "GRU4Rec"}),
 }
 BLOCK = 4096  # test rows that are read, and cut, at a time
+TOLERANCE = 0.002  # of MRR@20, in the summary
 HOUR = 3_600_000  # ms, as Globo's times
 SHOWN = ("HR@20", "MRR@20")
 
 
-def environment(cache: Path, script: str, packages: list[str]) -> str:
+def environment(cache: Path, script: str) -> str:
     """Return the Python of a peer, installed in a folder of its own on first use."""
+    packages = PACKAGES[script]
     if not packages:
         return sys.executable
-    folder = cache / script
+    folder = cache / ("torch" if packages is TORCH else script)
     python, done = folder / "bin" / "python", folder / "complete"
     if not done.exists():
         print(f"installing {', '.join(packages)} in {folder}", flush=True)
@@ -89,24 +115,25 @@ def newest(train: Path, test: Path, hours: int, path: Path) -> Path:
     return path
 
 
-def make_data(log: str, folder: Path, hours: int) -> Path:
+def make_data(log: str, folder: Path, options: argparse.Namespace) -> Path:
     """Write the data folder of a log for its tuned spec, and return it."""
     name, form, train, test, spec = DATA[log]
     train, test = LOGS / name / train, LOGS / name / test
-    if log == "globo" and hours:
-        train = newest(train, test, hours, folder.with_name("newest.parquet"))
-    command = [sys.executable, "-m", "generator", "sessions", train, "--test", test]
-    command += ["--log-format", form, "--spec", SPECS / spec, "-o", folder]
+    if log == "globo" and options.hours:
+        train = newest(train, test, options.hours, folder.with_name("newest.parquet"))
+    command = [sys.executable, "-m", "generator", "sessions", train, "--log-format", form, "-o", folder]
+    command += ["--test", test] if options.part == "test" else ["--test-share", "0.1"]
+    command += ["--spec", SPECS / spec]
     subprocess.run(command, check=True, cwd=HERE.parent, stdout=subprocess.DEVNULL)
     return folder
 
 
-def write_sessions(data: Path, path: Path, most: int) -> np.ndarray:
-    """Write the sessions of a data folder for the peers; return the labels of the test rows, the first ``most``."""
+def write_sessions(data: Path, path: Path, every: int) -> np.ndarray:
+    """Write the sessions of a data folder for the peers; return the labels of the test rows, one of ``every``."""
     with SplitRows(data, "train") as train, SplitRows(data, "test") as test:
-        batches = list(islice(test.batches(BLOCK), -(-most // BLOCK) or None))
         trained = train.sessions()
-        seen = [batch.seen for batch in batches]
+        batches = list(test.batches(BLOCK))
+        seen = [test.seen(each.session[::every], each.position[::every]) for each in batches]
         length = np.concatenate([np.diff(each.offset) for each in seen])
         np.savez(
             path,
@@ -116,14 +143,15 @@ def write_sessions(data: Path, path: Path, most: int) -> np.ndarray:
             test_page=np.concatenate([each.page for each in seen]),
             items=len(train.items),
         )
-        return np.concatenate([batch.label for batch in batches])
+        return np.concatenate([each.label[::every] for each in batches])
 
 
-def run(peer: str, python: str, sessions: Path, folder: Path, options: dict) -> Iterator[dict]:
-    """Yield what a peer reports of each epoch, as it comes; it ends where the peer fails."""
-    script = HERE / f"peer_{PEERS[peer][0]}.py"
-    paths = os.pathsep.join([str(HERE), str(HERE.parent)]) if python == sys.executable else str(HERE)
-    command = [python, str(script), str(sessions), str(folder), json.dumps(options)]
+def run(peer: str, cache: Path, sessions: Path, folder: Path, options: dict) -> Iterator[dict]:
+    """Yield what a peer reports of each epoch, as it comes; it ends where the peer fails, and ends it where closed."""
+    script = PEERS[peer][0]
+    python = environment(cache, script)
+    paths = os.pathsep.join([str(HERE), str(HERE.parent)]) if script == "drn" else str(HERE)
+    command = [python, str(HERE / f"peer_{script}.py"), str(sessions), str(folder), json.dumps(options)]
     with (folder / "errors").open("w") as errors:
         process = subprocess.Popen(
             command,
@@ -133,9 +161,14 @@ def run(peer: str, python: str, sessions: Path, folder: Path, options: dict) -> 
             cwd=folder,
             env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(options["threads"])},
         )
-        for line in process.stdout:
-            if line.startswith("{"):
-                yield json.loads(line)
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    yield json.loads(line)
+        except GeneratorExit:
+            process.kill()
+            process.wait()
+            raise
     if process.wait():
         print(f"{peer} failed:\n{(folder / 'errors').read_text()[-2000:]}")
 
@@ -147,50 +180,81 @@ def figures(lists: Path, label: np.ndarray) -> dict[str, float]:
     return dict(zip(METRICS, values(rank).mean(0).tolist(), strict=True))
 
 
+def epochs(peer: str, seed: int, folder: Path, label: np.ndarray, options: argparse.Namespace) -> Iterator[dict]:
+    """Yield what a peer took for each epoch, and its metrics, until they have not risen for --patience epochs."""
+    more = {name: getattr(options, name) for name in ("threads", "epochs", "limit", "every", "set")} | {"seed": seed}
+    if peer == "drn":
+        more |= {"data": str(folder / "data"), "spec": str(SPECS / options.spec), "epochs": options.drn_epochs}
+    here = folder / f"{peer}-{seed}"
+    here.mkdir()
+    best, since = 0.0, 0
+    reports = run(peer, options.cache, folder / "sessions.npz", here, {**PEERS[peer][1], **more})
+    for each in reports:
+        metrics = figures(Path(each.pop("lists")), label)
+        yield {"peer": peer, "seed": seed, **each, **{name: metrics[name] for name in SHOWN}}
+        best, since = max(best, metrics["MRR@20"]), 0 if metrics["MRR@20"] > best else since + 1
+        if peer != "drn" and since == options.patience:
+            reports.close()
+
+
 def measure(log: str, options: argparse.Namespace, folder: Path) -> Iterator[dict]:
     """Yield a row for each epoch of each peer."""
-    data = make_data(log, folder / "data", options.hours)
-    label = write_sessions(data, folder / "sessions.npz", options.test_rows)
+    data = make_data(log, folder / "data", options)
+    options.spec = DATA[log][4]
+    label = write_sessions(data, folder / "sessions.npz", options.every)
     print(f"{log}: {len(label):,} test rows, {(label == 0).sum():,} of items that training lacks", flush=True)
-    for peer in options.peers:
-        script, packages, settings = PEERS[peer]
-        python = environment(options.cache, script, packages)
-        here = folder / peer
-        here.mkdir()
-        more = {"threads": options.threads, "epochs": options.epochs, "limit": options.limit}
-        if peer == "drn":
-            more |= {"data": str(data), "spec": str(SPECS / DATA[log][4]), "epochs": options.drn_epochs}
-            more["set"] = options.set
-        for each in run(peer, python, folder / "sessions.npz", here, {**settings, **more}):
-            metrics = figures(Path(each.pop("lists")), label)
-            row = {"log": log, "peer": peer, **each, **{name: metrics[name] for name in SHOWN}}
-            print(cells(row), flush=True)
-            yield row
+    name = log if options.part == "test" else f"{log}, valid"
+    name += f", {options.hours} hours" if log == "globo" and options.hours else ""
+    for seed in options.seeds:
+        for peer in options.peers:
+            called = " ".join([peer, *options.set]) if peer == "drn" else peer
+            for each in epochs(peer, seed, folder, label, options):
+                row = {"log": name, **each, "peer": called}
+                print(cells(row), flush=True)
+                yield row
 
 
 def cells(row: dict) -> str:
     """Return a line of the table of epochs."""
-    found = [row["log"], row["peer"], f"{row['epoch']:g}", *(f"{row[name]:.4f}" for name in SHOWN)]
+    found = [row["log"], row["peer"], f"{row['seed']}", f"{row['epoch']:g}", *(f"{row[name]:.4f}" for name in SHOWN)]
     found += [f"{seconds:.1f}" for seconds in (*row["train"], *row["rank"])]
     found.append(f"{row['peak']:,.0f}")
     return f"| {' | '.join(found)} |"
 
 
+def spread(found: list[float]) -> str:
+    """Return the mean of the seeds with the half of its 95 % interval by Student's t, where there are three or more."""
+    mean = f"{statistics.mean(found):.4f}"
+    quantile = {3: 4.30, 4: 3.18, 5: 2.78}.get(len(found))
+    return f"{mean} ± {quantile * statistics.stdev(found) / len(found) ** 0.5:.4f}" if quantile else mean
+
+
+def reached(curves: dict[int, list[dict]], least: float) -> float | None:
+    """Return the mean CPU seconds after which each seed had an MRR@20 of ``least``; None if one never had."""
+    times = [min((row["train"][1] for row in each if row["MRR@20"] >= least), default=None) for each in curves.values()]
+    return statistics.mean(times) if times and None not in times else None
+
+
 def summary(rows: list[dict]) -> list[str]:
-    """Return a line for each log and peer: its best epoch, and the shortest of drn's trainings that is as good."""
+    """Return a line for each log and peer: its best epoch, and how long drn takes to be as good, and nearly so."""
+    curves: dict[tuple[str, str], dict[int, list[dict]]] = {}
+    for row in rows:
+        curves.setdefault((row["log"], row["peer"]), {}).setdefault(row["seed"], []).append(row)
     lines = []
-    for log, peer in dict.fromkeys((row["log"], row["peer"]) for row in rows):
-        mine = [row for row in rows if (row["log"], row["peer"]) == (log, peer)]
-        best = max(mine, key=lambda row: row["MRR@20"])
-        found = [log, peer, f"{best['epoch']:g} of {mine[-1]['epoch']:g}", *(f"{best[name]:.3f}" for name in SHOWN)]
-        found += [f"{best['train'][1]:.0f}", f"{best['rank'][1]:.1f}", f"{best['peak']:,.0f}"]
-        ours = [row for row in rows if (row["log"], row["peer"]) == (log, "drn") and row["MRR@20"] >= best["MRR@20"]]
-        if peer == "drn" or not ours:
-            found += ["-"] * 3
-        else:
-            drn = min(ours, key=lambda row: row["train"][1])
-            times = best["train"][1] / drn["train"][1]
-            found += [f"{drn['train'][1]:.1f}", f"{times:.1f}", f"{best['peak'] / drn['peak']:.1f}"]
+    for (log, peer), seeds in curves.items():
+        best = [max(mine, key=lambda row: row["MRR@20"]) for mine in seeds.values()]
+        level = statistics.mean(row["MRR@20"] for row in best)
+        took = statistics.mean(row["train"][1] for row in best)
+        ended = "/".join(
+            f"{row['epoch']:g} of {mine[-1]['epoch']:g}" for row, mine in zip(best, seeds.values(), strict=True)
+        )
+        found = [log, peer, ended, *(spread([row[name] for row in best]) for name in SHOWN), f"{took:.0f}"]
+        found.append(f"{statistics.mean(row['peak'] for row in best):,.0f}")
+        ours = curves.get((log, "drn"), {})
+        nearly = reached(seeds, min(row["MRR@20"] for row in best) - TOLERANCE)
+        for peers, least in ((took, level), (nearly, level - TOLERANCE)):
+            drn = reached(ours, least)
+            found += ["-"] * 2 if peer == "drn" or drn is None else [f"{drn:.1f}", f"{peers / drn:.1f}"]
         lines.append(f"| {' | '.join(found)} |")
     return lines
 
@@ -200,10 +264,15 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, required=True, help="folder of the peers' environments")
     parser.add_argument("--logs", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="none: the tables alone")
-    parser.add_argument("--epochs", type=int, default=20, help="of each peer, at most")
-    parser.add_argument("--limit", type=float, default=300, help="CPU seconds after which a peer begins no epoch")
-    parser.add_argument("--hours", type=int, default=48, help="of Globo's sessions before the test; 0: all")
-    parser.add_argument("--test-rows", type=int, default=0, help="the first so many, in 4,096s; 0: all")
+    parser.add_argument("--part", choices=["test", "valid"], default="test", help="what is tested on")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--epochs", type=int, default=50, help="of each peer, at most")
+    parser.add_argument("--patience", type=int, default=2, help="epochs in a row without a new best that end a peer")
+    parser.add_argument("--limit", type=float, default=400, help="CPU seconds after which a peer begins no epoch")
+    parser.add_argument("--hours", type=int, default=0, help="of Globo's sessions before the test; 0: all")
+    parser.add_argument(
+        "--every", type=int, default=1, choices=[2**k for k in range(8)], help="test row that is ranked"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every side")
     parser.add_argument("--results", type=Path, metavar="JSONL", help="what was measured, before and now")
     parser.add_argument("--drn-epochs", type=float, nargs="+", default=[0.5, 1, 2, 4], help="of drn's trainings")
@@ -228,12 +297,12 @@ def main() -> None:
                     with options.results.open("a") as file:
                         file.write(json.dumps(row) + "\n")
     table(
-        "| log | peer | epochs | HR@20 | MRR@20 | train, s | CPU s | rank, s | CPU s | peak, MiB |",
+        "| log | peer | seed | epochs | HR@20 | MRR@20 | train, s | CPU s | rank, s | CPU s | peak, MiB |",
         [cells(row) for row in rows],
     )
     table(
-        "| log | peer | best epoch | HR@20 | MRR@20 | train, CPU s | rank, CPU s | peak, MiB | drn as good, CPU s | "
-        "times | memory, times |",
+        "| log | peer | best epoch | HR@20 | MRR@20 | train, CPU s | peak, MiB | drn as good, CPU s | times | "
+        f"within {TOLERANCE}, CPU s | times |",
         summary(rows),
     )
 

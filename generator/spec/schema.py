@@ -199,7 +199,9 @@ class Solver(_Section):
         "their momentum moves them when they are next read (momentum); drn's own, Caffe's moves all at every update.",
     )
     weight_decay: NotNegative = Field(0.0, description="L2 weight decay.")
-    clip_gradients: Positive | None = Field(None, description="Bound on the L2 norm of all gradients together.")
+    clip_gradients: Positive | None = Field(
+        None, description="Bound on the L2 norm of all gradients together, the sum over iter_size batches."
+    )
     iter_size: int = Field(1, ge=1, le=4096, description="Batches accumulated for one update.")
     max_iter: Count = Field(MAX_ITER, description="Iterations to train.")
     epochs: float | None = Field(

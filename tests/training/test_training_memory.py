@@ -1,5 +1,6 @@
 """What a training takes is known before it starts: weights, history, gradients."""
 
+import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 
 from generator.errors import DrnError
 from generator.spec.schema import Spec
+from generator.training.run import net
 from generator.training.run.generated import Generated
-from generator.training.run.train import train
+from generator.training.run.train import TrainOptions, train
 
 Make = Callable[..., Spec]
 
@@ -34,3 +36,23 @@ def test_a_training_that_would_not_fit_is_refused_before_it_starts(tmp_path: Pat
     with pytest.raises(DrnError, match=r"weights, the solver's history and gradients take 1,08\d\.\d GiB of memory"):
         train(spec, data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("loss", ["last", "every"])
+def test_a_test_pass_in_pieces_says_what_whole_batches_say(
+    loss: str, tmp_path: Path, make_data: Callable[..., Path], make_spec: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece holds few scores at a time; 32 rows are tested, two batches, in pieces of three rows or less."""
+    data, spec = make_data(every=loss == "every"), make_spec(loss=loss, solver={"test_iter": 2})
+    found = {}
+    for cells in (net.TESTED_CELLS, 3 * (spec.items + 1)):
+        monkeypatch.setattr(net, "TESTED_CELLS", cells)
+        train(spec, data, tmp_path / str(cells), TrainOptions(threads=1))
+        lines = (tmp_path / str(cells) / "metrics.jsonl").read_text().splitlines()
+        found[cells] = [
+            {name: value for name, value in json.loads(line).items() if name.startswith("test_")} for line in lines
+        ]
+    whole, pieces = found.values()
+    assert any(whole)
+    for one, other in zip(whole, pieces, strict=True):
+        assert one == pytest.approx(other, rel=1e-5)

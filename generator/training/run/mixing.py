@@ -26,7 +26,7 @@ __all__ = ["FILE", "fitted_of", "mixture_of"]
 FILE = "mixture.h5"
 ROWS = 10_000  # held-out rows to fit to, at most
 TRAINED_ROWS = 5_000  # rows of training that the coefficients are fitted to as well, at most
-CELLS = 2**23  # probabilities that the net gives at a time
+CELLS = 2**20  # probabilities that the net gives at a time
 
 
 def fitted_of(given: str | Path | Fitted, spec: Spec) -> Fitted:
@@ -75,10 +75,27 @@ def mixture_of(
         The data do not hold, or no held-out row has a label of the vocabulary.
     """
     spec = made.spec
-    assert spec.head.mix is not None  # noqa: S101  # for mypy: the caller asks for specs with one alone
     sessions, item = read_sessions(data / "train.h5"), _items(data, spec)
-    if fitted is not None:
-        return Mixture(_counted(sessions, item, spec), fitted)
+    counted = None
+    if fitted is None:
+        fitted, counted = _fit(made, weights, data, sessions, item, threads)
+    return Mixture(counted or _counted(sessions, item, spec), fitted)
+
+
+def _fit(
+    made: Generated,
+    weights: Mapping[str, Array],
+    data: Path,
+    sessions: Sessions,
+    item: NDArray[np.int64],
+    threads: int,
+) -> tuple[Fitted, Tables | None]:
+    """Return the mixture fitted to held-out rows, and the tables if they are of all ``sessions`` of training.
+
+    What is counted here is gone before all sessions are counted: of a large log both are much of the memory.
+    """
+    spec = made.spec
+    assert spec.head.mix is not None  # noqa: S101  # for mypy: the caller asks for specs with one alone
     trained = sessions
     if (data / "valid.h5").exists():
         held_out = read_sessions(data / "valid.h5")
@@ -98,8 +115,7 @@ def mixture_of(
         _softmax(made, weights, held_out, rows, threads),
         _labelled(trained, item, spec),
     )
-    whole = tables if trained is sessions else _counted(sessions, item, spec)
-    return Mixture(whole, found)
+    return found, tables if trained is sessions else None
 
 
 def _counted(sessions: Sessions, item: NDArray[np.int64], spec: Spec) -> Tables:

@@ -34,6 +34,7 @@ __all__ = ["export_mixed", "train_net"]
 
 
 REPLICA_ENDS = 30.0  # seconds
+TESTED_CELLS = 2**20  # scores of a test pass at a time
 UNTESTED = "{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
 
 
@@ -192,13 +193,16 @@ def _tell_short(spec: Spec, rows: int, note: Note) -> None:
 def _tester(
     made: Generated, split: str, rows: Mapping[str, npt.NDArray[Any]], learner: Learner, threads: int
 ) -> Tester:
-    """Return the test passes over the first rows of a split."""
+    """Return the test passes over the first rows of a split, in batches whose scores stay small beside the net."""
     spec = made.spec
+    tested = {name: values[: spec.solver.test_iter * spec.solver.batch_size] for name, values in rows.items()}
+    states = tested["label"].size // len(tested["label"])
+    size = min(spec.solver.batch_size, max(1, TESTED_CELLS // (states * (spec.items + 1))))
     return Tester(
         made.files["loss.onnx"],
         made.unmixed,
         learner.weights,
-        Batches(rows, spec.solver.batch_size).once(spec.solver.test_iter),
+        Batches(tested, size).once(len(tested["label"])),
         split=split,
         top_k=spec.top_k,
         threads=threads,
