@@ -120,7 +120,7 @@ class DenseGroup:
             partial(self._update, iteration=iteration, rate=rate, scale=scale),
             self._weight.size,
             step=BLOCK,
-            second=self._helper,
+            helper=self._helper,
         )
         if self._sum is not None:
             self._sum.fill(0.0)

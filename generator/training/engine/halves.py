@@ -9,7 +9,7 @@ __all__ = ["in_halves"]
 WORTH_THREADS = 1 << 17
 
 
-def in_halves(work: Callable[[slice], None], size: int, width: int = 1, *, step: int, second: Executor | None) -> None:
+def in_halves(work: Callable[[slice], None], size: int, width: int = 1, *, step: int, helper: Executor | None) -> None:
     """Do the work on all places from 0 to ``size``, large work on two slices of them at the same time.
 
     Parameters
@@ -20,11 +20,11 @@ def in_halves(work: Callable[[slice], None], size: int, width: int = 1, *, step:
         Places, and the elements of one.
     step
         The first slice ends at a multiple of it.
-    second
+    helper
         Where the first slice is worked on; None: there is one slice.
     """
-    half = size // 2 // step * step if second and size * width >= WORTH_THREADS else 0
-    begun = second.submit(work, slice(0, half)) if second and half else None
+    half = size // 2 // step * step if helper and size * width >= WORTH_THREADS else 0
+    begun = helper.submit(work, slice(0, half)) if helper and half else None
     work(slice(half, size))
     if begun:
         begun.result()

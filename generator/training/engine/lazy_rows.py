@@ -67,7 +67,7 @@ class LazyRows(RowTable):
                 with self._taken(ids[block]) as (weight, *histories):
                     self._skip(weight, histories, iteration - self.seen[ids[block]], iteration, rate)
 
-        in_halves(move, ids.size, self.weight.shape[1], step=self._rows, second=self._helper)
+        in_halves(move, ids.size, self.weight.shape[1], step=self._rows, helper=self._helper)
         self.seen[ids] = iteration
 
     def _skip(self, weight: Array, histories: Sequence[Array], steps: Ids, iteration: int, rate: float) -> None:
@@ -116,5 +116,5 @@ class LazyRows(RowTable):
                     gradient = self._gradient[block]
                     self._rule.apply(weight, gradient, histories, iteration=iteration, rate=rate, scale=scale)
 
-        in_halves(move, self._ids.size, self.weight.shape[1], step=self._rows, second=self._helper)
+        in_halves(move, self._ids.size, self.weight.shape[1], step=self._rows, helper=self._helper)
         self.seen[self._ids] = iteration + 1

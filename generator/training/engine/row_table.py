@@ -118,7 +118,7 @@ class DenseRows(RowTable):
             self._rule.skip_step(self.weight[rows], histories, iteration=iteration, rate=rate, decay=decay)
 
         with self._taken(self._ids) as (weight, *histories):  # as they were; in the end as their gradient moves them
-            in_halves(skip, *self.weight.shape, step=self._rows, second=self._helper)
+            in_halves(skip, *self.weight.shape, step=self._rows, helper=self._helper)
             self._rule.apply(
                 weight, self._gradient, histories, iteration=iteration, rate=rate, scale=scale, decay=decay
             )
