@@ -5,14 +5,15 @@
     python benchmarks/sessions.py --events 5000000 20000000 100000000
     python benchmarks/sessions.py --events --globo
 
-Both read the Parquet log in a process of their own, and write an HDF5 file with page, history_page and label for the
-purchases of the sessions. The pages and labels they write are compared, row by row, before the times are printed.
+Both read the Parquet log in a process of their own, and write the same arrays to HDF5: page, history_page with its
+aging factors and label for the purchases of the sessions, the session and position of each row, and the sessions to cut
+other windows from. Their pages and labels are compared, row by row, before the times are printed.
 Sides take turns, and medians are compared: on a busy machine only their ratios tell. The peak memory is that of each
 process, start and imports included, as in the times.
 
---globo reads ../shared/data/globo, two million clicks whose users, sessions and articles are whole numbers: pandas
-works on the numbers, drn on their texts. Beside what pandas writes, drn works out the aging factors of the history from
-the times, writes the sessions to cut other windows from, and waits until all is on disk.
+--globo reads ../shared/data/globo, two million clicks whose users, sessions and articles are whole numbers, and its
+test file. Beside what pandas does, drn checks every row, parts the users or the files, keeps what users bought before
+each session, and waits until all is on disk.
 
 pandas, which has the whole log in memory, runs on the smallest log. The larger ones, a round each, tell how time and
 memory of `drn sessions` grow with the events; of 100 million, the rows of the target next take 15 GB while they are
@@ -27,8 +28,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPEC = """\
 name: bench
@@ -46,49 +51,83 @@ GLOBO = Path(__file__).resolve().parents[2] / "shared" / "data" / "globo"
 
 
 def by_pandas(log: str, folder: str) -> None:
-    """Write the rows as an analyst would: sort, group, shift."""
-    import h5py
+    """Write the rows of the purchases as an analyst would: sort, group, shift."""
     import pandas as pd
 
-    events = pd.read_parquet(log).sort_values(["session", "time"], kind="stable")
+    events = in_order(pd.read_parquet(log), ["session"], "time")
     events = events[events["event"].isin(["view", "buy"])]
     buys = (
-        events[events["event"] == "buy"].groupby("session", sort=False).first()[["time", "item"]].add_suffix("_bought")
+        events[events["event"] == "buy"].groupby("number", sort=False).first()[["time", "item"]].add_suffix("_bought")
     )
-    views = events[events["event"] == "view"].join(buys, on="session", how="inner")
+    views = events[events["event"] == "view"].join(buys, on="number", how="inner")
     views = views[views["time"] < views["time_bought"]]
-    codes = pd.Index(pd.unique(events["page"].dropna()))
-    views["code"] = codes.get_indexer(views["page"]) + 1
-    parts = views.groupby("session", sort=False)["code"]
-    shifted = np.stack([parts.shift(back).fillna(0).to_numpy(np.int32) for back in range(WINDOW + HISTORY)], axis=1)
-    last = ~views["session"].duplicated(keep="last").to_numpy()
-    rows = shifted[last][:, ::-1]
-    label = codes.get_indexer(views["item_bought"][last]) + 1
+    names = by_frequency(events["page"].dropna())
+    views["code"] = names.get_indexer(views["page"]) + 1
+    last = ~views["number"].duplicated(keep="last").to_numpy()
+    label = names.get_indexer(views["item_bought"][last]) + 1
     Path(folder).mkdir()
-    with h5py.File(Path(folder) / "train.h5", "w") as file:
-        file["page"], file["history_page"], file["label"] = rows[:, HISTORY:], rows[:, :HISTORY], label.astype(np.int32)
-    (Path(folder) / "pages.txt").write_text("\n".join(codes))
+    write(Path(folder) / "train.h5", views, "user", range(WINDOW + HISTORY), last, label)
+    (Path(folder) / "pages.txt").write_text("\n".join(names))
 
 
 def clicks_by_pandas(folder: str, *logs: str) -> None:
     """Write the rows of Globo's two files: every click after a session's first is a label."""
-    import h5py
     import pandas as pd
 
     Path(folder).mkdir()
-    codes = None
+    names = None
     for name, log in zip(("train", "test"), logs, strict=True):
-        clicks = pd.read_parquet(log).sort_values(["user_id", "session_id", "click_timestamp"], kind="stable")
-        codes = pd.Index(pd.unique(clicks["click_article_id"])) if codes is None else codes
-        clicks["code"] = codes.get_indexer(clicks["click_article_id"]) + 1
-        parts = clicks.groupby(["user_id", "session_id"], sort=False)["code"]
-        states = range(1, WINDOW + HISTORY + 1)
-        shifted = np.stack([parts.shift(back).fillna(0).to_numpy(np.int32) for back in states], axis=1)
-        later = clicks.duplicated(["user_id", "session_id"]).to_numpy()
-        rows, label = shifted[later][:, ::-1], clicks["code"].to_numpy(np.int32)[later]
-        with h5py.File(Path(folder) / f"{name}.h5", "w") as file:
-            file["page"], file["history_page"], file["label"] = rows[:, HISTORY:], rows[:, :HISTORY], label
-    (Path(folder) / "pages.txt").write_text("\n".join(map(str, codes)))
+        clicks = in_order(pd.read_parquet(log), ["user_id", "session_id"], "click_timestamp")
+        clicks["time"] = clicks["click_timestamp"] / 1000
+        names = by_frequency(clicks["click_article_id"]) if names is None else names
+        clicks["code"] = names.get_indexer(clicks["click_article_id"]) + 1
+        later = clicks["number"].duplicated().to_numpy()
+        label = clicks["code"].to_numpy()[later]
+        write(Path(folder) / f"{name}.h5", clicks, "user_id", range(1, WINDOW + HISTORY + 1), later, label)
+    (Path(folder) / "pages.txt").write_text("\n".join(map(str, names)))
+
+
+def in_order(events: "pd.DataFrame", session: list[str], time: str) -> "pd.DataFrame":
+    """Return events sorted by the start of their session, then by time, with the ``number`` of their session."""
+    events = events.sort_values([*session, time], kind="stable")
+    parts = events.groupby(session, sort=False)
+    events["number"], events["start"] = parts.ngroup(), parts[time].transform("first")
+    events = events.sort_values(["start", "number"], kind="stable")
+    events["number"] = (events["number"] != events["number"].shift()).cumsum() - 1
+    return events
+
+
+def by_frequency(pages: "pd.Series") -> "pd.Index":
+    """Return the distinct pages, the most frequent first, ties by name."""
+    counts = pages.value_counts()
+    return counts.index[np.lexsort((counts.index.astype(str), -counts.to_numpy()))]
+
+
+def write(file: Path, views: "pd.DataFrame", user: str, back: range, rows: np.ndarray, label: np.ndarray) -> None:
+    """Write the blobs of the ``rows`` among the views, which see the views so far ``back``, and the sessions."""
+    import h5py
+
+    parts = views.groupby("number", sort=False)
+    views["dwell"] = (-parts["time"].diff(-1)).clip(lower=1).fillna(1).astype(np.float32)
+    page = [parts["code"].shift(state, fill_value=0).to_numpy(np.int32)[rows] for state in back]
+    dwell = [parts["dwell"].shift(state, fill_value=0).to_numpy(np.float64)[rows] for state in back[WINDOW:]]
+    since = np.cumsum(dwell, axis=0)
+    aging = np.divide(dwell, since, out=np.zeros_like(since), where=since > 0).astype(np.float32)
+    number = views["number"].to_numpy()
+    with h5py.File(file, "w") as target:
+        target["page"], target["history_page"] = (
+            np.stack(page[WINDOW - 1 :: -1], 1),
+            np.stack(page[: WINDOW - 1 : -1], 1),
+        )
+        target["history_weight"], target["label"] = np.ascontiguousarray(aging[::-1].T), label.astype(np.int32)
+        target["rows/session"] = number[rows].astype(np.int32)
+        target["rows/position"] = (parts.cumcount().to_numpy()[rows] + 1 - back[0]).astype(np.int32)
+        target["rows/unknown"] = (label == 0).astype(np.uint8)
+        target["sessions/page"], target["sessions/dwell"] = views["code"].to_numpy(np.int32), views["dwell"].to_numpy()
+        target["sessions/offset"] = np.flatnonzero(np.diff(number, prepend=-1, append=-1))
+        opening = views[~views["number"].duplicated()]
+        target["sessions/start"] = opening["time"].to_numpy()
+        target["sessions/user"] = opening[user].factorize()[0].astype(np.int32)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Collaborative filtering on the purchase history, by the library implicit."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,14 +8,17 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError, pip_install
 from generator.evaluation.baseline import Baseline, Popularity, Scores
+from generator.evaluation.ranking import Ranking, Ties, ranked
 from generator.evaluation.rows import RowBatch, SplitRows
 
 if TYPE_CHECKING:
+    from implicit.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
 
 __all__ = ["Als", "interactions"]
 
-BLOCK = 64  # rows multiplied at a time
+BLOCK = 128  # rows multiplied at a time
+TOGETHER = 4096  # items of users that are solved for together: what bounds the memory
 Ints = NDArray[np.int64]
 
 
@@ -82,7 +86,7 @@ class Als(Baseline):
         self._known = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         self._others = np.flatnonzero(~self._known)
         with threadpool_limits(1, "blas"):  # implicit has threads of its own, and warns of those of BLAS
-            self._model = AlternatingLeastSquares(
+            model = AlternatingLeastSquares(
                 factors=self.factors,
                 regularization=self.regularization,
                 alpha=self.alpha,
@@ -90,32 +94,101 @@ class Als(Baseline):
                 random_state=self.seed,
                 num_threads=self.threads,
             )
-            self._model.fit(matrix, show_progress=False)
-        self._model.user_factors = None  # as long as the training split, and never read again
-        self._factors = self._model.item_factors
+            self._factors = _item_factors(model, matrix)
+        wide = self._factors.astype(np.float64)
+        gram = wide.T @ wide + self.regularization * np.eye(self.factors)
+        self._solved = np.linalg.solve(gram, wide.T).T.copy()
 
     def scores(self, batch: RowBatch) -> Scores:
         """Return 1 and more for the items of the matrix, and the popularity of the others."""
+        parts = [block.copy() for block in self._blocks(batch)]
+        return np.concatenate([np.empty((0, len(self._known)), np.float32), *parts])
+
+    def rank(self, batch: RowBatch, ties: Ties = "median") -> Ranking:
+        """Return the rank of each row's label and the items recommended, some rows at a time."""
+        starts = range(0, len(batch), BLOCK)
+        parts = [
+            ranked(block, batch.label[start : start + BLOCK], ties)
+            for start, block in zip(starts, self._blocks(batch), strict=True)
+        ]
+        return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))
+
+    def _blocks(self, batch: RowBatch) -> Iterator[Scores]:
+        """Yield the scores of BLOCK rows after the other, each time in the same memory."""
+        user, held = self._vectors(batch)
+        order, room = self._popularity.order, np.empty((BLOCK, len(self._known)), np.float32)
+        for start in range(0, len(batch), BLOCK):
+            rows = slice(start, start + BLOCK)
+            # Always as many rows in a product: BLAS adds up in another order for few, and bits would differ by batch.
+            np.matmul(user[rows], self._factors.T, out=room)
+            room += np.nextafter(1 - room.min(axis=1, keepdims=True), np.float32(np.inf))  # rounded up: 1 at least
+            room[:, self._others] = order[self._others]
+            block = room[: len(batch) - start]
+            block[~held[rows]] = order
+            yield block
+
+    def _vectors(self, batch: RowBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the vector of each row's user, in whole blocks, and which rows have an item of the matrix, (B,)."""
         row, item = batch.row, batch.item
         if self._by_purchase:
             row = np.repeat(np.arange(len(batch)), np.diff(batch.seen.bought_offset))
             item = batch.seen.bought.astype(np.int64)
         known = self._known[item]
-        rows, place = np.unique(row[known], return_inverse=True)
-        # Always as many rows in a product: BLAS adds up in another order for few, and bits would differ by the batch.
-        whole = -(-len(batch) // BLOCK) * BLOCK
-        user = np.zeros((whole, self._factors.shape[1]), np.float32)
-        if len(rows):
-            user[rows] = self._model.recalculate_user(rows, _matrix(place, item[known], (len(rows), len(self._known))))
-        found, order = np.empty((whole, len(self._known)), np.float32), self._popularity.order
-        for start in range(0, len(batch), BLOCK):
-            block = found[start : start + BLOCK]
-            np.matmul(user[start : start + BLOCK], self._factors.T, out=block)
-            block += 1 - block.min(axis=1, keepdims=True)
-            block[:, self._others] = order[self._others]
-        found = found[: len(batch)]
-        found[np.bincount(rows, minlength=len(batch)) == 0] = order
+        held = _matrix(row[known], item[known], (len(batch), len(self._known)))
+        user = np.zeros((-(-len(batch) // BLOCK) * BLOCK, self.factors), np.float32)
+        for rows, items in _by_size(held):
+            for some in np.array_split(np.arange(len(rows)), -(-items.size // TOGETHER)):
+                user[rows[some]] = self._folded_in(items[some])
+        return user, np.diff(held.indptr) > 0
+
+    def _folded_in(self, item: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the vectors of users with the items (R, n), (R, factors).
+
+        With the factors Y of all items, those of a user's own y, G = YᵀY + regularization, and the confidence alpha,
+        the vector is (G + (alpha - 1) yᵀy)⁻¹ yᵀ alpha. By the identity of Woodbury that is G⁻¹yᵀ times the answer of
+        n equations, in place of one equation a factor: few, for users have few items.
+        """
+        solved = self._solved[item]
+        inner = (self.alpha - 1) * (solved @ self._factors[item].astype(np.float64).transpose(0, 2, 1))
+        inner[:, range(item.shape[1]), range(item.shape[1])] += 1
+        weight = np.linalg.solve(inner, np.full((*item.shape, 1), self.alpha))
+        found: NDArray[np.float64] = (weight.transpose(0, 2, 1) @ solved)[:, 0]
         return found
+
+
+def _item_factors(model: "AlternatingLeastSquares", matrix: "csr_matrix") -> NDArray[np.float32]:
+    """Return the factors of the items, (N+1, factors), that ``model.fit`` would find, for less work.
+
+    Users with the same items have the same vector, which is solved for once: most sessions of a log are short, and many
+    are alike. Where no two users are alike the bits are those of ``model.fit``.
+    """
+    random = np.random.default_rng(model.random_state)
+    user, item = (np.float32(0.01) * random.random((count, model.factors), np.float32) for count in matrix.shape)
+    chosen, alike = _distinct_rows(matrix)
+    user = user[chosen]
+    of_users = model.alpha * matrix
+    of_items, of_users = of_users.T.tocsr(), of_users[chosen]
+    for _ in range(model.iterations):
+        model.solver(of_users, user, item, model.regularization, num_threads=model.num_threads)
+        model.solver(of_items, item, user[alike], model.regularization, num_threads=model.num_threads)
+    return item
+
+
+def _distinct_rows(matrix: "csr_matrix") -> tuple[Ints, Ints]:
+    """Return the first of the rows that hold the same items, ascending, and for each row which of these it is like."""
+    first = np.arange(matrix.shape[0])
+    for rows, items in _by_size(matrix):
+        _, found, alike = np.unique(items, axis=0, return_index=True, return_inverse=True)
+        first[rows] = rows[found][alike.reshape(-1)]
+    return np.unique(first, return_inverse=True)
+
+
+def _by_size(matrix: "csr_matrix") -> Iterator[tuple[Ints, NDArray[np.int32]]]:
+    """Yield the rows that hold n items, (R,), and these, (R, n), for each n but 0."""
+    size = np.diff(matrix.indptr)
+    for count in np.unique(size[size > 0]):
+        rows = np.flatnonzero(size == count)
+        yield rows, matrix.indices[matrix.indptr[rows, None] + np.arange(count)]
 
 
 def interactions(train: SplitRows) -> "tuple[csr_matrix, bool]":

@@ -22,7 +22,7 @@ from generator.model.model import Model
 
 __all__ = ["Difference", "Method", "Report", "evaluate", "row_ranks"]
 
-BLOCK = 128  # rows of a batch scored at a time: enough for a fast product, few enough to stay in a core's cache
+ROWS, SCORES = 128, 2**20  # scored at a time, at most: enough for a fast product, few enough for a core's cache
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,9 @@ def _rank(method: Model | Baseline, ties: Ties, batch: RowBatch) -> Ranking:
     if not isinstance(method, Model):
         return method.rank(batch, ties)
     inputs, parts = batch.inputs(method.sizes), []
-    for start in range(0, len(batch), BLOCK):
-        rows = slice(start, start + BLOCK)
+    step = min(ROWS, max(2, SCORES // method.width))
+    for start in range(0, len(batch), step):
+        rows = slice(start, start + step)
         scores = method.scores({name: values[rows] for name, values in inputs.items()})
         parts.append(ranked(_of_batch(scores, batch), batch.label[rows], ties))
     return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))

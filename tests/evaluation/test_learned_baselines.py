@@ -114,6 +114,59 @@ def test_als_answers_as_implicit_does(tmp_path):
     assert np.argsort(-found, axis=1)[:, :20].tolist() == expected.tolist()
 
 
+def implicit_factors(matrix: csr_matrix, **settings):
+    """What implicit finds: the factors of its users and of its items."""
+    from implicit.als import AlternatingLeastSquares
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(alpha=40, **settings)
+        model.fit(matrix, show_progress=False)
+    return model.user_factors, model.item_factors
+
+
+def als_factors(folder, histories, size, **settings) -> np.ndarray:
+    write(folder, *bought_by(histories, histories[:1], size), items=size)
+    als = Als(**settings)
+    with SplitRows(folder, "train") as part:
+        als.fit(part)
+    return als._factors
+
+
+def dense_histories(histories, size) -> csr_matrix:
+    dense = np.zeros((len(histories), size + 1), np.float32)
+    for user, one in enumerate(histories):
+        dense[user, one] = 1
+    return csr_matrix(dense)
+
+
+def test_als_has_the_factors_of_implicit_where_no_two_users_are_alike(tmp_path):
+    histories = [[1 + user % 12, 1 + (user * 5 + 7) % 12, 13 + user] for user in range(24)]
+    _, expected = implicit_factors(dense_histories(histories, 40), factors=5, random_state=7)
+    assert np.array_equal(als_factors(tmp_path, histories, 40, factors=5, seed=7), expected)
+
+
+def test_als_is_as_good_as_implicit_where_users_are_alike(tmp_path):
+    random = np.random.default_rng(4)
+    kinds = [sorted({1 + int(item) for item in random.integers(0, 9, 3)}) for _ in range(12)]
+    histories = [kinds[kind] for kind in random.integers(0, 12, 300)]
+    matrix = dense_histories(histories, 9)
+    confidence, wanted = 1 + 39 * matrix.toarray(), matrix.toarray()
+
+    def loss(item) -> float:  # of Hu, Koren, Volinsky, at the users that are best for these items
+        user = np.stack(
+            [
+                np.linalg.solve((item.T * row) @ item + 0.01 * np.eye(4), (item.T * row) @ want)
+                for row, want in zip(confidence, wanted, strict=True)
+            ]
+        )
+        return float((confidence * (wanted - user @ item.T) ** 2).sum() + 0.01 * ((user**2).sum() + (item**2).sum()))
+
+    _, expected = implicit_factors(matrix, factors=4, random_state=1, iterations=100)
+    found = als_factors(tmp_path, histories, 9, factors=4, seed=1, iterations=100)
+    assert loss(found.astype(np.float64)) < 1.01 * loss(expected.astype(np.float64))
+
+
 def test_als_of_next_pages_folds_in_the_session_so_far(tmp_path):
     views = [[item for item in range(1 + user % 2, 11, 2) if item % 5 != user % 5] for user in range(20)]
     write(tmp_path, sessions_of(views), sessions_of([[1, 3, 5, 2], [2, 4, 12, 6]]), items=12)

@@ -41,7 +41,7 @@ def open_log(
     words
         What words of the column of events mean, beside those that the format knows.
     lean
-        As in ``generic``.
+        As in ``generic``; and session ids that are whole numbers stay so.
 
     Raises
     ------
@@ -63,7 +63,8 @@ def open_log(
         if layout is None:
             yield table, None
             return
-        yield tables.identified(table, layout.identities), with_words(layout, words, f"the format {form}")
+        numbers = {layout.session_column} if lean else ()
+        yield tables.identified(table, layout.identities, numbers), with_words(layout, words, f"the format {form}")
 
 
 @contextmanager

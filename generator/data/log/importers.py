@@ -114,9 +114,9 @@ def opened_events(
 ) -> Iterator[tuple[ValidRows, float]]:
     """Yield the events of a source, to be read in pieces, and their resolution; not of a file of sequences.
 
-    The columns are those of ``Events.frame``, but ``session`` is text, for there may be too many to know them all, and
-    only purchases need have an ``item`` that is the page. Errors are as in ``read_events``, and come while the pieces
-    do.
+    The columns are those of ``Events.frame``, but ``session`` is text, for there may be too many to know them all, or
+    Int64 where the log has whole numbers, and only purchases need have an ``item`` that is the page. Errors are as in
+    ``read_events``, and come while the pieces do.
     """
     with open_log(source, form, columns, words, lean=True) as (table, layout):
         if layout is None:
@@ -138,14 +138,18 @@ def _events(table: Table, layout: Layout, max_bad: float) -> Events:
 
 def _valid_events(table: Table, layout: Layout, max_bad: float, schema: Mapping[str, Any]) -> ValidRows:
     """Return the rows of a table as events, in the columns and types of ``schema``."""
-    malformed = MALFORMED in table.frame.collect_schema()
+    columns = table.frame.collect_schema()
+    malformed, numbers = MALFORMED in columns, columns.get(layout.session_column or "") == pl.Int64
     word = layout.roles["event"].cast(pl.String)
     known = word.cast(pl.Enum(list(layout.words)), strict=False)
     plain = (role for role in schema if role not in ("event", *NUMBERS))
     roles = {role: layout.roles.get(role, pl.lit(None)).cast(schema[role]) for role in plain}
     roles["time"] = layout.roles.get("time", pl.lit(None, pl.Float64))
     roles["dwell"] = _seconds(layout.roles.get("dwell"))
-    roles["session"] = pl.when(roles["session"] != "").then(roles["session"])
+    if numbers:
+        roles["session"] = layout.roles["session"]
+    else:
+        roles["session"] = pl.when(roles["session"] != "").then(roles["session"])
     roles |= {"event": known, WORD: word}  # as it is: polars takes as long to leave the known words out as to read them
     if layout.within is not None:
         roles[WITHIN] = layout.within

@@ -68,6 +68,18 @@ class Layout:
         return tuple(dict.fromkeys(column for columns in several for column in columns))
 
     @property
+    def session_column(self) -> str | None:
+        """The column that is the session as it stands, and that no other role is made of; None: there is no such."""
+        if "session" not in self.roles:
+            return None
+        session = self.roles["session"]
+        columns = session.meta.root_names()
+        others = (role.meta.root_names() for name, role in self.roles.items() if name != "session")
+        shared = {column for names in others for column in names}
+        bare = len(columns) == 1 and session.meta.eq(pl.col(columns[0]))
+        return columns[0] if bare and columns[0] not in shared else None
+
+    @property
     def needed(self) -> set[str]:
         """The columns a header must have, under their normal names."""
         within = self.within.meta.root_names() if self.within is not None else []

@@ -38,6 +38,7 @@ __all__ = [
 PIECE = 1 << 19  # rows read at a time
 AHEAD = 2  # pieces read while one is used: polars is not always at work on all cores
 ROW, MALFORMED, LINE = "_row", "_malformed", "_line"
+WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)  # that Int64 holds
 EXACT = 1 << 53  # whole numbers beyond it are not told apart as doubles
 
 
@@ -179,10 +180,11 @@ def in_memory(frame: Frame) -> Table:
     return Table(frame.name, tuple(frame.table.columns), indexed, frame.table.height)
 
 
-def identified(table: Table, identities: Collection[str]) -> Table:
+def identified(table: Table, identities: Collection[str], numbers: Collection[str | None] = ()) -> Table:
     """Return a table whose columns that identify something are text, whatever type they were.
 
-    Whole doubles are their whole numbers, NaN is absent; rows with a double that identifies nothing are malformed.
+    Columns in ``numbers`` that are of whole numbers are Int64. Whole doubles are their whole numbers, NaN is absent;
+    rows with a double that identifies nothing are malformed.
 
     Raises
     ------
@@ -204,6 +206,8 @@ def identified(table: Table, identities: Collection[str]) -> Table:
             whole = column.cast(pl.Int64, strict=False).cast(pl.String)
             text = pl.when(beyond | broken).then(column.cast(pl.String)).otherwise(whole)
             texts.append(pl.when(there).then(text).alias(name))
+        elif name in numbers and kind in WHOLE:
+            texts.append(column.cast(pl.Int64))
         elif kind != pl.String:
             texts.append(column.cast(pl.String))
     if reasons:

@@ -18,7 +18,7 @@ BUFFERED = 1 << 21  # events buffered before they are written to the files of th
 
 @dataclass(frozen=True)
 class Partition:
-    """The sessions of some users, of codes: their events, and each session's own id, text or null."""
+    """The sessions of some users, of codes: their events, and each session's own id, text or number or null."""
 
     log: SessionLog
     ids: pl.Series
@@ -54,7 +54,8 @@ class Partitioner:
 
     def _flush(self) -> None:
         frame, self._buffer = pl.concat(self._buffer), []
-        owner = frame["session"].hash() if frame["user"].null_count() else frame["user"]
+        # Of the same text, whether the source has it as text or as a number.
+        owner = frame["session"].cast(pl.String).hash() if frame["user"].null_count() else frame["user"]
         owner %= len(self._events)
         for place, events in enumerate(self._events):
             some = frame.filter(owner == place) if len(self._events) > 1 else frame
@@ -75,7 +76,7 @@ class Partitioner:
                 each.unlink()
             else:
                 frames.append(each)
-        frame = pl.concat(frames) if frames else None
+        frame = _together(frames) if frames else None
         return frame if frame is not None and frame.height else None
 
     def partitions(self, cutting: Cutting, *, whole: bool) -> list[Callable[[], Partition | None]]:
@@ -90,7 +91,7 @@ class Partitioner:
             self._flush()
         if whole:
             taken = [frame for place in range(len(self._events)) if (frame := self.take(place)) is not None]
-            self._events = [[pl.concat(taken).sort("row")]]
+            self._events = [[_together(taken).sort("row")]]
 
         def load(place: int) -> Partition | None:
             frame = self.take(place)
@@ -106,7 +107,7 @@ class Partitioner:
 def sessionised(frame: pl.DataFrame, cutting: Cutting) -> Partition:
     """Cut events, as ``labelled`` returns them or with their ``row`` in the log, into sessions."""
     session = frame["session"]
-    if session.dtype == pl.String:
+    if session.dtype in (pl.String, pl.Int64):
         frame = frame.with_columns(session=_codes(session))
     log = sessionise(frame, gap=cutting.gap, resolution=cutting.resolution, repeats=cutting.repeats)
     ids = session[log.order[log.offset[:-1]]]
@@ -115,12 +116,19 @@ def sessionised(frame: pl.DataFrame, cutting: Cutting) -> Partition:
     return Partition(log, ids)
 
 
-def _codes(text: pl.Series) -> pl.Series:
-    """Return a number for each text, null for null; the texts are forgotten."""
-    kind = pl.Categorical(pl.Categories.random())
-    begins = np.append(True, text[1:].ne_missing(text[:-1]).to_numpy())
-    if text.null_count() or np.count_nonzero(begins) > len(text) // 2:
-        return text.cast(kind).to_physical()
-    # The events of a session lie together: its text is ranked once for all of them.
-    codes = text.filter(begins).rank("dense").to_numpy()
-    return pl.Series(np.repeat(codes, np.diff(np.flatnonzero(begins), append=len(text))))
+def _together(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the events of frames, with the sessions as text where some have them so and some as numbers."""
+    if len({frame["session"].dtype for frame in frames}) > 1:
+        frames = [frame.with_columns(pl.col("session").cast(pl.String)) for frame in frames]
+    return pl.concat(frames)
+
+
+def _codes(ids: pl.Series) -> pl.Series:
+    """Return a code for each id, text or number, null for null; the ids are forgotten."""
+    begins = np.append(True, ids[1:].ne_missing(ids[:-1]).to_numpy())
+    if ids.null_count() or np.count_nonzero(begins) > len(ids) // 2:
+        kind = pl.Categorical(pl.Categories.random())
+        return ids.rank("dense") if ids.dtype.is_integer() else ids.cast(kind).to_physical()
+    # The events of a session lie together: its id is ranked once for all of them.
+    codes = ids.filter(begins).rank("dense").to_numpy()
+    return pl.Series(np.repeat(codes, np.diff(np.flatnonzero(begins), append=len(ids))))

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from data.test_build import spec
@@ -173,3 +174,31 @@ def test_files_with_and_without_session_ids_are_refused(tmp_path: Path):
                 spec(data={"target": "next"}),
                 Options(test=tests, division=Division(files=bool(tests))),
             )
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("without", ["", "user", "time"])
+@pytest.mark.parametrize("kind", [pl.Int64, pl.Int16, pl.UInt64])
+def test_session_ids_that_are_numbers_make_the_files_that_their_texts_make(kind, without: str, mixed: bool, tmp_path):
+    random = np.random.default_rng(1)
+    session = np.sort(random.integers(1, 60, 400))
+    if mixed:
+        random.shuffle(session)  # events of a session do not lie together
+    table = pl.DataFrame(
+        {
+            "user": pl.Series(session % 13, dtype=pl.Int32),
+            "session": pl.Series(session).cast(kind),
+            "time": np.arange(400) + 1700000000,
+            "page": random.integers(1, 20, 400),
+        }
+    ).drop(without or [])
+    half = [table[:200], table[200:]]
+    texts = [part.with_columns(pl.col("session").cast(pl.String)) for part in half]
+    several = {"text": texts, "numbers": half, "first": [half[0], texts[1]], "second": [texts[0], half[1]]}
+    found = {}
+    for name, frames in several.items():
+        options = Options(division=Division(share=0.3))
+        build(frames, tmp_path / name, spec(data={"target": "next"}), options)
+        found[name] = {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()}
+    assert len(found["text"]) == 5
+    assert found["numbers"] == found["first"] == found["second"] == found["text"]
