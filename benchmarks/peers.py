@@ -59,7 +59,7 @@ PACKAGES = {
 SHORT = {"MAX_ITEM_LIST_LENGTH": 7, "train_batch_size": 256, "embedding_size": 100}
 GRU = {**SHORT, "hidden_size": 100, "learning_rate": 0.003}
 SAS = {"session_max_len": 7, "n_factors": 100, "n_heads": 2, "n_blocks": 1, "lr": 0.003}
-SAMPLED = {**SAS, "loss": "sampled_softmax", "n_negatives": 64}
+SAMPLED = {**SAS, "loss": "sampled_softmax", "n_negatives": 256}
 RNN = {"width": 100, "dropout": 0.3, "negatives": 1024, "lr": 3e-3, "batch": 64}
 # The authors' paramfiles for the whole of YooChoose's log: yoochoose_xe_shared_best, and rsc15_xe_shared_100_best less
 # its momentum.
