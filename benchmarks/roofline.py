@@ -12,7 +12,9 @@ from onnx import helper
 from turns import Side
 
 from generator.onnxgraph.optimise import optimise
+from generator.onnxgraph.rewrites.label_count import LABEL_COUNT, with_label_count
 from generator.spec.schema import Spec
+from generator.training.engine.batches import shard_of
 from generator.training.run.generated import Generated
 from generator.training.run.rows import training_batches
 
@@ -45,27 +47,34 @@ def roof(name: str, spec: Spec, ours: Side, rates: dict[str, float]) -> str:
 
 
 def floor(name: str, spec: Spec, ours: Side, threads: int) -> str:
-    """Return a row of `FLOOR`: a step beside its products alone and what onnxruntime takes for the other nodes."""
+    """Return a row of `FLOOR`: a step beside its products alone and what onnxruntime takes for the other nodes.
+
+    On two threads both are those of half a batch, which one of them computes.
+    """
     made = Generated.of(spec)
-    graph = optimise(onnx.load_from_string(made.files["gradient.onnx"]), spec.solver.batch_size)
-    read = inputs_of_products(graph, spec)
+    threads = made.threads() or threads
+    shards = min(threads, 2)
+    gradient = with_label_count(onnx.load_from_string(made.files["gradient.onnx"]))
+    graph = optimise(gradient, spec.solver.batch_size // shards)
+    read = inputs_of_products(graph, spec, shards)
     products, others = products_alone(graph, read), nodes_between(graph)
     one = np.eye(4, dtype=np.float32)
-    alone = _best_run(products, {f"given_{name}": array for name, array in read.items()}, made.threads() or threads)
+    alone = _best_run(products, {f"given_{name}": array for name, array in read.items()}, threads // shards)
     between = _best_run(tiny_nodes(others), {"t0": one, "a": one}, 1)
     cells = [name, f"{len(products.graph.node)}", f"{1e6 * alone:.0f}", f"{others}", f"{1e6 * between:.0f}"]
     cells += [f"{1e6 * (alone + between):.0f}", f"{1e6 * ours.best:.0f}", f"{(alone + between) / ours.best:.0%}"]
     return f"| {' | '.join(cells)} |"
 
 
-def inputs_of_products(model: onnx.ModelProto, spec: Spec) -> dict[str, np.ndarray]:
-    """Return what the matrix products of a gradient graph read on a batch, by name."""
+def inputs_of_products(model: onnx.ModelProto, spec: Spec, shards: int) -> dict[str, np.ndarray]:
+    """Return what the matrix products of a gradient graph read on the first of a batch's shards, by name."""
     read = dict.fromkeys(name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input)
     batch = training_batches(spec, make_rows(spec, spec.solver.batch_size), order="file", tables=[]).some(0, 1)[0]
+    blobs = shard_of(batch.blobs | {LABEL_COUNT: np.array(spec.solver.batch_size, np.float32)}, 0, shards)
     rng = np.random.default_rng(1)
     shapes = {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in model.graph.input}
     given = {
-        name: batch.blobs[name] if name in batch.blobs else rng.normal(0, 0.1, shape).astype(np.float32)
+        name: blobs[name] if name in blobs else rng.normal(0, 0.1, shape).astype(np.float32)
         for name, shape in shapes.items()
     }
     shown = onnx.ModelProto()

@@ -30,7 +30,7 @@ from generator.scale.replica import follow
 from generator.scale.sessions import listed, read_on_ray
 from generator.shop.simulator import Shop, simulate
 from generator.spec.schema import Solver, Spec
-from generator.training.engine.dense_group import DenseGroup, Multipliers
+from generator.training.engine.dense_group import DenseGroup, UpdateFactors
 from generator.training.engine.solver import Rule
 from generator.training.run.train import TrainOptions, train
 
@@ -88,7 +88,7 @@ class Bench:
     def update(self, solver: Solver, elements: int, times: int) -> float:
         """Return the median seconds of Caffe's update of so many weights, after their gradients are taken up."""
         weight = {"weight": np.ones((elements // 64, 64), np.float32)}
-        dense, spent = DenseGroup(weight, [weight], Rule(solver), Multipliers()), []
+        dense, spent = DenseGroup(weight, [weight], Rule(solver), UpdateFactors()), []
         for iteration in range(times):
             begun = time.perf_counter()
             dense.add()

@@ -3,13 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from generator.training.engine.batches import Batch
-from generator.training.engine.candidates import SHARED
-
-__all__ = ["Gloo", "ReplicaLostError", "rendezvous", "rows_of"]
+__all__ = ["Gloo", "ReplicaLostError", "rendezvous"]
 
 TIMEOUT = timedelta(minutes=5)  # until a replica that is there and says nothing is taken for lost
 
@@ -40,16 +36,8 @@ class Gloo:
 
         torch.set_num_threads(1)
         distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
-        self.size, self.stopping, self.bytes = size, False, 0
-        self._rank, self._torch, self._distributed = rank, torch, distributed
-
-    def shard(self, batch: Batch) -> tuple[Batch, float]:
-        """As `Exchange.shard`: the rows from rank · B / size on, a B / size of them."""
-        rows = len(batch.blobs["label"])
-        part = slice(self._rank * rows // self.size, (self._rank + 1) * rows // self.size)
-        blobs = {name: blob if name in SHARED else rows_of(blob, rows, part) for name, blob in batch.blobs.items()}
-        labels, mine = (int(np.count_nonzero(each["label"])) for each in (batch.blobs, blobs))
-        return Batch(blobs, batch.ids), mine / max(labels, 1)
+        self.rank, self.size, self.stopping, self.bytes = rank, size, False, 0
+        self._torch, self._distributed = torch, distributed
 
     def all_reduce(self, array: npt.NDArray[Any]) -> None:
         """As `Exchange.all_reduce`; the array is contiguous."""
@@ -76,8 +64,3 @@ def rendezvous(host: str, port: int, *, first: bool) -> Any:
     return distributed.TCPStore(  # type: ignore[attr-defined]  # it is public, but torch exports it by a star
         host, port, None, first, timeout=TIMEOUT, wait_for_workers=False
     )
-
-
-def rows_of(blob: npt.NDArray[Any], rows: int, part: slice) -> npt.NDArray[Any]:
-    """Return a ``part`` of the ``rows`` of a blob; a dropout mask has a row for each state of a row."""
-    return blob.reshape(rows, -1, *blob.shape[1:])[part].reshape(-1, *blob.shape[1:])

@@ -11,10 +11,13 @@ from onnx import ModelProto
 from reference import assert_equal
 
 from generator.codegen.artefacts import generate_text
+from generator.errors import ModelError
 from generator.onnxgraph.optimise import optimise, optimise_fixed
 from generator.onnxgraph.parse import parameter_shapes, parse
+from generator.onnxgraph.rewrites.label_count import LABEL_COUNT, with_label_count
 from generator.spec import load_spec
 from generator.spec.schema import Spec
+from generator.training.engine.batches import shard_of
 from generator.training.run.rows import candidates_of
 
 BATCH = 5
@@ -54,6 +57,34 @@ def test_loss_and_gradients_equal_pytorch(spec: Spec, seed: int, large: int, sam
     names = [output.name for output in session.get_outputs()]
     outputs = dict(zip(names, session.run(names, fed | b), strict=True))
     assert_equal(spec, w, b, outputs["loss"], {name: gradient(outputs, name, shape) for name, shape in shapes.items()})
+
+
+@settings(max_examples=30, deadline=None)
+@given(specs(), st.integers(0, 2**32 - 1), st.sampled_from([None, {"negatives": 4}]))
+def test_shards_of_a_batch_add_up_to_it(spec: Spec, seed: int, sampled: dict[str, int] | None) -> None:
+    rows, shards = 6, 3  # of which one may have no label at all
+    solver = {"batch_size": rows, "sampled": sampled}
+    spec = Spec.model_validate(spec.model_dump(exclude_defaults=True) | {"solver": solver})
+    plain = gradient_of(spec)
+    shapes = parameter_shapes(plain)
+    w, b = weights(shapes, seed), blobs(spec, rows, seed)
+    if candidates := candidates_of(spec, b["label"]):
+        b |= candidates.blobs(0, b)
+    count = {LABEL_COUNT: np.array(max(1, np.count_nonzero(b["label"])), np.float32)}
+    model = optimise(with_label_count(plain), rows // shards).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    given = [w | shard_of(b | count, place, shards) for place in range(shards)]
+    found = [dict(zip(names, session.run(names, each), strict=True)) for each in given]
+    sums = {name: sum(gradient(each, name, shape) for each in found) for name, shape in shapes.items()}
+    assert_equal(spec, w, b, sum(each["loss"] for each in found), sums)
+
+
+def test_a_loss_that_is_no_mean_has_no_shards() -> None:
+    text = '<ir_version: 8, opset_import: ["" : 18]> g (float x) => (float y) { y = Neg (x) }'
+    model = parse(text, "g.onnxtxt")
+    with pytest.raises(ModelError, match="has no label_count"):
+        with_label_count(model)
 
 
 @settings(max_examples=40, deadline=None)

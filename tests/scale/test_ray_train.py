@@ -16,10 +16,11 @@ from generator.caffe.caffemodel import read_caffemodel
 from generator.caffe.prototxt import learnable, read_net
 from generator.errors import TrainingError
 from generator.onnxgraph.parse import parameter_shapes, parse
-from generator.scale.gloo import Gloo, rendezvous, rows_of
+from generator.scale.gloo import Gloo, rendezvous
 from generator.scale.replica import follow
 from generator.scale.training import train_on_ray
 from generator.spec import load_spec
+from generator.training.engine.batches import shard_of
 from generator.training.run.metrics import MetricsLog
 from generator.training.run.train import TrainOptions, train
 
@@ -183,4 +184,5 @@ def test_what_cannot_be_divided_is_refused(cluster, data, spec, tmp_path):
 
 def test_a_dropout_mask_is_divided_by_sessions():
     mask = np.arange(12.0, dtype=np.float32).reshape(6, 2)  # three states of two sessions
-    np.testing.assert_array_equal(rows_of(mask, 2, slice(1, 2)), mask[3:])
+    blobs = {"label": np.array([1, 1]), "mask": mask}
+    np.testing.assert_array_equal(shard_of(blobs, 1, 2)["mask"], mask[3:])

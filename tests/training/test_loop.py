@@ -174,6 +174,17 @@ def test_losses_are_those_of_pytorch(
     assert np.mean(ours[-10:]) < np.mean(ours[:10])
 
 
+@pytest.mark.parametrize("solver", [{}, {"clip_gradients": 0.5, "iter_size": 2, "weight_decay": 0.01}, SAMPLED])
+def test_halves_of_a_batch_with_other_numbers_of_labels_train_as_torch(
+    solver: dict[str, Any], tmp_path: Path, make_data: Callable[..., Path], make_spec: Make
+) -> None:
+    spec = make_spec(items=12, loss="every", solver={"base_lr": 0.05, "max_iter": 30, "display": 1, **solver})
+    data = make_data(every=True)
+    train(spec, data, tmp_path / "run", TrainOptions(order="file", threads=2))
+    ours = [line["loss"] for line in MetricsLog.read(tmp_path / "run" / "metrics.jsonl")]
+    np.testing.assert_allclose(ours, torch_losses(spec, data, read_initial(tmp_path / "run"), 30), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("sampled", [None, {"negatives": 2000}], ids=["all", "sampled"])
 def test_another_number_of_threads_changes_the_last_digits_alone(
     sampled: dict[str, Any] | None, tmp_path: Path, data: Path, make_spec: Make

@@ -13,6 +13,7 @@ from test_solver import Settings
 from generator.training.engine.dense_group import DenseGroup, UpdateFactors
 from generator.training.engine.lazy_rows import LazyRows
 from generator.training.engine.row_sums import RowSums, distinct_ids
+from generator.training.engine.row_table import DenseRows
 from generator.training.engine.solver import Rule, clip_factor
 
 ROWS, WIDTH = 6, 3
@@ -149,7 +150,7 @@ def test_dense_takes_rows_too() -> None:
     # A tied table: the graph writes one part of the gradient, rows are the other.
     weight = np.zeros((4, 2), np.float32)
     dense = DenseGroup({"table": weight}, [{"table": weight}], Rule(Settings()), UpdateFactors())
-    dense.gradients["table"][:] = 1.0
+    dense.gradients[0]["table"][:] = 1.0
     dense.add({"table": (np.array([2, 0, 2]), np.full((3, 2), 3.0, np.float32))})
     dense.update(0, 1.0, 1.0)
     assert dense.weights["table"][:, 0].tolist() == [-4.0, -1.0, -7.0, -1.0]
@@ -165,6 +166,44 @@ def test_dense_without_a_written_gradient_starts_from_zero() -> None:
     assert dense.weights["table"][:, 0].tolist() == [0.0, -2.0, 0.0]
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "Adam"])
+@pytest.mark.parametrize("iter_size", [1, 2])
+def test_rows_of_a_gradient_move_a_table_as_the_whole_of_it(kind: str, decay: float, iter_size: int) -> None:
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal((3001, 64)).astype(np.float32)  # large enough for two threads
+    rule = Rule(Settings(type=kind))
+    dense, histories = start.copy(), [np.zeros_like(start) for _ in range(rule.histories)]
+    factors = UpdateFactors(lr=0.5, decay=decay)
+    with ThreadPoolExecutor(1) as helper:
+        arrays = start.copy(), [np.zeros_like(start) for _ in range(rule.histories)]
+        table = DenseRows(*arrays, rule, factors, iter_size=iter_size, helper=helper)
+        for iteration in range(3):
+            whole = np.zeros_like(start)
+            for _ in range(iter_size):
+                ids, values = rng.integers(0, 3001, 40), rng.standard_normal((40, 64)).astype(np.float32)
+                np.add.at(whole, ids, values)
+                table.add((ids, values))
+            assert table.squares() == pytest.approx(float((whole.astype(np.float64) ** 2).sum()), rel=1e-5)
+            table.update(iteration, 0.5, 0.25)
+            rule.apply(dense, whole, histories, iteration=iteration, rate=0.25, scale=0.25, decay=decay)
+            np.testing.assert_allclose(table.weight, dense, rtol=1e-5, atol=1e-6)
+    for ours, theirs in zip(table.histories, histories, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_shards_have_gradients_of_their_own() -> None:
+    weight = np.zeros((2, 2), np.float32)
+    dense = DenseGroup({"matrix": weight}, [{"matrix": weight}], Rule(Settings()), UpdateFactors(), shards=2)
+    for iteration, squares in enumerate((True, False)):
+        dense.gradients[0]["matrix"][:], dense.gradients[1]["matrix"][:] = 1.0, 2.0
+        dense.add()
+        assert not squares or dense.squares() == 36.0
+        dense.update(iteration, 1.0, 1.0)
+    momentum = Settings().momentum
+    np.testing.assert_allclose(dense.weights["matrix"], -3.0 - 3.0 * (1 + momentum))
+
+
 @pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "Adam"])
 def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
     rng = np.random.default_rng(0)
@@ -176,7 +215,7 @@ def test_parameters_joined_and_halved_move_as_each_alone(kind: str) -> None:
         dense = DenseGroup(start, zeros, rule, UpdateFactors(decay=0.1), helper=helper)
         for iteration in range(3):
             for name, gradient in gradients.items():
-                dense.gradients[name][...] = gradient
+                dense.gradients[0][name][...] = gradient
             dense.add()
             dense.update(iteration, 0.5, 0.5)
     for name, weight in start.items():

@@ -26,7 +26,19 @@ def transpose_large(graph: GraphEditor, large: int) -> None:
             continue
         for node in reads:
             graph.swap(node, "Gemm", node.input, **({} if node.attribute else {"transB": 1}))
-        left = graph.one("Transpose", [gradient.input[1]], "turned_left", perm=[1, 0])
-        graph.swap(gradient, "Gemm", [left, gradient.input[0]])
+        graph.swap(gradient, "Gemm", [_turned(graph, gradient.input[1]), gradient.input[0]])
         graph.reshape(name, shape[::-1])
         graph.reshape(gradient.output[0], shape[::-1])
+
+
+def _turned(graph: GraphEditor, states: str) -> str:
+    """Return the transpose of what the error is multiplied by, scaled behind it where each row has a weight.
+
+    onnxruntime makes a Transpose that a Gemm reads the Gemm's own, which then takes a fifth longer.
+    """
+    scaled = graph.maker(states, "Mul")
+    if scaled is None:
+        return graph.one("Transpose", [states], "turned_states", perm=[1, 0])
+    states, weight = scaled.input
+    row = graph.one("Reshape", [weight, graph.constant([-1])], "row_weights")
+    return graph.one("Mul", [graph.one("Transpose", [states], "turned_states", perm=[1, 0]), row], "turned_scaled")

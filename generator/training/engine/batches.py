@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.spec.blobs import INPUTS
-from generator.training.engine.candidates import SampledItems
+from generator.training.engine.candidates import SHARED, SampledItems
 from generator.training.engine.row_sums import distinct_ids
 
-__all__ = ["READERS", "Batch", "Batches", "Dropout", "Hiding", "Order"]
+__all__ = ["READERS", "Batch", "Batches", "Dropout", "Hiding", "Order", "shard_of"]
 
 Order = Literal["shuffle", "file"]
 
@@ -32,6 +32,22 @@ class Batch:
 
     blobs: dict[str, npt.NDArray[Any]]
     ids: dict[str, npt.NDArray[np.int64]]
+
+
+def shard_of(blobs: Mapping[str, npt.NDArray[Any]], place: int, count: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the rows from place · B / count on, B / count of them, of a batch's blobs, and whole what all rows share.
+
+    A dropout mask has a row for each state of a row.
+    """
+    rows = len(blobs["label"])
+    part = slice(place * rows // count, (place + 1) * rows // count)
+    return {name: blob if name in SHARED else _rows_of(blob, rows, part) for name, blob in blobs.items()}
+
+
+def _rows_of(blob: npt.NDArray[Any], rows: int, part: slice) -> npt.NDArray[Any]:
+    if len(blob) == rows:
+        return blob[part]
+    return blob.reshape(rows, -1, *blob.shape[1:])[part].reshape(-1, *blob.shape[1:])
 
 
 @dataclass(frozen=True)

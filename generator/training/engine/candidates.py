@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from generator.onnxgraph.rewrites.label_count import LABEL_COUNT
 from generator.training.engine.row_sums import Ids, distinct_ids
 
 __all__ = ["SHARED", "SampledItems"]
@@ -16,7 +17,7 @@ CERTAIN = 1 - 1e-12  # the share of an only item, of whose absence there is no l
 # Draws for a place, at most: where nearly all items have one, the rarest would take long.
 DRAWS = 16
 # The blobs that all rows of a batch share.
-SHARED = ("candidate", "candidate_correction")
+SHARED = ("candidate", "candidate_correction", LABEL_COUNT)
 
 
 class SampledItems:

@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from generator.training.engine.exchange import Exchange
+from generator.training.engine.halves import in_halves
 from generator.training.engine.row_sums import Rows, RowSums
 from generator.training.engine.solver import BLOCK, Array, Rule, squared_norm
 
 __all__ = ["DenseGroup", "UpdateFactors"]
 
-# Elements of an update that are worth a second thread.
-WORTH_THREADS = 1 << 18
 # Floats of a cache line: each parameter begins at one.
 LINE = 16
 
@@ -42,7 +42,9 @@ class DenseGroup:
     iter_size
         Batches of an update; above 1 their gradients are summed in a second array.
     sparse
-        The parameters whose gradient is not written: it comes as rows alone, or is 0.
+        The parameters whose gradient is not written: it comes as rows, or is 0.
+    shards
+        Parts of a batch, each with gradients of its own, which the update adds up.
     helper
         Makes half of a large update in a second thread; the bits are the same without.
 
@@ -51,7 +53,7 @@ class DenseGroup:
     weights, histories
         The trained arrays, parts of the joined ones.
     gradients
-        By name: the gradient graph writes a batch's gradients here, but for those in ``sparse``.
+        Of each shard by name: the gradient graph writes them here, but for those in ``sparse``.
     """
 
     def __init__(
@@ -63,32 +65,45 @@ class DenseGroup:
         *,
         iter_size: int = 1,
         sparse: AbstractSet[str] = frozenset(),
+        shards: int = 1,
         helper: Executor | None = None,
     ) -> None:
         self._weight, self.weights = _join(weights)
         joined = [_join(history) for history in histories]
         self._histories, self.histories = [flat for flat, _ in joined], [parts for _, parts in joined]
-        self._gradient, self.gradients = _join({name: np.zeros_like(weight) for name, weight in weights.items()})
-        self._sum = self._gradient if iter_size == 1 else np.zeros_like(self._gradient)
+        zeros = {name: np.zeros_like(weight) for name, weight in weights.items()}
+        joined = [_join(zeros) for _ in range(shards)]
+        self._gradients, self.gradients = [flat for flat, _ in joined], [parts for _, parts in joined]
+        self._sum = None if iter_size == 1 else np.zeros_like(self._weight)
+        self._pending: list[Array] = []
         self._rule, self._multipliers, self.sparse = rule, multipliers, sparse
         self._sums = defaultdict[str, RowSums](RowSums)
-        self._helper = helper if self._weight.size >= WORTH_THREADS else None
+        self._helper = helper
 
-    def add(self, rows: Mapping[str, Rows] | None = None, share: float = 1.0) -> None:
-        """Take up ``share`` of one batch's gradients: what the graph wrote to ``gradients``, plus ``rows`` by name."""
+    def add(self, rows: Mapping[str, Rows] | None = None) -> None:
+        """Take up one batch's gradients: what the graph wrote to ``gradients``, plus ``rows`` by name."""
         for name in self.sparse:
-            self.gradients[name].fill(0.0)
+            self.gradients[0][name].fill(0.0)  # those of other shards are not used up
         for name, part in (rows or {}).items():
             ids, sums = self._sums[name](*part)
-            self.gradients[name].reshape(-1, sums.shape[1])[ids] += sums  # a vector is rows of one number
-        if share != 1.0:
-            self._gradient *= share
-        if self._sum is not self._gradient:
-            self._sum += self._gradient
+            self.gradients[0][name].reshape(-1, sums.shape[1])[ids] += sums  # a vector is rows of one number
+        self._pending = self._gradients
+        if self._sum is not None:
+            for gradient in self._gradients:
+                self._sum += gradient
+            self._pending = [self._sum]
+
+    def _collect(self) -> Array:
+        """Return the update's gradients in one array, where the shards' are added up."""
+        first, *others = self._pending
+        for gradient in others:
+            first += gradient
+        self._pending = [first]
+        return first
 
     def all_reduce(self, exchange: Exchange) -> None:
         """Add up the update's gradients with those of other learners."""
-        exchange.all_reduce(self._sum)
+        exchange.all_reduce(self._collect())
 
     def broadcast(self, exchange: Exchange) -> None:
         """Take over the first learner's weights and histories."""
@@ -97,27 +112,30 @@ class DenseGroup:
 
     def squares(self) -> float:
         """Return the sum of the squares of the update's gradients."""
-        return squared_norm(self._sum)
+        return squared_norm(self._collect())
 
     def update(self, iteration: int, rate: float, scale: float) -> None:
         """Apply the rule and forget the gradients; ``rate`` and ``scale`` as in `Rule.apply`, before lr_mult."""
-        half = self._weight.size // 2 // BLOCK * BLOCK if self._helper else 0
-        begun = self._helper and self._helper.submit(self._update, slice(half), iteration, rate, scale)
-        self._update(slice(half, None), iteration, rate, scale)
-        if begun:
-            begun.result()
-        if self._sum is not self._gradient:
+        in_halves(
+            partial(self._update, iteration=iteration, rate=rate, scale=scale),
+            self._weight.size,
+            step=BLOCK,
+            helper=self._helper,
+        )
+        if self._sum is not None:
             self._sum.fill(0.0)
 
     def _update(self, part: slice, iteration: int, rate: float, scale: float) -> None:
+        gradient, *others = (each[part] for each in self._pending)
         self._rule.apply(
             self._weight[part],
-            self._sum[part],
+            gradient,
             [history[part] for history in self._histories],
             iteration=iteration,
             rate=rate * self._multipliers.lr,
             scale=scale,
             decay=self._multipliers.decay,
+            others=others,
         )
 
 

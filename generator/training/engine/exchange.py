@@ -4,8 +4,6 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from generator.training.engine.batches import Batch
-
 __all__ = ["Exchange"]
 
 
@@ -14,18 +12,15 @@ class Exchange(Protocol):
 
     Attributes
     ----------
-    size
-        Learners.
+    rank, size
+        Which learner this is, from 0, and how many there are; the rows of a batch are divided evenly.
     stopping
         Whether this learner was asked to stop; all stop after the same update.
     """
 
+    rank: int
     size: int
     stopping: bool
-
-    def shard(self, batch: Batch) -> tuple[Batch, float]:
-        """Return this learner's rows of a batch, and their share of its labels."""
-        ...
 
     def all_reduce(self, array: npt.NDArray[Any]) -> None:
         """Make ``array`` the sum of the learners' arrays, in place, the same bits everywhere."""

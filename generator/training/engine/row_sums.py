@@ -48,6 +48,7 @@ class RowSums:
         self._binding = _session().io_binding()
         self._values = np.empty((0, 0), np.float32)
         self._bound: tuple[int, tuple[int, ...]] | None = None
+        self._place = np.empty(0, np.int64)  # of an id among the distinct ones: found faster here than by bisection
 
     def __call__(self, ids: Ids, values: Values, distinct: Ids | None = None) -> Rows:
         """Return the distinct ids and the sum of each one's rows.
@@ -70,7 +71,10 @@ class RowSums:
         distinct = distinct_ids(ids) if distinct is None else distinct
         if self._bound != (values.ctypes.data, values.shape) or distinct.size > len(self._sums):
             self._bind(values, max(len(ids), distinct.size))
-        self._places[:, 0] = distinct.searchsorted(ids)
+        if distinct.size and distinct[-1] >= len(self._place):
+            self._place = np.empty(2 * distinct[-1] + 2, np.int64)
+        self._place[distinct] = np.arange(distinct.size)
+        self._places[:, 0] = self._place[ids]
         _session().run_with_iobinding(self._binding)
         return distinct, self._sums[: distinct.size]
 

@@ -184,11 +184,23 @@ def _adam(n: _Numbers, w: Array, g: Array, h: Sequence[Array], s: Array) -> None
     np.multiply(g, g, out=s)
     s *= 1.0 - n.momentum2
     v += s
+    _adam_step(n, w, m, v, s)
+
+
+def _adam_step(n: _Numbers, w: Array, m: Array, v: Array, s: Array) -> None:
     np.sqrt(v, out=s)
     s += n.delta
     np.divide(m, s, out=s)
     s *= n.rate * n.correction
     w -= s
+
+
+def _adam_without_gradient(n: _Numbers, w: Array, h: Sequence[Array], s: Array) -> None:
+    """Do what `_adam` does by a gradient of zeros, in fewer passes."""
+    m, v = h
+    m *= n.momentum
+    v *= n.momentum2
+    _adam_step(n, w, m, v, s)
 
 
 _UPDATES: dict[str, Callable[[_Numbers, Array, Array, Sequence[Array], Array], None]] = {
@@ -250,6 +262,7 @@ class Rule:
         rate: float,
         scale: float = 1.0,
         decay: float = 0.0,
+        others: Sequence[Array] = (),
     ) -> None:
         """Update ``weight`` and ``histories`` in place, in blocks; ``gradient`` is used up.
 
@@ -265,17 +278,38 @@ class Rule:
             Clip factor divided by iter_size; multiplies the gradient.
         decay
             weight_decay times decay_mult; decay · weight is added to the gradient.
+        others
+            Gradients that are added to ``gradient``: of other shards of the batch.
         """
-        numbers = _Numbers(rate, self._momentum, self._momentum2, self._delta, self.correction(iteration))
+        numbers = self._numbers(iteration, rate)
         whole = np.empty(min(BLOCK, weight.size), np.float32)  # its own: halves of an array are updated in two threads
-        for w, g, *h in _blocks(weight, gradient, *histories):
-            scratch = whole[: w.size]
+        for w, g, *rest in _blocks(weight, gradient, *histories, *others):
+            scratch, h = whole[: w.size], rest[: len(histories)]
+            for other in rest[len(histories) :]:
+                np.add(g, other, out=g)
             if scale != 1.0:
                 np.multiply(g, scale, out=g)
             if decay:
                 np.multiply(w, decay, out=scratch)
                 np.add(g, scratch, out=g)
             self._update(numbers, w, g, h, scratch)
+
+    def skip_step(
+        self, weight: Array, histories: Sequence[Array], *, iteration: int, rate: float, decay: float = 0.0
+    ) -> None:
+        """Do what `apply` does by a gradient of zeros."""
+        numbers = self._numbers(iteration, rate)
+        scratch, gradient = np.empty((2, min(BLOCK, weight.size)), np.float32)
+        for w, *h in _blocks(weight, *histories):
+            s, g = scratch[: w.size], gradient[: w.size]
+            if self.histories == 2 and not decay:
+                _adam_without_gradient(numbers, w, h, s)
+            else:
+                np.multiply(w, decay, out=g)
+                self._update(numbers, w, g, h, s)
+
+    def _numbers(self, iteration: int, rate: float) -> _Numbers:
+        return _Numbers(rate, self._momentum, self._momentum2, self._delta, self.correction(iteration))
 
     def correction(self, iteration: int) -> float:
         """Return what Adam multiplies the rate of the update after ``iteration`` others by; 1 for other rules."""

@@ -37,7 +37,7 @@ class TrainOptions:
         Of the run, earlier parts included, after which it ends and exports as at ``until``; an ensemble divides them
         among its nets. None: it may take any time.
     threads
-        Intra-op threads of onnxruntime; 0: as many as train this net fastest.
+        Threads that compute; 0: as many as train this net fastest.
     provider
         ``cpu``, or ``cuda`` for an NVIDIA GPU, which keeps weights and history and promises no bits twice.
     mix_from
