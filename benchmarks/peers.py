@@ -10,7 +10,8 @@ PyTorch with a sampled softmax and sparse gradients, by settings of their own. E
 --threads threads. It is given the sessions that `drn sessions` made and writes the 20 best items of each test row after
 each epoch; hit rate and MRR are taken from these lists. A peer is stopped after --patience epochs without a new best,
 after --epochs, or after the epoch that ends past --limit CPU seconds of training. The time of an epoch is that of all
-so far, ranking left out. drn's lines are whole trainings of so many epochs, the mixture's fit and the export included.
+so far, ranking left out. drn's lines are whole trainings of so many epochs, the mixture's fit and the export included;
+drn-all fits the mixture in a short training first, and then trains on the newest sessions too (`--mix-from`).
 Peak memory is the process's so far, data and ranking included.
 
 --part valid is where settings are chosen: it tests on the newest tenth of the training file's sessions, and does not
@@ -66,7 +67,8 @@ WIDE = {"width": 480, "batch": 48, "dropout": 0.2, "lr": 0.07, "negatives": 2048
 THIN = {"width": 100, "batch": 32, "dropout": 0.4, "lr": 0.2, "negatives": 2048, "power": 0.5}
 # Of a peer: its script, its options.
 PEERS = {
-    "drn": ("drn", {}),
+    "drn": ("drn", {"all": False}),
+    "drn-all": ("drn", {"all": True}),
     "rnn": ("rnn", RNN),
     "rnn-slow": ("rnn", {**RNN, "lr": 1e-3}),
     "rnn-small": ("rnn", {**RNN, "batch": 32}),
@@ -86,6 +88,7 @@ PEERS = {
     "RecBole-GRU4Rec-defaults": ("recbole", {"model": "GRU4Rec"}),
 }
 BLOCK = 4096  # test rows that are read, and cut, at a time
+OURS = ("drn", "drn-all")
 TOLERANCE = 0.002  # of MRR@20, in the summary
 HOUR = 3_600_000  # ms, as Globo's times
 SHOWN = ("HR@20", "MRR@20")
@@ -183,7 +186,7 @@ def figures(lists: Path, label: np.ndarray) -> dict[str, float]:
 def epochs(peer: str, seed: int, folder: Path, label: np.ndarray, options: argparse.Namespace) -> Iterator[dict]:
     """Yield what a peer took for each epoch, and its metrics, until they have not risen for --patience epochs."""
     more = {name: getattr(options, name) for name in ("threads", "epochs", "limit", "every", "set")} | {"seed": seed}
-    if peer == "drn":
+    if peer in OURS:
         more |= {"data": str(folder / "data"), "spec": str(SPECS / options.spec), "epochs": options.drn_epochs}
     here = folder / f"{peer}-{seed}"
     here.mkdir()
@@ -193,7 +196,7 @@ def epochs(peer: str, seed: int, folder: Path, label: np.ndarray, options: argpa
         metrics = figures(Path(each.pop("lists")), label)
         yield {"peer": peer, "seed": seed, **each, **{name: metrics[name] for name in SHOWN}}
         best, since = max(best, metrics["MRR@20"]), 0 if metrics["MRR@20"] > best else since + 1
-        if peer != "drn" and since == options.patience:
+        if peer not in OURS and since == options.patience:
             reports.close()
 
 
@@ -207,7 +210,7 @@ def measure(log: str, options: argparse.Namespace, folder: Path) -> Iterator[dic
     name += f", {options.hours} hours" if log == "globo" and options.hours else ""
     for seed in options.seeds:
         for peer in options.peers:
-            called = " ".join([peer, *options.set]) if peer == "drn" else peer
+            called = " ".join([peer, *options.set]) if peer in OURS else peer
             for each in epochs(peer, seed, folder, label, options):
                 row = {"log": name, **each, "peer": called}
                 print(cells(row), flush=True)
@@ -250,11 +253,11 @@ def summary(rows: list[dict]) -> list[str]:
         )
         found = [log, peer, ended, *(spread([row[name] for row in best]) for name in SHOWN), f"{took:.0f}"]
         found.append(f"{statistics.mean(row['peak'] for row in best):,.0f}")
-        ours = curves.get((log, "drn"), {})
+        ours = [curves[log, each] for each in OURS if (log, each) in curves]
         nearly = reached(seeds, min(row["MRR@20"] for row in best) - TOLERANCE)
         for peers, least in ((took, level), (nearly, level - TOLERANCE)):
-            drn = reached(ours, least)
-            found += ["-"] * 2 if peer == "drn" or drn is None else [f"{drn:.1f}", f"{peers / drn:.1f}"]
+            drn = min((cpu for each in ours if (cpu := reached(each, least)) is not None), default=None)
+            found += ["-"] * 2 if peer.startswith("drn") or drn is None else [f"{drn:.1f}", f"{peers / drn:.1f}"]
         lines.append(f"| {' | '.join(found)} |")
     return lines
 

@@ -21,13 +21,14 @@ from generator.training.run.rows import training_batches
 
 TUNED = Path(__file__).resolve().parents[1] / "arch_specs" / "globo-tuned.yaml"
 BATCHES = 8
-SGD = ("solver.type=SGD", "solver.base_lr=0.01", "solver.lr_policy=fixed")
+WHOLE = ("solver.lazy=false",)  # rows: each at every update
+SGD = (*WHOLE, "solver.type=SGD", "solver.base_lr=0.01", "solver.lr_policy=fixed")
 # Of a side: what differs from the tuned spec.
 SIDES = {
     "all items, SGD": (*SGD, "solver.sampled=null"),
     "sampled, SGD": SGD,
-    "all items, Adam": ("solver.sampled=null",),
-    "sampled, Adam": (),
+    "all items, Adam": (*WHOLE, "solver.sampled=null"),
+    "sampled, Adam": WHOLE,
     "sampled, by momentum, Adam": ("solver.lazy=momentum",),
     "sampled, lazy Adam": ("solver.lazy=true",),
 }

@@ -213,5 +213,7 @@ def _matrix(row: Ints, item: NDArray[np.integer[Any]], shape: tuple[int, int]) -
     """Return a matrix with 1 at each (row, item), however often it is given."""
     from scipy.sparse import csr_matrix
 
-    row, item = np.divmod(np.unique(row * shape[1] + item), shape[1])
-    return csr_matrix((np.ones(len(row), np.float32), (row, item)), shape)
+    found = csr_matrix((np.ones(len(row), np.float32), (row, item)), shape)
+    found.sum_duplicates()
+    found.data[:] = 1
+    return found

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from generator.data.log.words import KINDS
-from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, gathered, offsets
+from generator.data.sessions.ragged import KEPT_BOUGHT, Sessions, gathered, offsets, time_order
 from generator.errors import DataError
 
 __all__ = ["BUY", "GAP", "VIEW", "SessionLog", "sessionise", "target_sessions"]
@@ -238,7 +238,7 @@ def target_sessions(log: SessionLog, target: str | None, kept: int = KEPT_BOUGHT
         sale, length = None, before[end] - first
     chosen = np.flatnonzero(length >= (2 if target == "next" else 1))
     opening = log.offset[chosen]
-    chosen = chosen[np.lexsort((log.order[opening], log.time[opening]))]  # oldest first
+    chosen = chosen[time_order(log.time[opening], log.order[opening])]  # oldest first
     offset = offsets(length[chosen])
     (views,) = gathered(first[chosen], length[chosen], views)
     bought, bought_offset = _bought(log, chosen, kept)
@@ -264,6 +264,8 @@ def _clock(log: SessionLog, events: Ints) -> NDArray[np.float64]:
 def _bought(log: SessionLog, chosen: Ints, kept: int) -> tuple[Codes, Ints]:
     """Return the newest purchases of each chosen session's user before the session's start: items and offsets."""
     buys = log.buys
+    if not len(buys):
+        return np.empty(0, np.int32), np.zeros(len(chosen) + 1, np.int64)
     user = log.user[np.searchsorted(log.offset, buys, side="right") - 1]
     buys, user = buys[user >= 0], user[user >= 0]
     start = _clock(log, log.offset[chosen])
