@@ -3,17 +3,22 @@
     python benchmarks/tune.py table --data simulator --seeds 50 --folder build/tables
     python benchmarks/tune.py table --data ../shared/data/yoochoose-100k --epochs 1 --seeds 50 --folder build/tables \
         --genes "{rnn.window: {choice: [1]}, rnn.widths: {choice: [[16], [64], [16, 16], [16, 64]]}}"
-    python benchmarks/tune.py live --data ../shared/data/yoochoose-100k --cost 20 --seeds 10 --searches surrogate,tpe
+    python benchmarks/tune.py live --data ../shared/data/yoochoose-100k --seeds 10 --searches surrogate,tpe
+    python benchmarks/tune.py live --data ../shared/data/taobao --epochs 20 --seeds 10 --searches surrogate,tpe
 
 `table` lets the searches look up what `benchmarks/tune_table.py` recorded: the figures are of real trainings, each spec
 of one seed, and a search costs a second, so that fifty seeds can tell searches apart which five cannot. What it says
-holds for that space. `live` trains everything, in a larger space. Both print the best figure of a whole training so far
-after some costs, mean and 95 % bootstrap interval over seeds, and the differences that decide. Each call goes on where
-the last one ended, in the folder's searches.jsonl.
+holds for that space. `live` trains everything, in a larger space, one seed of each search after the other. Both print
+the best figure of a whole training so far after some costs, mean and 95 % bootstrap interval over seeds, and the
+differences that decide. Each call goes on where the last one ended, in the folder's searches.jsonl.
+
+Sixty random trainings a seed would be most of the work of `live`. Where `tune_table.py --random` recorded a pool of
+them, random search is the best of so many drawn from it, in expectation, with an interval by bootstrap of the pool.
 """
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tune_table import Recorded, place, planned, prepared, table_of
+from tune_table import LIVE, POOL, Recorded, place, planned, prepared, recorded, table_of
 
 from generator.jobs.workers import Engine, Outcome, Processes
 from generator.tuning.individual import RungJob
@@ -45,16 +50,7 @@ SEARCHES = {
     "tpe-1": ("tpe", None, 1),
     "gp": ("gp", None, None),
 }
-LIVE = """
-  rnn.window: {int: [1, 8]}
-  rnn.history: {choice: [0, 16]}
-  rnn.widths: {list: {int: [8, 128], log: true}, length: [1, 3]}
-  solver.base_lr: {float: [0.003, 3], log: true}
-  solver.momentum: {float: [0, 0.95]}
-  solver.batch_size: {choice: [16, 32, 64, 128]}
-  solver.clip_gradients: {float: [0.1, 5], log: true}
-  init.table.std: {float: [0.01, 1], log: true}
-"""
+REPLICATES = 10_000  # of a bootstrap
 STOPS = (5, 10, 20, 60)
 YARDSTICK = 60  # trainings of random search
 
@@ -69,6 +65,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--genes", default="{}", help="in place of the table's own of these names, as in a plan")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--searches", default=",".join(SEARCHES))
     parser.add_argument("--folder", type=Path, default=Path("build/tables"), help="data and table, kept")
@@ -79,12 +76,16 @@ def main() -> None:
     search = table_of(options.genes) if options.mode == "table" else LIVE
     plan = planned(kind, search, folder, epochs=options.epochs)
     engine = Recorded(folder, plan.search) if options.mode == "table" else Processes(options.workers)
-    curves = {
-        name: np.array([found(plan, name, seed, data, engine, folder, options) for seed in range(1, options.seeds + 1)])
-        for name in options.searches.split(",")
-    }
+    names = options.searches.split(",")
+    runs: dict[str, list[list[float]]] = {name: [] for name in names}
+    for seed in range(options.first, options.first + options.seeds):
+        for name in names:
+            runs[name].append(found(plan, name, seed, data, engine, folder, options))
+    curves = {name: np.array(each) for name, each in runs.items()}
     engine.close()
     print_table(f"{kind}, {options.mode}, {options.seeds} seeds: best MRR@20 on the validation split, by cost", curves)
+    if options.mode == "live" and (pool := recorded(folder / POOL)):
+        print_pool(np.array([scores[-1].metrics.get("MRR@20", 0.0) for scores in pool.values()]), curves)
     if options.plot:
         plot(curves, options.plot)
 
@@ -160,15 +161,25 @@ class Meter:
         self.engine.close()
 
 
+def resampled(values: np.ndarray) -> np.ndarray:
+    """Return bootstrap samples (REPLICATES, n) of ``values`` (n,)."""
+    return np.random.default_rng(0).choice(values, (REPLICATES, len(values)))
+
+
 def interval(values: np.ndarray) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the mean."""
-    draws = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
-    return tuple(np.percentile(draws, [2.5, 97.5]))
+    return tuple(np.percentile(resampled(values).mean(axis=1), [2.5, 97.5]))
 
 
 def shown(values: np.ndarray, sign: str = "") -> str:
-    low, high = interval(values)
-    return f"{values.mean():{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
+    """Return the mean and its interval."""
+    return spread(values.mean(), resampled(values).mean(axis=1), sign)
+
+
+def spread(figure: float, samples: np.ndarray, sign: str = "") -> str:
+    """Return a figure and the interval of its bootstrap ``samples``."""
+    low, high = np.percentile(samples, [2.5, 97.5])
+    return f"{figure:{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
 def print_table(title: str, curves: dict[str, np.ndarray]) -> None:
@@ -183,6 +194,28 @@ def print_table(title: str, curves: dict[str, np.ndarray]) -> None:
             print(f"{first} at {cost} - {name} at {cost}: {shown(own[:, cost - 1] - runs[:, cost - 1], '+')}")
     if "random" in curves:
         print(f"{first} at {at} - random at {YARDSTICK}: {shown(own[:, -1] - curves['random'][:, YARDSTICK - 1], '+')}")
+
+
+def print_pool(pool: np.ndarray, curves: dict[str, np.ndarray]) -> None:
+    """Print what random search comes to by a ``pool`` of trainings, and by how much each search is ahead of it."""
+    samples = np.sort(resampled(pool), axis=1)
+    best = {stop: (expected_best(np.sort(pool), stop), expected_best(samples, stop)) for stop in STOPS}
+    for stop, (mean, means) in best.items():
+        print(f"best of {stop} of {len(pool)} random trainings: {spread(mean, means)}")
+    mean, means = best[YARDSTICK]
+    # The pool and the seeds are independent, so that the pool's samples may come in any order.
+    means = np.random.default_rng(1).permutation(means)
+    for name, runs in curves.items():
+        own = runs[:, -1]
+        ahead = spread(own.mean() - mean, resampled(own).mean(axis=1) - means, "+")
+        print(f"{name} at {runs.shape[1]} - best of {YARDSTICK} random trainings: {ahead}")
+
+
+def expected_best(rising: np.ndarray, count: int) -> np.ndarray:
+    """Return the mean best of ``count`` drawn from ``rising`` (..., n), sorted, without replacement."""
+    size = rising.shape[-1]
+    chances = [math.comb(place, count - 1) / math.comb(size, count) for place in range(size)]
+    return rising @ np.array(chances)
 
 
 def plot(curves: dict[str, np.ndarray], path: Path) -> None:

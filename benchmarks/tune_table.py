@@ -11,12 +11,13 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+import numpy as np
 import yaml
 
 from generator.data.build import Options, build
@@ -30,15 +31,48 @@ from generator.spec.schema import Spec, field_of
 from generator.tuning.individual import RungJob, Score, rank, rows_in, seed_of, trained_as
 from generator.tuning.plan import TuningPlan, load_plan
 
+CURVES, POOL = "curves.jsonl", "pool.jsonl"
 SHARES = (1 / 9, 1 / 3, 1.0)  # of a training, where it is ranked
 CHUNK = 8  # trainings between two looks at the clock
 
-FIXED = {
-    "simulator": "{name: shop, net: combined, pages: 600, items: 600, data: {target: purchase}, "
-    "rnn: {window: 4, widths: [32], history: 16}, fnn: {bought: 8, widths: [32]}, "
-    "init: {table: {type: gaussian}}, solver: {clip_gradients: 1}}",
-    "yoochoose": "{name: yoochoose, net: rnn, pages: 2933, items: 2933, loss: every, data: {target: next}, "
-    "rnn: {window: 4, widths: [64], history: 16}, init: {table: {type: gaussian}}, solver: {clip_gradients: 0.5}}",
+
+@dataclass(frozen=True)
+class Log:
+    """A log to search on: the fixed part of its specs, its files, and how they are read and divided."""
+
+    fixed: str
+    form: str
+    division: Division
+    train: str
+    test: tuple[str, ...] = ()
+
+
+LOGS = {
+    "simulator": Log(
+        "{name: shop, net: combined, pages: 600, items: 600, data: {target: purchase}, "
+        "rnn: {window: 4, widths: [32], history: 16}, fnn: {bought: 8, widths: [32]}, "
+        "init: {table: {type: gaussian}}, solver: {clip_gradients: 1}}",
+        "events",
+        Division(share=0.05, valid_share=0.2),
+        "events.parquet",
+    ),
+    "yoochoose": Log(
+        "{name: yoochoose, net: rnn, pages: 2933, items: 2933, loss: every, data: {target: next}, "
+        "rnn: {window: 4, widths: [64], history: 16}, init: {table: {type: gaussian}}, solver: {clip_gradients: 0.5}}",
+        "session-rec",
+        Division(files=True, valid_share=0.1),
+        "train_full.tsv.gz",
+        ("test.tsv.gz",),
+    ),
+    "taobao": Log(
+        "{name: taobao, net: combined, pages: 5000, items: 5000, "
+        "data: {target: purchase, page: category, item: category}, "
+        "rnn: {window: 6, widths: [64], history: 16}, fnn: {bought: 16, widths: [64]}, "
+        "init: {table: {type: gaussian}}, solver: {clip_gradients: 1}}",
+        "taobao",
+        Division(share=0.05, valid_share=0.25),
+        "UserBehavior.csv.gz",
+    ),
 }
 TABLE = """
   rnn.window: {choice: [1, 4]}
@@ -46,6 +80,16 @@ TABLE = """
   solver.base_lr: {choice: [0.01, 0.03, 0.1, 0.3, 1]}
   solver.momentum: {choice: [0, 0.9]}
   solver.batch_size: {choice: [32, 128]}
+"""
+LIVE = """
+  rnn.window: {int: [1, 8]}
+  rnn.history: {choice: [0, 16]}
+  rnn.widths: {list: {int: [8, 128], log: true}, length: [1, 3]}
+  solver.base_lr: {float: [0.003, 3], log: true}
+  solver.momentum: {float: [0, 0.95]}
+  solver.batch_size: {choice: [16, 32, 64, 128]}
+  solver.clip_gradients: {float: [0.1, 5], log: true}
+  init.table.std: {float: [0.01, 1], log: true}
 """
 PLAN = """
 spec: {fixed}
@@ -62,15 +106,17 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=20_000, help="of the simulator")
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--genes", default="{}", help="in place of the table's own of these names, as in a plan")
+    parser.add_argument("--random", type=int, help="so many random specs of the larger space instead, to pool.jsonl")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("build/tables"))
     options = parser.parse_args()
     kind, folder = place(options.data, options.folder)
     data = prepared(kind, options.data, options.sessions, folder)
-    plan = planned(kind, table_of(options.genes), folder, epochs=options.epochs)
+    plan = planned(kind, LIVE if options.random else table_of(options.genes), folder, epochs=options.epochs)
+    points, path = (random_specs(plan, options.random), POOL) if options.random else (specs_of(plan), CURVES)
     with Processes(options.workers) as engine:
-        record(plan, data, folder, engine, 60 * options.minutes)
+        record(plan, points, data, folder / path, engine, 60 * options.minutes)
 
 
 def table_of(genes: str) -> str:
@@ -79,8 +125,10 @@ def table_of(genes: str) -> str:
 
 
 def place(data: str, folder: Path) -> tuple[str, Path]:
-    """Return the kind of a data set and the folder of its table."""
-    kind = "simulator" if data == "simulator" else "yoochoose"
+    """Return the name in LOGS of a data set, as its folder is called up to a dash, and the folder of its table."""
+    kind = Path(data).name.split("-")[0]
+    if kind not in LOGS:
+        raise SystemExit(f"--data {data}: there is no such log; there are {', '.join(LOGS)}")
     return kind, folder / kind
 
 
@@ -90,22 +138,19 @@ def prepared(kind: str, source: str, sessions: int, folder: Path) -> Path:
     if data.is_dir():
         return data
     folder.mkdir(parents=True, exist_ok=True)
-    spec = Spec.model_validate(yaml.safe_load(FIXED[kind]))
+    log, logs = LOGS[kind], Path(source)
     if kind == "simulator":
-        simulate(folder / "log", Shop(sessions=sessions, seed=1))
-        division = Division(share=0.05, valid_share=0.2)
-        build([folder / "log/events.parquet"], data, spec, Options("events", division=division), "benchmark")
-        return data
-    division = Division(files=True, valid_share=0.1)
-    chosen = Options("session-rec", test=(Path(source) / "test.tsv.gz",), division=division)
-    build([Path(source) / "train_full.tsv.gz"], data, spec, chosen, "benchmark")
+        logs = folder / "log"
+        simulate(logs, Shop(sessions=sessions, seed=1))
+    options = Options(log.form, test=tuple(logs / name for name in log.test), division=log.division)
+    build([logs / log.train], data, Spec.model_validate(yaml.safe_load(log.fixed)), options, "benchmark")
     return data
 
 
 def planned(kind: str, search: str, folder: Path, *, epochs: float, trainings: int = 60) -> TuningPlan:
     """Write and load the plan."""
     text = PLAN.format(
-        fixed=FIXED[kind],
+        fixed=LOGS[kind].fixed,
         search=search,
         epochs=epochs,
         trainings=trainings,
@@ -150,6 +195,14 @@ def specs_of(plan: TuningPlan) -> Iterator[tuple[dict[str, Any], Spec]]:
         yield genes, plan.space.spec(genes)
 
 
+def random_specs(plan: TuningPlan, count: int) -> Iterator[tuple[dict[str, Any], Spec]]:
+    """Yield the genes and the spec of ``count`` random points of the plan's space, always the same."""
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        genes = plan.space.express({name: each.at(rng.random()) for name, each in plan.space.parameters().items()})
+        yield genes, plan.space.spec(genes)
+
+
 def every(gene) -> list:
     """Return all values of a choice, or of a list of choices."""
     if hasattr(gene, "values"):
@@ -158,19 +211,25 @@ def every(gene) -> list:
     return [list(values) for length in lengths for values in product(gene.element.values, repeat=length)]
 
 
-def recorded(folder: Path) -> dict[str, list[Score]]:
+def recorded(path: Path) -> dict[str, list[Score]]:
     """Return what is recorded: the scores at SHARES by key."""
-    path = folder / "curves.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     rows = map(json.loads, lines)
     return {_key(genes.values()): [Score(*score) for score in scores] for genes, scores in rows}
 
 
-def record(plan: TuningPlan, data: Path, folder: Path, engine: Processes, seconds: float) -> None:
-    """Train what the record lacks, until ``seconds`` are over."""
+def record(
+    plan: TuningPlan,
+    specs: Iterable[tuple[dict[str, Any], Spec]],
+    data: Path,
+    path: Path,
+    engine: Processes,
+    seconds: float,
+) -> None:
+    """Train those of ``specs`` that the record at ``path`` lacks, until ``seconds`` are over."""
     end = time.monotonic() + seconds
-    table, cuts = recorded(folder), folder / "cuts" / "table"
-    points = {spec_hash(spec): (genes, spec) for genes, spec in specs_of(plan)}
+    table, cuts = recorded(path), path.parent / "cuts" / "table"
+    points = {spec_hash(spec): (genes, spec) for genes, spec in specs}
     windows = {window_name(spec): spec for _, spec in points.values()}
     list(
         engine.map(rewindow_folder, [Rewindow(data, cuts / w, s, ("train.h5", "valid.h5")) for w, s in windows.items()])
@@ -181,10 +240,10 @@ def record(plan: TuningPlan, data: Path, folder: Path, engine: Processes, second
         window = window_name(spec)
         whole = trained_as(spec, seed_of(0, name), rows[window], plan.training.epochs)
         if key_of(whole, plan.search) not in table:
-            jobs.append(RungJob(whole, cuts / window, folder / "work" / name[:16], 0, whole.solver.max_iter))
+            jobs.append(RungJob(whole, cuts / window, path.parent / "work" / name[:16], 0, whole.solver.max_iter))
             genes_of.append(genes)
     print(f"table: {len(points)} specs, {len(jobs)} to train", flush=True)
-    with (folder / "curves.jsonl").open("a") as stream:
+    with path.open("a") as stream:
         for first in range(0, len(jobs), CHUNK):
             if time.monotonic() > end:
                 break
@@ -201,7 +260,7 @@ class Recorded:
     """An engine that looks trainings up."""
 
     def __init__(self, folder: Path, genes: Iterable[str]) -> None:
-        self.table, self.genes = recorded(folder), list(genes)
+        self.table, self.genes = recorded(folder / CURVES), list(genes)
         self.work = 0.0  # seconds that the trainings looked up took when they were recorded
 
     def map(self, function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Outcome[Any]]:

@@ -1,4 +1,4 @@
-"""The winner's curse: the best of a search, trained again on other seeds before one of them is crowned.
+"""The winner's curse: the best of a search, trained again on other seeds before one of them is the best of the run.
 
 The best figure of many is high for its luck as well. What an individual comes to on seeds that it was not chosen by is
 not, so the best few are compared by those alone.

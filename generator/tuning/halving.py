@@ -1,8 +1,9 @@
 """Successive halving with promotion: who of all that were trained to a rung is trained on to the next.
 
-Li et al., "A system for massively parallel hyperparameter tuning" (ASHA), 2020: an individual goes on as soon as it is
-among the best 1/factor of all that came to its rung, the earlier ones included. Here that is decided between
-generations, from the whole of the history, so that it does not depend on which worker was done first.
+After Li et al., "A system for massively parallel hyperparameter tuning" (ASHA), 2020: an individual goes on as soon as
+it is among the best 1/factor of all that came to its rung, the earlier ones included. Here no more than 1/factor go on
+in all: a sampler that learns draws ever better ones, and ASHA would train most of them to the end. That is decided
+between generations, from the whole of the history, so that it does not depend on which worker was done first.
 """
 
 from collections.abc import Sequence
@@ -27,17 +28,19 @@ def promotable(curves: Sequence[Sequence[Point]], rungs: int, factor: int) -> li
     Parameters
     ----------
     curves
-        Of each individual the points it came to, rung by rung; more is better.
+        Of each individual the points it came to, rung by rung; more is better. Empty where it failed.
     rungs
         Rungs of a whole training.
     factor
-        Of as many that came to a rung one goes on.
+        Of as many that came to a rung one goes on, the best of those waiting there.
     """
     found: list[int] = []
     for rung in reversed(range(rungs - 1)):
         there = [index for index, curve in enumerate(curves) if len(curve) > rung]
-        best = ordered([curves[index][rung] for index in there])[: len(there) // factor]
-        found += [there[place] for place in best if len(curves[there[place]]) == rung + 1]
+        waiting = [index for index in there if len(curves[index]) == rung + 1]
+        room = len(there) // factor - (len(there) - len(waiting))
+        best = ordered([curves[index][rung] for index in waiting])[: max(room, 0)]
+        found += [waiting[place] for place in best]
     return found
 
 

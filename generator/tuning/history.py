@@ -35,8 +35,8 @@ class Individual:
         How much of its training it was ranked after.
     values
         The objectives by name, and further figures of the same training: HR@20, ...; None if it failed.
-    told
-        What the sampler was told, one figure an objective.
+    figures
+        The objectives as the sampler gets them, one figure each.
     curve
         What it came to at each rung it was trained to, more being better.
     error
@@ -53,7 +53,7 @@ class Individual:
     state: State = "failed"
     share: float = 0.0
     values: dict[str, float] | None = None
-    told: tuple[float, ...] = ()
+    figures: tuple[float, ...] = ()
     curve: list[Point] = field(default_factory=list)
     error: str | None = None
 

@@ -57,7 +57,7 @@ class OptunaSampler:
     def tell(self, asked: Sequence[Individual]) -> None:
         """As `Sampler.tell`."""
         for trial, individual in zip(self._asked, asked, strict=True):
-            self._study.tell(trial, list(individual.told))
+            self._study.tell(trial, list(individual.figures))
         self._asked = []
 
 

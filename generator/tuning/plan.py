@@ -61,7 +61,7 @@ class EarlyStopping(_Section):
 
 
 class Halving(_Section):
-    """Successive halving with promotion: who is among the best of all at a rung is trained on, now or later (ASHA)."""
+    """Successive halving with promotion: of all at a rung a share is trained on, the best of them, now or later."""
 
     factor: int = Field(3, ge=2, le=10, description="Of as many at a rung one goes on, for as many times as long.")
     rungs: int = Field(3, ge=1, le=8, description="Rungs, the last being the whole training; 1: no halving.")

@@ -28,7 +28,7 @@ class Search:
     Attributes
     ----------
     history
-        All individuals told, in order.
+        All individuals, in the order they were drawn.
     end
         Why the search ended.
     """
@@ -157,13 +157,14 @@ class Search:
         if halving is None:
             return []
         there = self.trained
-        going_on = [there[index] for index in promotable([each.curve for each in there], rungs, halving.factor)]
+        curves = [() if each.state == "failed" else each.curve for each in there]
+        going_on = [there[index] for index in promotable(curves, rungs, halving.factor)]
         steps = [(each, len(each.curve)) for each in going_on]
         if self.plan.budget.epochs is not None:
             left = self.plan.budget.epochs - self.trainings.epochs
             steps = [step for place, step in enumerate(steps) if self._passes(steps[: place + 1]) <= left + 1e-9]
         if over and not steps and not any(each.state == "complete" for each in there):
-            best = leader([() if each.state == "failed" else each.curve for each in there])
+            best = leader(curves)
             steps = [] if best is None else [(there[best], len(there[best].curve))]
         return steps
 
@@ -172,7 +173,7 @@ class Search:
         known = self._known[each.hash]
         if known is not each:
             each.spec, each.state, each.share = known.spec, known.state, known.share
-            each.values, each.told, each.error, each.curve = known.values, known.told, known.error, known.curve
+            each.values, each.figures, each.error, each.curve = known.values, known.figures, known.error, known.curve
 
     def status(self) -> Status:
         """Return how far the search is."""

@@ -39,11 +39,11 @@ def _cap(objectives: Sequence[str], share: float, there: Sequence[Individual], p
         if each.state != "stopped" or each.share > share:
             continue
         better = [
-            [other.told[index] for index in accuracies]
+            [other.figures[index] for index in accuracies]
             for other in there
             if other.state != "failed" and dominates(by_point[other.hash], by_point[each.hash])
         ]
-        told = list(each.told)
-        for index, value in zip(accuracies, capped([told[i] for i in accuracies], better), strict=True):
-            told[index] = value
-        each.told = tuple(told)
+        figures = list(each.figures)
+        for index, value in zip(accuracies, capped([figures[i] for i in accuracies], better), strict=True):
+            figures[index] = value
+        each.figures = tuple(figures)

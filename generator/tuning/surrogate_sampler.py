@@ -1,7 +1,7 @@
 """The sampler that learns what a training may come to, and ranks many children by it before one is trained."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,16 @@ from generator.tuning.surrogate import Floats, Surrogate, coordinates
 
 __all__ = ["OPTIONS", "SurrogateSampler"]
 
-RANDOM = 4  # individuals drawn at random before the surrogate is asked
-STRANGERS, CHILDREN = 128, 128  # candidates drawn at random, and by crossover
+STARTUP = 4  # individuals before the surrogate is asked, at least; as many as the space has parameters
+RANDOM, CHILDREN = 128, 128  # candidates drawn at random, and by crossover
 PARENTS = 8
 MUTATION = 0.15  # share of a child's genes that mutate, one in a child of few
 STRIDE = 0.1  # of a mutated gene among numbers, on the scale of 0 to 1
 MOST = 300  # figures the surrogate learns from, the newest
 AUGMENTED = 0.05  # weight of the sum beside the least of several objectives
 OPTIONS = {
+    "startup": STARTUP,
     "random": RANDOM,
-    "strangers": STRANGERS,
     "children": CHILDREN,
     "parents": PARENTS,
     "mutation": MUTATION,
@@ -36,9 +36,9 @@ class SurrogateSampler:
 
     The first individuals are those of ``start`` and the fixed part's own genes, then random ones. Later each is the one
     of most expected improvement (Jones et al., "Efficient global optimization of expensive black-box functions", 1998)
-    among strangers, drawn at random, and children of the best so far, by uniform crossover and mutation; those asked
-    for in one generation count as known, at what was expected. Several objectives are made one with weights that are
-    drawn for each generation (Knowles, "ParEGO", 2006).
+    among random ones and children of the best so far, by uniform crossover and mutation; those asked for in one
+    generation count as known, at what was expected. Several objectives are made one with weights that are drawn for
+    each generation (Knowles, "ParEGO", 2006).
     """
 
     def __init__(self, plan: TuningPlan) -> None:
@@ -49,14 +49,14 @@ class SurrogateSampler:
         starts = [self._space.genes_of(self._space.plain({})), *plan.start]
         self._start = [found for genes in starts if (found := self._space.drawn(genes))]
         self._history: list[Individual] = []
-        self._units: list[Floats] = []  # of each individual that was asked for, gene by gene, 0 to 1
         self._pool: _Pool | None = None
 
     def ask(self) -> dict[str, Any]:
         """As `Sampler.ask`."""
         if self._start:
-            return self._genome(self._rng.random(len(self._parameters)), self._start.pop(0))
-        if len(self._history) < RANDOM or all(each.state == "failed" for each in self._history):
+            return self._genome(self._rng.random(len(self._parameters))) | self._start.pop(0)
+        startup = max(STARTUP, len(self._parameters))
+        if len(self._history) < startup or all(each.state == "failed" for each in self._history):
             return self._genome(self._rng.random(len(self._parameters)))
         if self._pool is None:
             self._pool = self._candidates()
@@ -67,25 +67,28 @@ class SurrogateSampler:
         self._history += asked
         self._pool = None
 
-    def _genome(self, units: Floats, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the genome at ``units``, but for what is ``given``; keep its units."""
-        genome = {name: each.at(unit) for (name, each), unit in zip(self._parameters.items(), units, strict=True)}
-        genome |= given or {}
-        places = [each.place(genome[name]) for name, each in self._parameters.items()]
-        self._units.append(np.where([name in (given or {}) for name in genome], places, units))
-        return genome
+    def _genome(self, units: Floats) -> dict[str, Any]:
+        """Return the genome at ``units`` of 0 to 1, one a parameter."""
+        return {name: each.at(unit) for (name, each), unit in zip(self._parameters.items(), units, strict=True)}
+
+    def _units(self, genome: dict[str, Any]) -> list[float]:
+        """Return the units at which a genome lies."""
+        return [each.place(genome[name]) for name, each in self._parameters.items()]
+
+    def _coordinates(self, genomes: Sequence[dict[str, Any]]) -> Floats:
+        """Return where genomes lie (n, parameters), as the surrogate sees them."""
+        return np.array([coordinates(self._space, self._parameters, genome) for genome in genomes])
 
     def _candidates(self) -> "_Pool":
-        """Fit the surrogate to the history, and return strangers and children with what is expected of them."""
+        """Fit the surrogate to the history, and return random candidates and children with what is expected of them."""
         points, shares, figures = self._observations()
         self._surrogate.fit(points, shares, figures)
-        history = np.array([coordinates(self._space, self._parameters, each.genome) for each in self._history])
-        expected, _ = self._surrogate.predict(history[-MOST:])
-        strangers = self._rng.random((STRANGERS, len(self._parameters)))
-        units = np.vstack([strangers, self._children(expected)])
-        genomes = [[each.at(unit) for each, unit in zip(self._parameters.values(), row, strict=True)] for row in units]
-        named = [dict(zip(self._parameters, genome, strict=True)) for genome in genomes]
-        places = np.array([coordinates(self._space, self._parameters, genome) for genome in named])
+        history = self._coordinates([each.genome for each in self._history])
+        expected, newest = self._surrogate.mean(history[-MOST:]), self._history[-MOST:]
+        best = np.argsort(-expected, kind="stable")[:PARENTS]
+        parents = np.array([self._units(newest[index].genome) for index in best])
+        units = np.vstack([self._rng.random((RANDOM, len(self._parameters))), self._children(parents)])
+        places = self._coordinates([self._genome(row) for row in units])
         known = {row.tobytes() for row in history}
         _, first = np.unique(places, axis=0, return_index=True)
         new = [index for index in sorted(first) if places[index].tobytes() not in known] or [0]
@@ -98,7 +101,7 @@ class SurrogateSampler:
         rows = [(each, rung) for each in seen.values() for rung in range(len(each.curve))]
         rows = rows[-MOST:]
         figures = np.array([each.curve[rung] for each, rung in rows])
-        points = np.array([coordinates(self._space, self._parameters, each.genome) for each, _ in rows])
+        points = self._coordinates([each.genome for each, _ in rows])
         shares = np.array([self._rungs[rung] for _, rung in rows])
         return points, shares, self._single(figures, np.array([each.state == "failed" for each, _ in rows]))
 
@@ -116,10 +119,8 @@ class SurrogateSampler:
         weighed = scaled * weights
         return np.asarray(weighed.min(axis=1) + AUGMENTED * weighed.sum(axis=1))
 
-    def _children(self, expected: Floats) -> Floats:
-        """Return the units of children of those of whom most is expected."""
-        newest = self._units[-len(expected) :]
-        parents = np.array([newest[index] for index in np.argsort(-expected, kind="stable")[:PARENTS]])
+    def _children(self, parents: Floats) -> Floats:
+        """Return the units of children of ``parents``, by uniform crossover and mutation."""
         count, genes = CHILDREN, len(self._parameters)
         pairs = self._rng.integers(len(parents), size=(2, count))
         children = np.where(self._rng.random((count, genes)) < 0.5, parents[pairs[0]], parents[pairs[1]])

@@ -191,7 +191,7 @@ class Trainings:
         each.values = {**record["metrics"], "size": record["size"]}
         if each.hash in self.journal.latencies:
             each.values["latency"] = self.journal.latencies[each.hash]
-        each.told = tuple(float(each.values[name]) for name in self.plan.objectives)
+        each.figures = tuple(float(each.values[name]) for name in self.plan.objectives)
         each.curve.append(self.point(each))
         if each.state == "complete":
             self.sweep(each)
@@ -199,14 +199,14 @@ class Trainings:
     def fail(self, each: Individual) -> None:
         """Close an individual that could not be trained: worse than any other, at every rung to come."""
         each.state, each.values = "failed", None
-        each.told = tuple(math.inf if name in COSTS else FAILED for name in self.plan.objectives)
+        each.figures = tuple(math.inf if name in COSTS else FAILED for name in self.plan.objectives)
         each.curve += [self.point(each)] * (len(self.plan.rungs) - len(each.curve))
         self.sweep(each)
 
     def point(self, each: Individual) -> Point:
-        """Return what the sampler is told of an individual, more being better."""
+        """Return the figures of an individual, more being better."""
         signs = (-1 if name in COSTS else 1 for name in self.plan.objectives)
-        return tuple(sign * figure for sign, figure in zip(signs, each.told, strict=True))
+        return tuple(sign * figure for sign, figure in zip(signs, each.figures, strict=True))
 
     def sweep(self, each: Individual) -> None:
         """Remove the folder of an individual; if it is trained on after all, that starts anew, to the same weights."""

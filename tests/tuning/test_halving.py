@@ -22,7 +22,7 @@ def test_the_shares_rise_by_the_factor_to_the_whole():
     assert shares(4, 1) == (1,)
 
 
-def test_promoted_is_who_is_among_the_best_of_all_that_came_to_a_rung():
+def test_promoted_are_the_best_of_those_waiting_until_a_share_of_all_that_came_to_a_rung_went_on():
     rng = np.random.default_rng(0)
     for _ in range(200):
         factor, count = int(rng.integers(2, 5)), int(rng.integers(0, 20))
@@ -30,8 +30,13 @@ def test_promoted_is_who_is_among_the_best_of_all_that_came_to_a_rung():
         wanted = set()
         for rung in (0, 1):
             figures = [(curve[rung][0], -index) for index, curve in enumerate(curves) if len(curve) > rung]
-            best = sorted(figures, reverse=True)[: len(figures) // factor]
-            wanted |= {-place for _, place in best if len(curves[-place]) == rung + 1}
+            gone = sum(len(curve) > rung + 1 for curve in curves)
+            waiting = sorted([each for each in figures if len(curves[-each[1]]) == rung + 1], reverse=True)
+            promoted = waiting[: max(len(figures) // factor - gone, 0)]
+            # As ASHA has it, who goes on is among the best of all that came there.
+            if gone <= len(figures) // factor:
+                assert set(promoted) <= set(sorted(figures, reverse=True)[: len(figures) // factor])
+            wanted |= {-place for _, place in promoted}
         assert set(promotable(curves, 3, factor)) == wanted
 
 
@@ -51,8 +56,9 @@ def test_a_run_promotes_from_the_whole_of_its_history(data, make_plan, inline, t
     for rung, share in enumerate(shares(2, 3)[:-1]):
         there = [each for each in result.history if len(each.curve) > rung and each.first == each.number]
         going_on = [each for each in there if len(each.curve) > rung + 1]
-        best = sorted(there, key=lambda each: -each.curve[rung][0])[: len(there) // 2]
-        assert {each.number for each in best} <= {each.number for each in going_on}, f"after {share}"
+        assert len(going_on) == len(there) // 2, f"after {share}"
+        worst = min(there, key=lambda each: each.curve[rung][0])
+        assert worst not in going_on, f"after {share}"
     assert result.trained == 16
     assert result.best.state == "complete"
     assert sum(each.state == "complete" for each in result.history) < 8
@@ -111,7 +117,7 @@ def test_several_objectives_are_halved_by_front(data, make_plan, inline, tmp_pat
     points = {each.hash: each.curve[-1] for each in result.history if each.state == "complete"}
     wanted = {name for name, point in points.items() if not any(dominates(one, point) for one in points.values())}
     assert {each.hash for each in result.front} == wanted
-    assert all(each.told == (each.values["HR@5"], each.values["size"]) for each in result.front)
+    assert all(each.figures == (each.values["HR@5"], each.values["size"]) for each in result.front)
 
 
 def test_the_surrogate_needs_no_optuna(data, make_plan, inline, tmp_path, monkeypatch):

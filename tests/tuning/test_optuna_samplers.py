@@ -69,7 +69,7 @@ def test_the_genetic_algorithm_breeds_from_what_the_plan_gives(make_plan):
         for number in range(plan.population):
             genome = sampler.ask()
             each = Individual(4 * generation + number, generation, genome, plan.space.express(genome), "", None, 0)
-            each.told = (float(each.genes == good),)
+            each.figures = (float(each.genes == good),)
             asked.append(each)
         sampler.tell(asked)
         inherited = sum(each.genes["solver.base_lr"] == 0.125 for each in asked)

@@ -90,7 +90,7 @@ def test_the_gene_that_decides_is_the_important_one(make_plan):
 def test_the_best_are_trained_again_on_other_seeds_and_both_figures_are_given(data, make_plan, inline, tmp_path):
     plan = make_plan(("confirm: null", "confirm: {best: 3, seeds: 2}"), ("trainings: 10", "trainings: 8"))
     result = tune(plan, data, tmp_path / "run", engine=inline)
-    found = sorted((each.told[0] for each in result.history), reverse=True)[:3]
+    found = sorted((each.figures[0] for each in result.history), reverse=True)[:3]
     assert sorted((one.found for one in result.confirmed), reverse=True) == found
     means = [sum(one.repeats) / 2 for one in result.confirmed]
     assert means == sorted(means, reverse=True)
@@ -115,9 +115,9 @@ def test_smaller_nets_are_listed_with_what_they_give_up(data, make_plan, inline,
     result = tune(plan, data, tmp_path / "run", engine=inline)
     html = (tmp_path / "run/report.html").read_text(encoding="utf-8")
     steps, best = [], -1.0
-    for each in sorted(result.history, key=lambda each: (each.values["size"], -each.told[0])):
-        if each.told[0] > best:
-            best = each.told[0]
+    for each in sorted(result.history, key=lambda each: (each.values["size"], -each.figures[0])):
+        if each.figures[0] > best:
+            best = each.figures[0]
             steps.append(each)
     assert ("<h2>Smaller nets</h2>" in html) == (len(steps) > 1)
     section = html.partition("<h2>Smaller nets</h2>")[2].partition("<h2>")[0]

@@ -114,7 +114,7 @@ def test_no_spec_is_trained_twice_and_no_window_cut_twice(data, make_plan, inlin
     assert len(windows) == len(set(windows)) <= 4
     by_hash = {}
     for each in result.history:
-        assert by_hash.setdefault(each.hash, each.told) == each.told
+        assert by_hash.setdefault(each.hash, each.figures) == each.figures
 
 
 def test_a_space_that_is_exhausted_ends_the_run(data, make_plan, inline, tmp_path):
@@ -139,7 +139,7 @@ def test_survivors_are_what_they_would_be_without_early_stopping(data, make_plan
         if other.state == "complete":
             assert one.values == other.values
         else:
-            assert other.told < max(each.told for each in stopping.history)
+            assert other.figures < max(each.figures for each in stopping.history)
     assert stopping.epochs < patient.epochs
 
 
@@ -151,7 +151,7 @@ def test_the_best_spec_trains_again_to_the_same_figures(data, make_plan, inline,
     rewindow_folder(Rewindow(data, tmp_path / "cut", spec, ("train.h5", "valid.h5")))
     again = rank(RungJob(spec, tmp_path / "cut", tmp_path / "again", 0, spec.solver.max_iter))
     assert {**again.metrics, "size": again.size} == result.best.values
-    assert max(each.told for each in result.history) == result.best.told
+    assert max(each.figures for each in result.history) == result.best.figures
 
 
 def test_the_seed_follows_from_the_run_and_the_genome(data, make_plan, inline, tmp_path):
@@ -235,7 +235,7 @@ def test_the_front_is_what_none_dominates(data, make_plan, inline, tmp_path):
     assert {each.hash for each in result.front} == wanted
     written = sorted((tmp_path / "run/front").glob("*.yaml"))
     assert [load_spec(path) for path in written] == [each.spec for each in result.front]
-    assert result.front[0].told[0] == max(each.told[0] for each in result.front)
+    assert result.front[0].figures[0] == max(each.figures[0] for each in result.front)
 
 
 def test_a_budget_of_epochs_or_minutes_ends_the_run(data, make_plan, inline, tmp_path):
