@@ -103,7 +103,7 @@ def test_a_graph_up_to_an_output_gives_the_same_output() -> None:
 def test_every_file_of_rewrites_is_among_those_above_or_has_a_test_of_its_own() -> None:
     files = {path.stem for path in Path(rewrites.__file__).parent.glob("*.py")} - {"__init__", "patterns"}
     tested = {each.__module__.rpartition(".")[2] for each in (*REWRITES, transpose_large, *OF_MODELS)}
-    assert files == tested | {"candidates", "int8", "int32_ids"}
+    assert files == tested | {"candidates", "int8", "int32_ids", "label_count"}
 
 
 def test_without_the_copies_of_outputs_the_answers_have_the_same_bits() -> None:
