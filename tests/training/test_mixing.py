@@ -97,7 +97,9 @@ def test_without_a_held_out_part_the_net_leaves_the_newest_sessions_to_it(tmp_pa
     for name, values in every.items():
         np.testing.assert_array_equal(kept[name], values[~newest])
     assert len(load_training(whole, spec_of(), fitted=True)[0]["label"]) == len(every["label"])
-    result = train(spec_of(), whole, tmp_path / "run", ONE)
+    notes: list[str] = []
+    result = train(spec_of(), whole, tmp_path / "run", ONE, note=notes.append)
+    assert any("the net does not see them" in note for note in notes)
     # What it counts is the whole of training all the same.
     counted = Mixture.read(tmp_path / "run/mixture.h5").tables
     taken = train(spec_of(), whole, tmp_path / "taken", TrainOptions(threads=1, mix_from=tmp_path / "run"))

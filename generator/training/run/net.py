@@ -24,7 +24,7 @@ from generator.training.run.metrics import MetricsLog
 from generator.training.run.mixing import FILE, fitted_of, mixture_of
 from generator.training.run.options import FRESH, Result, TrainOptions
 from generator.training.run.patience import PASSES, Patience
-from generator.training.run.rows import fits, load_split, load_training, training_batches
+from generator.training.run.rows import fits, leaves_newest, load_split, load_training, training_batches
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.start import Note, start_from
 from generator.training.run.testing import Tester
@@ -36,6 +36,10 @@ __all__ = ["export_mixed", "train_net"]
 REPLICA_ENDS = 30.0  # seconds
 TESTED_CELLS = 2**20  # scores of a test pass at a time
 UNTESTED = "{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
+MIXED = (
+    "{data} has no valid.h5, so the newest sessions are left to the mixture, and the net does not see them; "
+    "to train on all of them, train a second run with --mix-from this one"
+)
 
 
 def train_net(
@@ -56,6 +60,8 @@ def train_net(
     spec = spec.in_iterations(len(rows["label"]))
     if not fits(data / "train.h5", spec):
         note(f"{data}: was cut for other windows than the spec's; its rows are made anew from its sessions")
+    if leaves_newest(data, spec, fitted=fitted is not None):
+        note(MIXED.format(data=data))
     tested = held_out(data)
     test_rows = load_split(tested, spec) if tested else None
     check_vocabularies(data, spec)

@@ -18,7 +18,16 @@ from generator.spec.schema import Spec
 from generator.training.engine.batches import Batches, Dropout, Hiding, Order
 from generator.training.engine.candidates import SampledItems
 
-__all__ = ["candidates_of", "dropout_of", "fits", "load_split", "load_training", "newest_sessions", "training_batches"]
+__all__ = [
+    "candidates_of",
+    "dropout_of",
+    "fits",
+    "leaves_newest",
+    "load_split",
+    "load_training",
+    "newest_sessions",
+    "training_batches",
+]
 
 # The mixture is fitted to so many sessions of train.h5, the newest, where none are held out: to a share within bounds.
 HELD_OUT, LEAST, MOST = 500, 0.1, 0.3
@@ -134,7 +143,7 @@ def load_training(
     """
     path, recency = data / "train.h5", spec.solver.recency
     rows, kept, worth = load_split(path, spec), None, None
-    held_out = spec.head.mix is not None and not fitted and not (data / "valid.h5").exists()
+    held_out = leaves_newest(data, spec, fitted=fitted)
     if not held_out and recency is None:
         return rows, None
     with Split(path) as split:
@@ -151,6 +160,11 @@ def load_training(
         rows = {name: values[kept] for name, values in rows.items()}
         worth = None if worth is None else worth[kept]
     return rows, worth
+
+
+def leaves_newest(data: Path, spec: Spec, *, fitted: bool) -> bool:
+    """Whether the net is not trained on the newest sessions of train.h5, since its mixture is fitted to them."""
+    return spec.head.mix is not None and not fitted and not (data / "valid.h5").exists()
 
 
 def newest_sessions(start: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
