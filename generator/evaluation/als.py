@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError, pip_install
 from generator.evaluation.baseline import Baseline, Popularity, Scores
-from generator.evaluation.ranking import Ranking, Ties, ranked
+from generator.evaluation.ranking import Ranking, Ties, joined, ranked
 from generator.evaluation.rows import RowBatch, SplitRows
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Als(Baseline):
             ranked(block, batch.label[start : start + BLOCK], ties)
             for start, block in zip(starts, self._blocks(batch), strict=True)
         ]
-        return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))
+        return joined(parts)
 
     def _blocks(self, batch: RowBatch) -> Iterator[Scores]:
         """Yield the scores of BLOCK rows after the other, each time in the same memory."""

@@ -15,7 +15,7 @@ from generator.errors import DataError
 from generator.evaluation.baseline import Baseline, Choice, label_counts
 from generator.evaluation.coverage import Coverage
 from generator.evaluation.metrics import HEADLINES, Interval, Tally
-from generator.evaluation.ranking import Ranking, Ties, ranked
+from generator.evaluation.ranking import Ranking, Ties, joined, ranked
 from generator.evaluation.rows import RowBatch, SplitRows
 from generator.jobs.cpus import available
 from generator.model.model import Model
@@ -236,7 +236,7 @@ def _rank(method: Model | Baseline, ties: Ties, batch: RowBatch) -> Ranking:
         rows = slice(start, start + step)
         scores = method.scores({name: values[rows] for name, values in inputs.items()})
         parts.append(ranked(_of_batch(scores, batch), batch.label[rows], ties))
-    return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))
+    return joined(parts)
 
 
 def _of_batch(scores: NDArray[np.float32], batch: RowBatch) -> NDArray[np.float32]:

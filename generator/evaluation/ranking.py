@@ -1,6 +1,6 @@
 """Scores to what is judged: the rank of each row's label, and the items recommended to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from generator.errors import DataError, ModelError
 
-__all__ = ["CUTOFF", "Ranking", "Ties", "place_within", "ranked", "ranks", "tied_ranks", "top_items"]
+__all__ = ["CUTOFF", "Ranking", "Ties", "joined", "place_within", "ranked", "ranks", "tied_ranks", "top_items"]
 
 CUTOFF = 20
 _BLOCK = 2**18  # scores ranked at a time: they and what is compared stay in a core's cache
@@ -43,6 +43,11 @@ def ranked(scores: NDArray[np.floating[Any]], labels: Ints, ties: Ties = "median
         rank[rows] = block.ranks(labels[rows], ties)
         top[rows] = block.top(top.shape[1])
     return Ranking(rank, top)
+
+
+def joined(parts: Sequence[Ranking]) -> Ranking:
+    """Return the `Ranking` of the rows of all ``parts``, one after the other."""
+    return Ranking(np.concatenate([one.rank for one in parts]), np.concatenate([one.top for one in parts]))
 
 
 def tied_ranks(greater: Ints, equal: Ints, ties: Ties) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import pytest
 
 from generator.errors import DrnError
 from generator.spec.schema import Spec
-from generator.training.run import net
+from generator.training.run import rows
 from generator.training.run.generated import Generated
 from generator.training.run.train import TrainOptions, train
 
@@ -45,8 +45,8 @@ def test_a_test_pass_in_pieces_says_what_whole_batches_say(
     """A piece holds few scores at a time; 32 rows are tested, two batches, in pieces of three rows or less."""
     data, spec = make_data(every=loss == "every"), make_spec(loss=loss, solver={"test_iter": 2})
     found = {}
-    for cells in (net.TESTED_CELLS, 3 * (spec.items + 1)):
-        monkeypatch.setattr(net, "TESTED_CELLS", cells)
+    for cells in (rows.CELLS, 3 * (spec.items + 1)):
+        monkeypatch.setattr(rows, "CELLS", cells)
         train(spec, data, tmp_path / str(cells), TrainOptions(threads=1))
         lines = (tmp_path / str(cells) / "metrics.jsonl").read_text().splitlines()
         found[cells] = [

@@ -8,13 +8,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from generator.onnxgraph.rewrites.label_count import LABEL_COUNT
 from generator.spec.blobs import INPUTS
-from generator.training.engine.candidates import SHARED, SampledItems
+from generator.training.engine.candidates import SampledItems
 from generator.training.engine.row_sums import distinct_ids
 
 __all__ = ["READERS", "Batch", "Batches", "Dropout", "Hiding", "Order", "shard_of"]
 
 Order = Literal["shuffle", "file"]
+
+# The blobs that all rows of a batch share.
+SHARED = ("candidate", "candidate_correction", LABEL_COUNT)
 
 # The blobs whose ids are rows of a parameter that is read by rows: the output's only where the softmax is sampled.
 READERS = {

@@ -6,18 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generator.onnxgraph.rewrites.label_count import LABEL_COUNT
 from generator.training.engine.row_sums import Ids, distinct_ids
 
-__all__ = ["SHARED", "SampledItems"]
+__all__ = ["SampledItems"]
 
 # Added to the score of a place without an item: its probability is then exactly 0.
 PADDING = np.float32(-1e30)
 CERTAIN = 1 - 1e-12  # the share of an only item, of whose absence there is no logarithm, is kept off 1
 # Draws for a place, at most: where nearly all items have one, the rarest would take long.
 DRAWS = 16
-# The blobs that all rows of a batch share.
-SHARED = ("candidate", "candidate_correction", LABEL_COUNT)
 
 
 class SampledItems:

@@ -68,7 +68,7 @@ class HostLearner(Learner):
         """Return the weight and the histories of a table, by rows."""
         return _by_rows(self.weights[name]), [_by_rows(history) for history in self._histories[name]]
 
-    def _dense_group(self, names: list[str], multipliers: UpdateFactors) -> DenseGroup:
+    def _dense_group(self, names: list[str], factors: UpdateFactors) -> DenseGroup:
         """Return parameters joined in one, of which ``weights`` and the histories become parts."""
 
         def as_trained(name: str, array: Array) -> Array:
@@ -78,7 +78,7 @@ class HostLearner(Learner):
             {name: as_trained(name, self.weights[name]) for name in names},
             [{name: as_trained(name, self._histories[name][k]) for name in names} for k in range(self._rule.histories)],
             self._rule,
-            multipliers,
+            factors,
             iter_size=self._solver.iter_size,
             sparse=self._frozen.intersection(names),
             shards=self._shards,

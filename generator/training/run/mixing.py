@@ -19,14 +19,13 @@ from generator.spec.schema import Spec
 from generator.training.engine.graph import Graph
 from generator.training.engine.solver import Array
 from generator.training.run.generated import Generated
-from generator.training.run.rows import newest_sessions
+from generator.training.run.rows import newest_sessions, rows_at_a_time
 
 __all__ = ["FILE", "fitted_of", "mixture_of"]
 
 FILE = "mixture.h5"
 ROWS = 10_000  # held-out rows to fit to, at most
 TRAINED_ROWS = 5_000  # rows of training that the coefficients are fitted to as well, at most
-CELLS = 2**20  # probabilities that the net gives at a time
 
 
 def fitted_of(given: str | Path | Fitted, spec: Spec) -> Fitted:
@@ -149,7 +148,7 @@ def _rows(sessions: Sessions, spec: Spec, most: int) -> Rows:
 
 def _blobs(sessions: Sessions, rows: Rows, spec: Spec) -> Iterator[Blobs]:
     at_last = spec.model_copy(update={"loss": "last"})
-    step = max(1, CELLS // (spec.items + 1))
+    step = rows_at_a_time(spec)
     for start in range(0, len(rows), step):
         yield from blobs(replace(sessions, training=False), rows[start : start + step], at_last)
 

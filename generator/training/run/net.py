@@ -24,7 +24,7 @@ from generator.training.run.metrics import MetricsLog
 from generator.training.run.mixing import FILE, fitted_of, mixture_of
 from generator.training.run.options import FRESH, Result, TrainOptions
 from generator.training.run.patience import PASSES, Patience
-from generator.training.run.rows import fits, leaves_newest, load_split, load_training, training_batches
+from generator.training.run.rows import fits, leaves_newest, load_split, load_training, rows_at_a_time, training_batches
 from generator.training.run.snapshots import Snapshots
 from generator.training.run.start import Note, start_from
 from generator.training.run.testing import Tester
@@ -34,7 +34,6 @@ __all__ = ["export_mixed", "train_net"]
 
 
 REPLICA_ENDS = 30.0  # seconds
-TESTED_CELLS = 2**20  # scores of a test pass at a time
 UNTESTED = "{data} has no valid.h5 and no test.h5, so nothing is tested; test.txt, for real Caffe, names train.h5"
 MIXED = (
     "{data} has no valid.h5, so the newest sessions are left to the mixture, and the net does not see them; "
@@ -203,7 +202,7 @@ def _tester(
     spec = made.spec
     tested = {name: values[: spec.solver.test_iter * spec.solver.batch_size] for name, values in rows.items()}
     states = tested["label"].size // len(tested["label"])
-    size = min(spec.solver.batch_size, max(1, TESTED_CELLS // (states * (spec.items + 1))))
+    size = min(spec.solver.batch_size, rows_at_a_time(spec, states))
     return Tester(
         made.files["loss.onnx"],
         made.unmixed,

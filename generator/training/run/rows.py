@@ -26,9 +26,11 @@ __all__ = [
     "load_split",
     "load_training",
     "newest_sessions",
+    "rows_at_a_time",
     "training_batches",
 ]
 
+CELLS = 2**20  # scores of the net held at a time
 # The mixture is fitted to so many sessions of train.h5, the newest, where none are held out: to a share within bounds.
 HELD_OUT, LEAST, MOST = 500, 0.1, 0.3
 
@@ -160,6 +162,11 @@ def load_training(
         rows = {name: values[kept] for name, values in rows.items()}
         worth = None if worth is None else worth[kept]
     return rows, worth
+
+
+def rows_at_a_time(spec: Spec, states: int = 1) -> int:
+    """Return how many rows, each scored at ``states``, are to be scored together, so that memory stays small."""
+    return max(1, CELLS // (states * (spec.items + 1)))
 
 
 def leaves_newest(data: Path, spec: Spec, *, fitted: bool) -> bool:
